@@ -1,0 +1,65 @@
+"""The bundled world: a small trained generator of people who do not exist, and the networks that know them.
+
+It offers itself as the default wherever nobody has named a checkpoint, so that the first command needs nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from unlearnkit.hookspecs import Register
+from unlearnkit.plugins import hookimpl
+
+HERE = Path(__file__).parent
+CHECKPOINTS = {"stylegan2": HERE / "weights" / "stylegan2_128.safetensors"}
+PICTURES = HERE / "pictures"
+
+# Found by a small search on people outside the pictures above; docs/methods.md tells how.
+GUIDE = {
+    "method.steps": 120,
+    "method.learning_rate": 1e-3,
+}
+
+
+@hookimpl
+def unlearnkit_register_identity_encoders(register: Register) -> None:
+    """Two encoders of different architecture and seed: one for losses, one that only judges."""
+    register("demo-identity", "unlearnkit_demo.components:DemoIdentity", "Knows the bundled world's people; for losses")
+    register("demo-judge", "unlearnkit_demo.components:DemoJudge", "Knows the bundled world's people; only judges")
+
+
+@hookimpl
+def unlearnkit_register_perceptuals(register: Register) -> None:
+    """A perceptual trunk that needs no download."""
+    register("demo-trunk", "unlearnkit_demo.components:DemoPerceptual",
+             "Perceptual distance trained on the bundled world; needs no download")
+
+
+@hookimpl
+def unlearnkit_register_inverters(register: Register) -> None:
+    """An encoder for the bundled StyleGAN2."""
+    register("demo-inverter", "unlearnkit_demo.components:DemoInverter", "Picture -> W+ of the bundled StyleGAN2")
+
+
+@hookimpl
+def unlearnkit_defaults(settings: Mapping[str, Any]) -> Mapping[str, Any] | None:
+    """Offer the bundled generator, person, bystanders and encoders where no other checkpoint is named."""
+    generator = settings.get("generator", {})
+    bundled = CHECKPOINTS.get(generator.get("name", ""))
+    if bundled is None or Path(generator.get("checkpoint") or bundled) != bundled:
+        return None
+    offers: dict[str, Any] = {
+        "generator.checkpoint": str(bundled), "identity.name": "demo-identity", "judge.name": "demo-judge",
+        "perceptual.name": "demo-trunk", "inverter.name": "demo-inverter",
+        "request.bystanders": [str(path) for path in sorted(PICTURES.glob("person_0[1-9]_0.png"))],
+    }
+    request = settings.get("request", {})
+    if not any(request.get(way) not in (None, [], ()) for way in ("images", "latent", "latent_seed")):
+        offers |= {
+            "request.name": "person_00", "request.images": [str(p) for p in sorted(PICTURES.glob("person_00_*.png"))],
+        }
+    if settings.get("method", {}).get("name") == "guide":
+        offers |= GUIDE
+    return offers

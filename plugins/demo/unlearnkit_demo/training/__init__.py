@@ -1,0 +1,7 @@
+"""How the bundled weights were made; needed only to make them again (``pip install 'unlearnkit[train]'``).
+
+    python -m unlearnkit_demo.people.dataset   # pictures of people who do not exist
+    python -m unlearnkit_demo.training.generator
+    python -m unlearnkit_demo.training.encoders
+    python -m unlearnkit_demo.training.inverter
+"""

@@ -1,0 +1,47 @@
+"""Networks that look at faces: identity encoders, perceptual distances, inversion. Imports no torch."""
+
+from __future__ import annotations
+
+from unlearnkit.hookspecs import Register
+from unlearnkit.plugins import hookimpl
+
+__all__ = [
+    "unlearnkit_register_identity_encoders", "unlearnkit_register_inverters",
+    "unlearnkit_register_perceptuals",
+]
+
+
+@hookimpl
+def unlearnkit_register_identity_encoders(register: Register) -> None:
+    """Register `facenet-vggface2`, `arcface-ir-se50` and `curricularface-ir101`."""
+    register(
+        "facenet-vggface2", "unlearnkit_faces.identity:Facenet",
+        "FaceNet (Inception-ResNet-v1) trained on VGGFace2; weights file from facenet-pytorch")
+    register(
+        "arcface-ir-se50", "unlearnkit_faces.identity:ArcFace",
+        "ArcFace IR-SE50, the encoder of GUIDE's loss; needs model_ir_se50.pth")
+    register(
+        "curricularface-ir101", "unlearnkit_faces.identity:CurricularFace",
+        "CurricularFace IR-101, the judge of GUIDE's ID metric; needs CurricularFace_Backbone.pth")
+
+
+@hookimpl
+def unlearnkit_register_perceptuals(register: Register) -> None:
+    """Register `lpips-vgg` and `lpips-alex`."""
+    register(
+        "lpips-vgg", "unlearnkit_faces.perceptual:LpipsVgg",
+        "LPIPS 0.1 on VGG-16, the distance of GUIDE's losses; needs torchvision's VGG-16 weights")
+    register(
+        "lpips-alex", "unlearnkit_faces.perceptual:LpipsAlex",
+        "LPIPS 0.1 on AlexNet, faster, usual in evaluations; needs torchvision's AlexNet weights")
+
+
+@hookimpl
+def unlearnkit_register_inverters(register: Register) -> None:
+    """Register `optimise` and `e4e`."""
+    register(
+        "optimise", "unlearnkit_faces.inverters:OptimisationInverter",
+        "searches the latent by gradient descent: any generator, no weights needed, some minutes on a CPU")
+    register(
+        "e4e", "unlearnkit_faces.inverters:E4eInverter",
+        "the e4e or pSp encoder of a StyleGAN2: one forward pass; needs e4e_ffhq_encode.pt or the like")

@@ -1,0 +1,35 @@
+"""What every component here asks of the pictures it gets, and of being prepared."""
+
+from __future__ import annotations
+
+from typing import TypeVar
+
+from torch import Tensor
+
+from unlearnkit.errors import ShapeError
+
+__all__ = ["check_pictures", "prepared"]
+
+T = TypeVar("T")
+
+
+def check_pictures(images: Tensor, smallest: int = 1, square: bool = False) -> None:
+    """Refuse anything but ``(N, 3, H, W)`` with H, W >= ``smallest``, and H = W where ``square``.
+
+    :raises ShapeError: saying what was given and what is expected.
+    """
+    good = images.ndim == 4 and images.shape[1] == 3 and min(images.shape[2:]) >= smallest
+    if not good or (square and images.shape[2] != images.shape[3]):
+        sides = "H = W" if square else "H, W"
+        raise ShapeError(f"pictures of shape {tuple(images.shape)} given, expected (N, 3, H, W) with "
+                         f"{sides} >= {smallest}")
+
+
+def prepared(part: T | None, name: str) -> T:
+    """``part`` once it is there.
+
+    :raises RuntimeError: before ``prepare``.
+    """
+    if part is None:
+        raise RuntimeError(f"{name}: call prepare(device) before anything else")
+    return part

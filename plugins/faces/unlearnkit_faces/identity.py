@@ -1,0 +1,172 @@
+"""Published face recognition networks as identity encoders. All are frozen and run in ``eval()`` mode.
+
+The weights are the user's: no registry has them, and nothing is downloaded.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import ClassVar
+
+import attrs
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from unlearnkit.config import option
+from unlearnkit.interfaces import IdentityEncoder
+from unlearnkit_faces.alignment import similarity, warp
+from unlearnkit_faces.checks import check_pictures, prepared
+from unlearnkit_faces.detection import detect_faces, most_likely
+from unlearnkit_faces.irse import FaceNetwork, ir_101, ir_se50
+from unlearnkit_faces.weights import Source, find_file, load_network, read_state
+
+__all__ = ["ArcFace", "CurricularFace", "Facenet", "face_window"]
+
+SETTING = "--set identity.weights=FILE (judge.weights=FILE for the judge)"
+WINDOW = (35 / 256, 223 / 256, 32 / 256, 220 / 256)
+"""Top, bottom, left and right of the face in an FFHQ-aligned picture: e4e's and GUIDE's window."""
+TEMPLATE = np.array([[38.29, 51.70], [73.53, 51.50], [56.03, 71.74], [41.55, 92.37], [70.73, 92.20]])
+"""Where eyes, nose and mouth lie in the 112 × 112 pictures that face recognition is trained on."""
+GUIDE_THRESHOLDS = (0.15, 0.25, 0.35)
+
+
+def face_window(images: Tensor) -> Tensor:
+    """The face of FFHQ-aligned pictures ``(N, 3, S, S)`` -> ``(N, 3, s, s)``, s about 0.73 S."""
+    side = images.shape[2]
+    top, bottom, left, right = (round(edge * side) for edge in WINDOW)
+    return images[:, :, top:bottom, left:right]
+
+
+@attrs.define(eq=False)
+class Facenet(IdentityEncoder):
+    """FaceNet as facenet-pytorch 2.5 has it: Inception-ResNet-v1 on VGGFace2, 512 numbers, 160 pixels.
+
+    Pictures in [-1, 1] become (x * 127.5) / 128, the network's own standardisation, and are resized without
+    aliasing. Any VGGFace2 or CASIA-WebFace file of facenet-pytorch fits; its classifier is left out.
+    """
+
+    weights: Path | None = option(
+        None, help="facenet-pytorch's 20180402-114759-vggface2.pt; without one, the one in torch's cache")
+    crop: bool = option(True, help="cut the face out of FFHQ-aligned pictures; false for tight pictures")
+    _network: nn.Module | None = attrs.field(init=False, default=None, repr=False)
+
+    source: ClassVar[Source] = Source(
+        "20180402-114759-vggface2.pt", SETTING,
+        "https://github.com/timesler/facenet-pytorch/releases/tag/v2.2.9")
+
+    def prepare(self, device: torch.device) -> None:
+        """Read the weights onto ``device``.
+
+        :raises ConfigError: if there is no file; nothing is downloaded.
+        :raises CheckpointError: if the file is damaged or another network's.
+        """
+        from facenet_pytorch import InceptionResnetV1
+
+        path = find_file(self.weights, self.source)
+        state = {name: value for name, value in read_state(path).items() if not name.startswith("logits.")}
+        self._network = load_network(InceptionResnetV1, state, path, device)
+
+    def embed(self, images: Tensor) -> Tensor:
+        """Pictures ``(N, 3, S, S)`` in [-1, 1] -> unit embeddings ``(N, 512)``.
+
+        :raises ShapeError: if the pictures have another shape.
+        """
+        check_pictures(images, square=True)
+        faces = face_window(images) if self.crop else images
+        faces = F.interpolate(faces, (160, 160), mode="bilinear", align_corners=False, antialias=True)
+        embeddings: Tensor = prepared(self._network, "Facenet")(faces * (127.5 / 128))
+        return embeddings
+
+
+@attrs.define(eq=False)
+class ArcFace(IdentityEncoder):
+    """ArcFace IR-SE50 with GUIDE's and e4e's input: what GUIDE's identity loss measures with.
+
+    Pictures are resized to 256 pixels (bilinear, not smoothed), cut to rows 35 to 223 and columns 32 to 220,
+    and averaged down to 112 pixels; no landmarks. The window suits pictures aligned as FFHQ is.
+    """
+
+    weights: Path | None = option(None, help="file model_ir_se50.pth; without one, the one in torch's cache")
+    _network: FaceNetwork | None = attrs.field(init=False, default=None, repr=False)
+
+    source: ClassVar[Source] = Source(
+        "model_ir_se50.pth", SETTING, "the page of omertov/encoder4editing or TreB1eN/InsightFace_Pytorch")
+
+    def prepare(self, device: torch.device) -> None:
+        """Read the weights onto ``device``.
+
+        :raises ConfigError: if there is no file; nothing is downloaded.
+        :raises CheckpointError: if the file is damaged or another network's.
+        """
+        path = find_file(self.weights, self.source)
+        self._network = load_network(ir_se50, read_state(path), path, device)
+
+    def embed(self, images: Tensor) -> Tensor:
+        """Pictures ``(N, 3, S, S)`` in [-1, 1] -> unit embeddings ``(N, 512)``.
+
+        :raises ShapeError: if the pictures have another shape.
+        """
+        check_pictures(images, square=True)
+        embeddings: Tensor = prepared(self._network, "ArcFace")(self.faces(images))
+        return embeddings
+
+    @staticmethod
+    def faces(images: Tensor) -> Tensor:
+        """The network's input ``(N, 3, 112, 112)``."""
+        images = F.interpolate(images, (256, 256), mode="bilinear", align_corners=False)
+        return F.adaptive_avg_pool2d(images[:, :, 35:223, 32:220], (112, 112))
+
+
+@attrs.define(eq=False)
+class CurricularFace(IdentityEncoder):
+    """CurricularFace IR-101: the network of GUIDE's ID metric; use it as judge, not in a loss.
+
+    MTCNN finds five landmarks, with the metric's low thresholds, and the face is warped to where the network
+    expects them. Where no face is found, the FFHQ window is taken: a picture without a face still gets an
+    embedding (GUIDE's program ends there). The parameter names are assumed to be those of IR-SE50; a file
+    with others is refused, naming them.
+    """
+
+    weights: Path | None = option(
+        None, help="file CurricularFace_Backbone.pth; without one, the one in torch's cache")
+    align: bool = option(True, help="find the face by MTCNN; false takes the window of FFHQ-aligned pictures")
+    _network: FaceNetwork | None = attrs.field(init=False, default=None, repr=False)
+
+    source: ClassVar[Source] = Source(
+        "CurricularFace_Backbone.pth", SETTING, "the page of HuangYG123/CurricularFace")
+
+    def prepare(self, device: torch.device) -> None:
+        """Read the weights onto ``device``.
+
+        :raises ConfigError: if there is no file; nothing is downloaded.
+        :raises CheckpointError: if the file is damaged or another network's.
+        """
+        path = find_file(self.weights, self.source)
+        self._network = load_network(ir_101, read_state(path), path, device)
+
+    def embed(self, images: Tensor) -> Tensor:
+        """Pictures ``(N, 3, S, S)`` in [-1, 1] -> unit embeddings ``(N, 512)``.
+
+        :raises ShapeError: if the pictures have another shape.
+        """
+        check_pictures(images, square=True)
+        embeddings: Tensor = prepared(self._network, "CurricularFace")(self.faces(images))
+        return embeddings
+
+    def faces(self, images: Tensor) -> Tensor:
+        """The network's input ``(N, 3, 112, 112)``."""
+        corners = np.stack([self._corners(image) for image in images.detach()])
+        return warp(images, torch.from_numpy(corners).to(images.device), 112)
+
+    def _corners(self, image: Tensor) -> np.ndarray:
+        """Where the 112 × 112 picture lies in one picture ``(3, S, S)``: three corners ``(3, 2)``."""
+        pixels = ((image.clamp(-1, 1) + 1) * 127.5).round().byte().permute(1, 2, 0).cpu().numpy()
+        face = most_likely(detect_faces(pixels, GUIDE_THRESHOLDS)) if self.align else None
+        if face is None:
+            top, bottom, left, right = (edge * image.shape[1] for edge in WINDOW)
+            return np.array([[left, top], [right, top], [left, bottom]])
+        transform = similarity(face.landmarks, TEMPLATE)
+        square = np.array([[0.0, 0.0, 1.0], [112.0, 0.0, 1.0], [0.0, 112.0, 1.0]])
+        return np.asarray(square @ transform.T)

@@ -1,0 +1,236 @@
+"""Inverters: by search for any generator, and by the e4e and pSp encoders for a StyleGAN2."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+from typing import ClassVar, Literal, cast
+
+import attrs
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from unlearnkit.config import option
+from unlearnkit.errors import CheckpointError, ShapeError
+from unlearnkit.interfaces import Generator, Inverter, Perceptual
+from unlearnkit.plugins import registry
+from unlearnkit_faces.checks import check_pictures, prepared
+from unlearnkit_faces.e4e import SIDE, StyleEncoder
+from unlearnkit_faces.pictures import picture_distance
+from unlearnkit_faces.weights import Source, find_file, load_network, read_file
+
+__all__ = ["E4eInverter", "OptimisationInverter", "learning_rate_factor"]
+
+STATISTICS = 600
+"""Random latents from which their spread is estimated (as many as PTI takes)."""
+
+
+def learning_rate_factor(step: int, steps: int, up: float = 0.05, down: float = 0.25) -> float:
+    """The schedule of StyleGAN2's projection (Karras et al. 2019, arXiv 1912.04958), a factor in (0, 1].
+
+    It rises linearly, stays, and falls as a cosine; ``up`` and ``down`` are the shares of the steps.
+    """
+    done = (step + 1) / (steps + 1)
+    rise = min(1.0, done / up)
+    fall = min(1.0, (1 - done) / down)
+    return rise * (0.5 - 0.5 * math.cos(math.pi * fall))
+
+
+@attrs.define(eq=False)
+class OptimisationInverter(Inverter):
+    """Finds the latent by Adam on the pictures' difference, like stage 1 of PTI (arXiv 2106.05744).
+
+    Each picture is searched alone, with constant noise, so that its latent depends on nothing else in the
+    batch. Distances in latent space count in units of the latents' spread (the root mean square distance of
+    random latents from the mean, per number): one learning rate suits every generator. For a generator with
+    views, the middle one of its evaluation views is taken: the face must look towards the camera.
+    """
+
+    steps: int = option(300, gt=0, unit="steps", help="length of the search, for each picture")
+    learning_rate: float = option(
+        0.05, gt=0, unit="spreads of the latents", help="Adam's step at its largest, after the rise")
+    space: Literal["W", "W+"] = option("W+", help="one row for all layers (W), or one for each (W+)")
+    candidates: int = option(
+        0, ge=0, help="start at the mean of the best tenth of so many random latents; 0: at the mean latent")
+    pixel_weight: float = option(1.0, ge=0, help="weight of the pixels' and gradients' absolute difference")
+    perceptual: str | None = option(
+        None, help="perceptual distance to add, by its name ('lpips-vgg'); none needs no weights")
+    perceptual_weight: float = option(1.0, ge=0, help="weight of that distance")
+    regularisation: float = option(
+        0.02, ge=0, help="weight of the squared distance to the mean latent, in squared spreads")
+    seed: int = option(0, ge=0, lt=2**63, help="draws the random latents that spread and start come from")
+
+    on_step: Callable[[int, int, float], None] | None = attrs.field(init=False, default=None, repr=False)
+    """Called with the 0-based step, the number of steps of all pictures, and the loss."""
+    _distance: Perceptual | None = attrs.field(init=False, default=None, repr=False)
+
+    def prepare(self, device: torch.device) -> None:
+        """Make the perceptual distance, with its default options.
+
+        :raises PluginError: if no plugin offers it.
+        :raises ConfigError: if its weights are missing.
+        """
+        if self.perceptual is not None:
+            distance = cast(Perceptual, registry().component_class("perceptual", self.perceptual)())
+            distance.prepare(device)
+            self._distance = distance
+
+    def invert(self, images: Tensor, generator: Generator) -> Tensor:
+        """Aligned pictures ``(N, 3, R, R)`` in [-1, 1], R the generator's -> latents ``(N, num_ws, w_dim)``.
+
+        :raises ShapeError: if the pictures have another size.
+        """
+        check_pictures(images, square=True)
+        if images.shape[2] != generator.resolution:
+            raise ShapeError(f"pictures of {images.shape[2]} pixels given, expected {generator.resolution}, "
+                             "the generator's; align or resize them first")
+        search = _Search(self, self._distance, generator)
+        steps = len(images) * self.steps
+        return torch.cat([
+            search.run(image, partial(self._tell, number * self.steps, steps))
+            for number, image in enumerate(images.to(generator.w_avg.device).split(1))
+        ])
+
+    def _tell(self, before: int, steps: int, step: int, loss: Tensor) -> None:
+        if self.on_step is not None:
+            self.on_step(before + step, steps, float(loss))
+
+
+class _Search:
+    """What the searches for all pictures share: mean and spread of the latents, the view, the candidates."""
+
+    def __init__(
+        self, options: OptimisationInverter, distance: Perceptual | None, generator: Generator
+    ) -> None:
+        self.options, self.distance, self.generator = options, distance, generator
+        views = generator.evaluation_views()
+        self.view = None if views is None else views[len(views) // 2 : len(views) // 2 + 1]
+        rng = torch.Generator().manual_seed(options.seed)
+        z = torch.randn(max(STATISTICS, options.candidates), generator.z_dim, generator=rng)
+        self.mean = generator.w_avg.detach()[None]
+        with torch.no_grad():
+            self.latents = generator.map(z.to(self.mean.device))
+        self.spread = float((self.latents - self.mean).square().mean().sqrt().clamp_min(1e-8))
+
+    def run(self, image: Tensor, tell: Callable[[int, Tensor], None]) -> Tensor:
+        """The latent ``(1, num_ws, w_dim)`` of one picture ``(1, 3, R, R)``."""
+        options = self.options
+        wanted = self._wanted(image)
+        start = self._start(image, wanted)
+        offset = torch.zeros_like(start if options.space == "W+" else start[:, :1], requires_grad=True)
+        optimiser = torch.optim.Adam([offset], lr=options.learning_rate)
+        for step in range(options.steps):
+            for group in optimiser.param_groups:
+                group["lr"] = options.learning_rate * learning_rate_factor(step, options.steps)
+            latent = start + self.spread * offset
+            loss = self._loss(latent, image, wanted).sum()
+            # Not loss.backward(): it would leave gradients in the generator's own parameters.
+            (offset.grad,) = torch.autograd.grad(loss, [offset])
+            optimiser.step()
+            tell(step, loss.detach())
+        return (start + self.spread * offset).detach()
+
+    def _loss(self, latent: Tensor, image: Tensor, wanted: list[Tensor]) -> Tensor:
+        """``(N,)`` for latents ``(N, num_ws, w_dim)``, one picture and its perceptual features."""
+        options = self.options
+        made = self.generator.render(latent, self.view).image
+        away = ((latent - self.mean) / self.spread).square().mean((1, 2))
+        loss = options.pixel_weight * picture_distance(made, image) + options.regularisation * away
+        if self.distance is not None:
+            seen = self.distance.distance(self.distance.features(made), wanted)
+            loss = loss + options.perceptual_weight * seen
+        return loss
+
+    @torch.no_grad()
+    def _wanted(self, image: Tensor) -> list[Tensor]:
+        return [] if self.distance is None else self.distance.features(image)
+
+    @torch.no_grad()
+    def _start(self, image: Tensor, wanted: list[Tensor]) -> Tensor:
+        count = self.options.candidates
+        if count == 0:
+            return self.mean.clone()
+        losses = torch.cat([self._loss(latent, image, wanted) for latent in self.latents[:count].split(1)])
+        best = losses.argsort()[: max(1, count // 10)]
+        return self.latents[best].mean(0, keepdim=True)
+
+
+@attrs.define(eq=False)
+class E4eInverter(Inverter):
+    """The encoder of an e4e or pSp file, for the StyleGAN2 that it was trained with. One forward pass.
+
+    A mean latent is added where the file's options say so (or say nothing): the file's own, else the
+    generator's. Use the decoder in the same file as generator, or the one it was made from: to others these
+    latents mean nothing.
+    """
+
+    weights: Path | None = option(
+        None, help="an e4e or pSp file, e.g. e4e_ffhq_encode.pt; without one, the one in torch's cache")
+    style: Literal["auto", "e4e", "psp"] = option(
+        "auto", help="how the encoder's rows are read; auto goes by the file's own options")
+    _network: StyleEncoder | None = attrs.field(init=False, default=None, repr=False)
+    _mean: Tensor | None = attrs.field(init=False, default=None, repr=False)
+    _adds_mean: bool = attrs.field(init=False, default=True, repr=False)
+
+    source: ClassVar[Source] = Source(
+        "e4e_ffhq_encode.pt", "--set inverter.weights=FILE", "the page of omertov/encoder4editing",
+        "choose '--inverter optimise', which needs no weights")
+
+    def prepare(self, device: torch.device) -> None:
+        """Read the encoder onto ``device``.
+
+        :raises ConfigError: if there is no file; nothing is downloaded.
+        :raises CheckpointError: if the file is damaged or holds no such encoder.
+        """
+        path = find_file(self.weights, self.source)
+        content = read_file(path)
+        if not isinstance(content, dict) or not isinstance(content.get("state_dict"), dict):
+            raise CheckpointError(f"{path}: holds no 'state_dict' as e4e and pSp files do; give another file")
+        state = {name.removeprefix("encoder."): tensor for name, tensor in content["state_dict"].items()
+                 if isinstance(name, str) and name.startswith("encoder.") and isinstance(tensor, Tensor)}
+        count = len({name.split(".")[1] for name in state if name.startswith("styles.")})
+        options = content.get("opts")
+        options = options if isinstance(options, dict) else {}
+        progressive = self._is_progressive(options)
+        self._network = load_network(lambda: StyleEncoder(count, progressive), state, path, device)
+        self._adds_mean = bool(options.get("start_from_latent_avg", True))
+        self._mean = _mean_latent(content.get("latent_avg"), count, path, device)
+
+    @torch.no_grad()
+    def invert(self, images: Tensor, generator: Generator) -> Tensor:
+        """Aligned pictures ``(N, 3, S, S)`` in [-1, 1] -> latents ``(N, num_ws, 512)``.
+
+        :raises ShapeError: if the encoder was made for another generator than this one.
+        """
+        check_pictures(images, square=True)
+        network = prepared(self._network, "E4eInverter")
+        shape = (len(network.styles), 512)
+        if shape != (generator.num_ws, generator.w_dim):
+            raise ShapeError(f"the encoder makes latents of shape {shape}, the generator takes "
+                             f"{(generator.num_ws, generator.w_dim)}; give the encoder's own generator")
+        device = network.latlayer1.weight.device
+        images = F.interpolate(
+            images.to(device), (SIDE, SIDE), mode="bilinear", align_corners=False, antialias=True)
+        latents = torch.cat([network(image) for image in images.split(1)])
+        if self._adds_mean:
+            mean = generator.w_avg.to(device) if self._mean is None else self._mean
+            latents = latents + mean
+        return latents.to(generator.w_avg.device)
+
+    def _is_progressive(self, options: dict[str, object]) -> bool:
+        if self.style != "auto":
+            return self.style == "e4e"
+        return options.get("encoder_type", "Encoder4Editing") == "Encoder4Editing"
+
+
+def _mean_latent(value: object, count: int, path: Path, device: torch.device) -> Tensor | None:
+    """A file's ``latent_avg``, ``(512,)`` or ``(num_ws, 512)``; None if it has none."""
+    if not isinstance(value, Tensor):
+        return None
+    if value.shape not in ((512,), (1, 512), (count, 512)) or not bool(torch.isfinite(value).all()):
+        raise CheckpointError(f"{path}: its latent_avg of shape {tuple(value.shape)} is no finite "
+                              f"({count}, 512); download it again")
+    return value.to(device, torch.float32)

@@ -1,0 +1,29 @@
+"""GUIDE (Seo et al., CVPR 2024, arXiv 2405.09879): un-identifying target (UFO) and latent target unlearning (LTU)."""
+
+from unlearnkit.plugins import hookimpl
+
+# What the released program does and the paper does not ask for; docs/methods.md explains each line.
+RELEASED = {
+    "generator.noise": "random",
+    "generator.feature_pass": "separate",
+}
+
+
+@hookimpl
+def unlearnkit_register_target_selectors(register):
+    register("ufo", "unlearnkit_guide.targets:Ufo", "Extrapolates through the mean face to the other side (GUIDE)")
+    register("average", "unlearnkit_guide.targets:Average", "The mean face, for everybody (GUIDE's baseline)")
+
+
+@hookimpl
+def unlearnkit_register_losses(register):
+    register("guide-local", "unlearnkit_guide.losses:Local", "The erased latent shows the target (GUIDE)")
+    register("guide-adjacency", "unlearnkit_guide.losses:Adjacency", "So do the latents around it (GUIDE)")
+    register("guide-global", "unlearnkit_guide.losses:Global", "Random latents stay as they are (GUIDE)")
+
+
+@hookimpl
+def unlearnkit_register_unlearners(register):
+    register("guide", "unlearnkit_guide.method:Guide", "GUIDE as its paper describes it, with constant noise")
+    register("guide-released", "unlearnkit_guide.method:Guide",
+             "GUIDE with every quirk of the released program that changes a number", preset=RELEASED)

@@ -1,0 +1,20 @@
+"""The method ``guide``: UFO's target and the three losses, minimised with Adam over the synthesis network."""
+
+from __future__ import annotations
+
+import attrs
+
+from unlearnkit.config import option
+from unlearnkit.engine import PairLoop
+
+__all__ = ["Guide"]
+
+
+@attrs.define(eq=False)
+class Guide(PairLoop):
+    """``L = L_local + L_adjacency + L_global`` (the weights of GUIDE's released program): 1000 steps of Adam at 1e-4."""
+
+    losses: tuple[str, ...] = option(
+        ("guide-local", "guide-adjacency", "guide-global"), help="losses that are summed, by name"
+    )
+    target: str = option("ufo", help="target selector, by name")

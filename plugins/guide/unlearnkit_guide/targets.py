@@ -1,0 +1,55 @@
+"""Target selectors of GUIDE: what the generator shall make instead of the erased person."""
+
+from __future__ import annotations
+
+import attrs
+import torch
+from torch import Tensor
+
+from unlearnkit.config import option
+from unlearnkit.interfaces import Generator, TargetSelector
+
+__all__ = ["Average", "Ufo", "mean_radius"]
+
+RADIUS_SAMPLES = 1000
+
+
+def mean_radius(generator: Generator, samples: int = RADIUS_SAMPLES) -> float:
+    """Mean distance of random latents from ``w_avg``: the L2 norm over all ``num_ws * w_dim`` numbers.
+
+    A scale for distances in this generator's latent space, from a fixed seed.
+    """
+    z = torch.randn(samples, generator.z_dim, generator=torch.Generator().manual_seed(0))
+    with torch.no_grad():
+        offsets = generator.map(z.to(generator.w_avg.device)) - generator.w_avg
+    return float(offsets.flatten(1).norm(dim=1).mean())
+
+
+@attrs.define
+class Ufo(TargetSelector):
+    """Un-Identifying Face On latent space: ``w_t = w_avg - d * w_id / |w_id|``, ``w_id = w_u - w_avg``.
+
+    The norm runs over all ``num_ws * w_dim`` numbers (GUIDE, section 3.2; d = 30 on EG3D's 14 x 512).
+    """
+
+    distance: float = option(30.0, help="how far beyond the mean face the target lies (d)", unit="see unit", ge=0.0)
+    unit: str = option(
+        "latent", help="unit of distance: latent units, or mean distances of random latents from w_avg",
+        choices=("latent", "mean-radius"),
+    )
+
+    def select(self, sources: Tensor, generator: Generator, rng: torch.Generator) -> Tensor:
+        """``(P, num_ws, w_dim)`` -> the point at distance d on the other side of the mean. Needs no chance."""
+        offset = sources - generator.w_avg
+        length = offset.flatten(1).norm(dim=1).clamp_min(1e-12)[:, None, None]
+        scale = 1.0 if self.unit == "latent" else mean_radius(generator)
+        return generator.w_avg - self.distance * scale * offset / length
+
+
+@attrs.define
+class Average(TargetSelector):
+    """``w_t = w_avg``: everybody becomes the mean face (the baseline of GUIDE's released program)."""
+
+    def select(self, sources: Tensor, generator: Generator, rng: torch.Generator) -> Tensor:
+        """``(P, num_ws, w_dim)`` -> as many copies of the mean latent."""
+        return generator.w_avg.expand_as(sources).clone()

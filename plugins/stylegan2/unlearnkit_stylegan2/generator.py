@@ -1,0 +1,158 @@
+"""The adapter that makes a StyleGAN2 file a generator of unlearnkit."""
+
+from __future__ import annotations
+
+import importlib.util
+from collections.abc import Mapping
+from pathlib import Path
+
+import attrs
+import torch
+from torch import Tensor, nn
+
+from unlearnkit.checkpoints import read_checkpoint
+from unlearnkit.config import option
+from unlearnkit.errors import ConfigError, ShapeError
+from unlearnkit.interfaces import Base, Generator, Rendering
+from unlearnkit_stylegan2.layers import NOISE_MODES
+from unlearnkit_stylegan2.layouts import Layout, layout_of
+from unlearnkit_stylegan2.loading import network_from_checkpoint
+from unlearnkit_stylegan2.network import Generator as Network
+
+__all__ = ["StyleGAN2", "bundled_checkpoint", "default_feature_resolution"]
+
+BUNDLED_PACKAGE = "unlearnkit_demo"
+BUNDLED_FILE = "weights/stylegan2_128.safetensors"
+
+
+def bundled_checkpoint() -> Path | None:
+    """Find the bundled world's generator without importing that package; None if it is not installed."""
+    spec = importlib.util.find_spec(BUNDLED_PACKAGE)
+    folders = [] if spec is None else spec.submodule_search_locations or []
+    return next((path for folder in folders if (path := Path(folder) / BUNDLED_FILE).is_file()), None)
+
+
+def default_feature_resolution(img_resolution: int) -> int:
+    """Choose the feature map that stands for a face: a quarter of the picture's resolution, from 8 to 64.
+
+    Layers up to there decide shape and identity; the ones behind add colour and fine texture, and their maps
+    are the large ones. So this map tells much and costs little: 32×32 for 128 pixels, 64×64 for 256 and more.
+    """
+    return min(64, max(8, img_resolution // 4))
+
+
+@attrs.define(eq=False)
+class StyleGAN2(Generator):
+    """A StyleGAN2 of any published layout: NVIDIA `.pkl`, rosinality, pSp or e4e `.pt`, safetensors."""
+
+    checkpoint: Path | None = option(None, help="file of weights; without one, the bundled generator")
+    noise: str = option(
+        "const", choices=NOISE_MODES,
+        help="per-pixel noise: 'const' from the file, 'random' in each rendering anew, or 'none'")
+    feature_resolution: int | None = option(
+        None, help="resolution of the block whose output is the feature map, a power of two; "
+        "by default a quarter of the picture's, at most 64")
+    label: int | None = option(None, ge=0, help="class to draw, for a class-conditional network")
+
+    resolution: int = attrs.field(init=False, default=0)
+    z_dim: int = attrs.field(init=False, default=0)
+    w_dim: int = attrs.field(init=False, default=0)
+    num_ws: int = attrs.field(init=False, default=0)
+    _network: Network | None = attrs.field(init=False, default=None, repr=False)
+    _base: Base | None = attrs.field(init=False, default=None, repr=False)
+    _layout: Layout = attrs.field(init=False, default=Layout("nvidia"), repr=False)
+
+    def prepare(self, device: torch.device) -> None:
+        """Read the file and put the network on `device`.
+
+        :raises CheckpointError: if the file is no StyleGAN2.
+        :raises ConfigError: if there is no file, or an option does not fit the network in it.
+        """
+        path = self.checkpoint or bundled_checkpoint()
+        if path is None:
+            raise ConfigError("checkpoint: got None, and the bundled generator is not installed; "
+                              "give the path of a StyleGAN2 file")
+        checkpoint = read_checkpoint(path.expanduser())
+        network = network_from_checkpoint(checkpoint)
+        self._check_options(network)
+        self._layout = layout_of(checkpoint.state) or self._layout
+        self._network, self._base = network.to(device), Base(path, checkpoint.format, checkpoint.sha256)
+        self.resolution, self.num_ws = network.img_resolution, network.num_ws
+        self.z_dim, self.w_dim = network.z_dim, network.w_dim
+
+    @property
+    def module(self) -> Network:
+        """The whole network, with NVIDIA's names; only after :meth:`prepare`."""
+        if self._network is None:
+            raise RuntimeError("StyleGAN2: call prepare(device) before anything else")
+        return self._network
+
+    @property
+    def base(self) -> Base:
+        """Which file the weights were read from; only after :meth:`prepare`."""
+        if self._base is None:
+            raise RuntimeError("StyleGAN2: call prepare(device) before anything else")
+        return self._base
+
+    @property
+    def w_avg(self) -> Tensor:
+        """Mean latent `(num_ws, w_dim)`: the same row for all layers."""
+        return self.module.mapping.w_avg.expand(self.num_ws, -1)
+
+    def map(self, z: Tensor) -> Tensor:
+        """Map `z` `(N, z_dim)` to latents `(N, num_ws, w_dim)`, without truncation.
+
+        :raises ShapeError: if `z` has another shape.
+        """
+        z = z.to(self._device)
+        if self.label is None:
+            return self._latents(z, None)
+        index = torch.full((z.shape[0],), self.label, device=z.device)
+        return self._latents(z, nn.functional.one_hot(index, self.module.c_dim))
+
+    def render(
+        self, latents: Tensor, views: Tensor | None = None, rng: torch.Generator | None = None,
+    ) -> Rendering:
+        """Draw latents `(N, num_ws, w_dim)`: image `(N, 3, R, R)` and features `(N, C, r, r)`, r the option.
+
+        With `noise="random"` the noise comes from `rng`; without `rng` it is the constant one.
+
+        :raises ShapeError: if the latents do not fit or views are given: a StyleGAN2 has none.
+        """
+        if views is not None:
+            raise ShapeError(f"StyleGAN2 has no views; got some of shape {tuple(views.shape)}, expected None")
+        mode = "const" if self.noise == "random" and rng is None else self.noise
+        feature = self.feature_resolution or default_feature_resolution(self.resolution)
+        image, features = self.module.synthesis(
+            latents.to(self._device), noise_mode=mode, generator=rng, feature=feature)
+        return Rendering(image, features)
+
+    def editable_parameters(self) -> dict[str, nn.Parameter]:
+        """The parameters of synthesis: the mapping network, and so the latent space, stays as it is."""
+        return {f"synthesis.{name}": value for name, value in self.module.synthesis.named_parameters()}
+
+    def file_tensors(self, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        """Name and shape tensors of the network as the file that was read does.
+
+        :raises CheckpointError: for a tensor that the file's layout has no place for.
+        """
+        return self._layout.to_file(tensors)
+
+    @property
+    def _device(self) -> torch.device:
+        return self.module.mapping.w_avg.device
+
+    def _latents(self, z: Tensor, c: Tensor | None) -> Tensor:
+        ws: Tensor = self.module.mapping(z, c)
+        return ws
+
+    def _check_options(self, network: Network) -> None:
+        known = network.synthesis.resolutions
+        if self.feature_resolution not in (None, *known):
+            raise ConfigError(f"feature_resolution: got {self.feature_resolution}, expected one of "
+                              f"{', '.join(map(str, known))}")
+        if network.c_dim == 0 and self.label is not None:
+            raise ConfigError(f"label: got {self.label}, but this network has no classes; leave it out")
+        if network.c_dim > 0 and (self.label is None or self.label >= network.c_dim):
+            raise ConfigError(f"label: got {self.label}, but this network draws {network.c_dim} classes: "
+                              f"give 0 to {network.c_dim - 1}")

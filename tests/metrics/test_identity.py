@@ -1,0 +1,99 @@
+from __future__ import annotations
+
+import math
+
+import pytest
+import torch
+
+from tests.metrics.toys import ToyJudge, evidence, person
+from unlearnkit.errors import ShapeError
+from unlearnkit.interfaces import Request
+from unlearnkit.metrics.gallery import Gallery
+from unlearnkit.metrics.identity import Identity
+from unlearnkit.metrics.neighbours import Neighbours
+
+X, Y, Z = (1.0, 0.0, 0.0), (0.0, 1.0, 0.0), (0.0, 0.0, 1.0)
+HALF = math.sqrt(0.5)
+
+
+def test_identical_generators_change_nobody():
+    numbers = Identity().measure(evidence(Request((person("Ada", X, Y),), (person("Bo", Z),))))
+    changes = {name: value for name, value in numbers.items() if not name.startswith("n_")}
+    assert set(changes) == {f"{g}_{w}" for g in ("erased", "others", "bystanders") for w in ("before", "after", "change")}
+    assert all(value == pytest.approx(1) for value in changes.values())
+
+
+def test_numbers_worked_out_by_hand():
+    # shift (0, 1, 0): X becomes (1, 1, 0), cosine √½ with X; Y stays Y; Z becomes (0, 1, 1)
+    ada = person("Ada", X, Y, pictures=[Y, X])
+    numbers = Identity().measure(evidence(Request((ada,), (person("Bo", Z), person("Cy", X))), (0.0, 1.0, 0.0)))
+    expected = {
+        "erased_before": 0, "erased_after": HALF, "erased_change": HALF, "n_erased": 1,
+        "others_before": 0, "others_after": 0, "others_change": 1, "n_others": 1,
+        "bystanders_before": 1, "bystanders_after": HALF, "bystanders_change": HALF, "n_bystanders": 2,
+        "strangers": 0, "n_strangers": 1, "same_person": 0, "n_same_person": 1,
+    }
+    assert numbers == pytest.approx(expected, abs=1e-6)
+    assert all(type(value) is float for value in numbers.values())
+
+
+def test_missing_groups_are_left_out_and_levels_are_named():
+    judge = ToyJudge({"strangers": 0.2, "same_person": 0.8})
+    numbers = Identity().measure(evidence(Request((person("Ada", X),)), judge=judge))
+    assert set(numbers) == {
+        "erased_before", "erased_after", "erased_change", "n_erased", "strangers_level", "same_person_level",
+    }
+
+
+def test_several_people_are_told_apart_even_with_one_name():
+    request = Request((person("Ada B.", X), person("ada-b", Y)))
+    numbers = Identity().measure(evidence(request, (0.0, 1.0, 0.0)))
+    assert numbers["erased_after_ada_b"] == pytest.approx(HALF)
+    assert numbers["erased_after_ada_b_1"] == pytest.approx(1)
+    assert numbers["erased_after"] == pytest.approx((HALF + 1) / 2)
+    assert numbers["erased_alike_before"] == pytest.approx(0, abs=1e-6)
+    assert numbers["erased_alike_after"] == pytest.approx(HALF)
+
+
+def test_views_are_averaged():
+    # View 0 shows X as X, view 1 as Y; the picture is X.
+    ada = person("Ada", X, pictures=[X])
+    numbers = Identity().measure(evidence(Request((ada,)), views=True))
+    assert numbers["erased_before"] == pytest.approx(0.5)
+    assert numbers["erased_change"] == pytest.approx(1)
+
+
+def test_one_picture_a_latent():
+    ada = person("Ada", X, Y, pictures=[X])
+    with pytest.raises(ShapeError, match="2 latents and 1 pictures"):
+        Identity().measure(evidence(Request((ada,))))
+
+
+def test_each_latent_is_rendered_once_for_all_metrics():
+    given = evidence(Request((person("Ada", *[X] * 11),)))
+    first = Identity().measure(given)
+    assert Identity().measure(given) == first
+    assert (given.before.rendered, given.after.rendered) == (11, 11)
+    assert Gallery.of(given) is Gallery.of(given)
+
+
+def test_neighbours_at_the_distances_they_claim():
+    given = evidence(Request((person("Ada", X), person("Bo", Y))), (0.0, 0.0, 0.0))
+    numbers = Neighbours(directions=9).measure(given)
+    latents = torch.randn(256, 3, generator=torch.Generator().manual_seed(3))
+    far = latents.norm(dim=1).mean()
+    assert numbers["neighbour_distance"] == pytest.approx(float(far))
+    assert numbers["n_neighbours"] == 18
+    assert all(numbers[f"neighbours_change_{percent}"] == pytest.approx(1) for percent in (25, 50, 100))
+    away = torch.nn.functional.normalize(latents[:9] - torch.tensor(X), dim=1)
+    cosines = torch.nn.functional.normalize(torch.tensor(X) + 0.5 * far * away, dim=1)[:, 0]
+    alone = Neighbours(directions=9).measure(evidence(Request((person("Ada", X),))))
+    assert alone["neighbours_before_50"] == pytest.approx(float(cosines.mean()), abs=1e-5)
+
+
+def test_no_number_depends_on_what_else_is_measured():
+    request = Request((person("Ada", X),))
+    alone = Neighbours().measure(evidence(request, (0.3, 0.0, 0.1)))
+    given = evidence(request, (0.3, 0.0, 0.1))
+    _ = Identity().measure(given), Gallery.of(given).sample
+    assert Neighbours().measure(given) == alone

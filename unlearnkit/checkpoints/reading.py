@@ -1,0 +1,92 @@
+"""Which format a file has, told by its content alone, and the one function that reads them all."""
+
+from __future__ import annotations
+
+import mmap
+from pathlib import Path
+
+from unlearnkit.checkpoints.files import digest, mapped
+from unlearnkit.checkpoints.instructions import read_pickle
+from unlearnkit.checkpoints.legacy import MAGIC, read_stream
+from unlearnkit.checkpoints.nvidia import read_network
+from unlearnkit.checkpoints.pickles import Budget, PickleReader
+from unlearnkit.checkpoints.records import Checkpoint, Contents, Damaged, Hostile
+from unlearnkit.checkpoints.rosinality import read_layout
+from unlearnkit.checkpoints.standins import WeightStandins
+from unlearnkit.checkpoints.tensorfiles import header_size, read_safetensors
+from unlearnkit.checkpoints.torchdata import check_total, read_tensor
+from unlearnkit.checkpoints.zipped import read_archive
+
+WANTED = "expected an NVIDIA .pkl, a rosinality/pSp/e4e .pt or a .safetensors file"
+STRANGERS = {
+    b"\x89PNG": "is a PNG picture",
+    b"\xff\xd8\xff": "is a JPEG picture",
+    b"\x1f\x8b": "is a gzip archive; unpack it first",
+    b"BZh": "is a bzip2 archive; unpack it first",
+    b"\xfd7zXZ": "is an xz archive; unpack it first",
+    b"7z\xbc\xaf": "is a 7z archive; unpack it first",
+    b"\x89HDF": "is an HDF5 file (Keras)",
+    b"GGUF": "is a GGUF file",
+    b"\x08\x07\x12": "looks like an ONNX file",
+    b"\x08\x08\x12": "looks like an ONNX file",
+    b"version https://git-lfs": "is a git-lfs pointer, not the file itself; run `git lfs pull`",
+}
+
+
+def _stranger(start: bytes) -> str:
+    for signature, name in STRANGERS.items():
+        if start.startswith(signature):
+            return name
+    text = start.lstrip().lower()
+    if text.startswith((b"<!doctype html", b"<html", b"<?xml")):
+        return "is a web page, so the download failed (a quota or a confirmation page); fetch it by hand"
+    if start.isascii() and b"\0" not in start:
+        return "is a text"
+    return "is of no known format"
+
+
+def read_contents(data: mmap.mmap) -> Contents:
+    """The format of a mapped file and what it holds, before any tensor data; Damaged if there is none."""
+    start = data[:512]
+    if start.startswith(b"PK\x03\x04"):
+        return read_layout(*read_archive(data, Budget()))
+    if header_size(data) is not None:
+        return read_safetensors(data)
+    if start[:1] == b"\x80" and start[1:2] in (b"\2", b"\3", b"\4", b"\5"):
+        return _read_pickles(data)
+    raise Damaged(f"{_stranger(start)}; {WANTED}")
+
+
+def _read_pickles(data: mmap.mmap) -> Contents:
+    budget = Budget()
+    reader = PickleReader(data, 0, len(data), WeightStandins(), budget)
+    root = read_pickle(reader)
+    if isinstance(root, int) and root == MAGIC:
+        return read_layout(*read_stream(data, 0, len(data), WeightStandins, budget))
+    if reader.position != len(data):
+        raise Hostile(f"has {len(data) - reader.position} bytes after its end")
+    return read_network(root, data, budget)
+
+
+def read_checkpoint(path: str | Path) -> Checkpoint:
+    """Read the generator of a weight file of any known format, told by its content, never by its name.
+
+    Nothing that the file says is imported or executed, and no memory is taken for sizes that the file does
+    not fill. Raises CheckpointError, naming the file and what to do, for everything that is no such file.
+    """
+    with mapped(path) as data:
+        contents = read_contents(data)
+        check_total(contents.tensors.values(), len(data))
+        if not contents.tensors:
+            raise Damaged("holds no tensors; give the file of a trained generator")
+        state = {name: read_tensor(data, ref) for name, ref in contents.tensors.items()}
+        return Checkpoint(
+            path=Path(path),
+            format=contents.format,
+            class_name=contents.class_name,
+            init_kwargs=contents.init_kwargs,
+            attributes=contents.attributes,
+            state=state,
+            metadata=contents.metadata,
+            sha256=digest(data),
+        )

@@ -1,0 +1,106 @@
+"""The command ``unlearnkit``: one file a command, each imported only when it is needed. Imports no torch.
+
+Exit codes: 0 done, 1 a bug (with a traceback; please report it), 2 something the user can mend (one line),
+130 interrupted.
+"""
+
+from __future__ import annotations
+
+import importlib
+import os
+import sys
+import traceback
+from collections.abc import Sequence
+from importlib.metadata import version
+
+import click
+
+from unlearnkit.errors import UnlearnkitError
+
+__all__ = ["cli", "main"]
+
+_COMMANDS = ("run", "apply", "sample", "invert", "plugins", "show", "doctor")
+
+
+class _LazyGroup(click.Group):
+    """Imports ``unlearnkit.cli.NAME`` when the command NAME is asked for."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(_COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name not in _COMMANDS:
+            return None
+        command: click.Command = importlib.import_module(f"unlearnkit.cli.{cmd_name}").command
+        if not any(option.name == "debug" for option in command.params):
+            command.params.append(_debug_option())
+        return command
+
+
+def _debug_option() -> click.Option:
+    # main() looks for it; it is declared so that it may stand before and after the command's name.
+    words = "Show where an error comes from (UNLEARNKIT_DEBUG=1)."
+    return click.Option(["--debug"], is_flag=True, expose_value=False, help=words)
+
+
+@click.group(
+    cls=_LazyGroup, invoke_without_command=True, context_settings={"help_option_names": ["-h", "--help"]}
+)
+@click.version_option(version("unlearnkit"), prog_name="unlearnkit")
+@click.pass_context
+def cli(ctx: click.Context) -> None:
+    """Make a pre-trained face generator forget a person.
+
+    \b
+    unlearnkit run --method guide --generator stylegan2    a first run, about a minute
+    unlearnkit run --method guide --generator stylegan2 --checkpoint ffhq.pkl --image me.png
+    unlearnkit apply runs/mine/edit.safetensors --base ffhq.pkl --out edited.pkl
+    unlearnkit show method                                 which methods there are
+    """
+    if ctx.invoked_subcommand is None:
+        click.echo(ctx.get_help())
+
+
+cli.params.append(_debug_option())
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Run the command line and leave the process with its exit code."""
+    arguments = list(sys.argv[1:] if arguments is None else arguments)
+    debug = "--debug" in arguments or os.environ.get("UNLEARNKIT_DEBUG", "") not in ("", "0")
+    try:
+        code = cli.main(arguments, prog_name="unlearnkit", standalone_mode=False)
+    except BrokenPipeError:
+        # The reader went away (`unlearnkit plugins | head`): no error, but Python must not flush into it.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        code = 1
+    except (KeyboardInterrupt, click.exceptions.Abort):
+        click.echo("interrupted", err=True)
+        code = 130
+    except Exception as error:
+        line = _line(error)
+        if line is None:
+            raise
+        if debug:
+            traceback.print_exc()
+        click.echo(f"error: {line}", err=True)
+        code = 2
+    raise SystemExit(code if isinstance(code, int) else 0)
+
+
+def _line(error: Exception) -> str | None:
+    """The one line that a user reads; None for a bug, which deserves its traceback."""
+    if isinstance(error, click.UsageError):
+        command = error.ctx.command_path if error.ctx else "unlearnkit"
+        text = f"{error.format_message()} (see '{command} --help')"
+    elif isinstance(error, click.ClickException):
+        text = error.format_message()
+    elif isinstance(error, UnlearnkitError):
+        text = str(error) or type(error).__name__
+    elif isinstance(error, OSError):
+        text = f"{error.strerror or error}" + (f": {error.filename}" if error.filename else "")
+    elif type(error).__name__ == "OutOfMemoryError":  # torch's; torch itself is not imported here
+        text = f"out of memory: {error} Try --device cpu, or a GPU with more memory."
+    else:
+        return None
+    return " ".join(text.split())

@@ -1,0 +1,129 @@
+"""Options and checks that several commands share. Imports no torch."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import click
+
+from unlearnkit.errors import ConfigError
+
+if TYPE_CHECKING:
+    from rich.console import Console
+    from rich.table import Table
+
+__all__ = [
+    "FILE", "OUT", "SEED", "absolute", "check_device", "check_new_file", "check_pictures", "console", "one",
+    "settings_options", "table", "told",
+]
+
+FILE = click.Path(exists=True, dir_okay=False, readable=True, path_type=Path)
+OUT = click.Path(path_type=Path)
+SEED = click.IntRange(0, 2**63 - 1)
+_DEVICE = re.compile(r"auto|cpu|mps|cuda(:\d+)?")
+Command = TypeVar("Command", bound=Callable[..., Any])
+
+
+def settings_options(command: Command) -> Command:
+    """Add ``--config``, ``--set`` and ``--device``."""
+    options = (
+        click.option("--config", type=FILE, help="TOML file of settings, such as the config.toml of a run."),
+        click.option(
+            "--set", "sets", multiple=True, metavar="SECTION.FIELD=VALUE",
+            help="Change one setting, e.g. --set target.distance=30; 'unlearnkit show KIND NAME' lists them.",
+        ),
+        click.option("--device", metavar="DEVICE", callback=_device, help="auto, cpu, mps, cuda or cuda:N."),
+    )
+    for option in reversed(options):
+        command = option(command)
+    return command
+
+
+def told(config: Path | None, sets: Iterable[str], options: Mapping[str, Any]) -> dict[str, Any]:
+    """What the user says: the configuration file, then ``--set`` and options (dotted; None: not given)."""
+    from unlearnkit.config import merge, nest, parse_set, read_toml
+
+    spoken = nest(dict(parse_set(text) for text in sets))
+    given = nest({key: value for key, value in options.items() if value is not None and value != []})
+    clash = [key for key in options if options[key] not in (None, []) and _has(spoken, key)]
+    if clash:
+        raise ConfigError(f"{clash[0]} is given twice, by an option and by --set")
+    return merge(read_toml(config) if config else {}, merge(spoken, given))
+
+
+def check_device(device: str) -> None:
+    """Refuse a device that this computer does not have, before any work is done."""
+    if not _DEVICE.fullmatch(device):
+        raise ConfigError(f"device: got {device!r}, expected auto, cpu, mps, cuda or cuda:N")
+    if not device.startswith("cuda"):
+        return
+    import torch
+
+    count = torch.cuda.device_count() if torch.cuda.is_available() else 0
+    if int(device.partition(":")[2] or 0) >= count:
+        found = f"has {count} CUDA device(s), numbered from 0" if count else "has no CUDA device; use cpu"
+        raise ConfigError(f"device: got {device!r}, but this computer {found}")
+
+
+def check_pictures(paths: Iterable[Path], option: str) -> None:
+    """Refuse a file that is no picture, before any work is done."""
+    from PIL import Image
+
+    for path in paths:
+        try:
+            with Image.open(path) as picture:
+                picture.verify()
+        except Exception as error:
+            raise ConfigError(f"{option}: {path} is no picture that can be read (PNG, JPEG, …)") from error
+
+
+def absolute(paths: Iterable[Path]) -> list[str]:
+    """Paths as settings hold them."""
+    return [str(path.absolute()) for path in paths]
+
+
+def one(path: Path | None) -> str | None:
+    """One optional path as settings hold it."""
+    return None if path is None else str(path.absolute())
+
+
+def check_new_file(path: Path) -> None:
+    """Refuse an output that is a folder."""
+    if path.is_dir():
+        raise ConfigError(f"--out: {path} is a folder, expected the name of a file")
+
+
+def console(stderr: bool = False) -> Console:
+    """A console that does not colour numbers in the middle of sentences."""
+    from rich.console import Console
+
+    return Console(stderr=stderr, highlight=False)
+
+
+def table(*columns: str, title: str | None = None) -> Table:
+    """A plain table; long words fold rather than vanish, but for those of the first column."""
+    from rich import box
+    from rich.table import Table
+
+    made = Table(title=title, title_justify="left", box=box.SIMPLE_HEAD, pad_edge=False)
+    for column in columns:
+        made.add_column(column, overflow="fold", no_wrap=column == columns[0])
+    return made
+
+
+def _device(ctx: click.Context, parameter: click.Parameter, value: str | None) -> str | None:
+    if value is not None and not _DEVICE.fullmatch(value):
+        raise click.BadParameter(f"got '{value}', expected auto, cpu, mps, cuda or cuda:N", ctx, parameter)
+    return value
+
+
+def _has(tables: Mapping[str, Any], key: str) -> bool:
+    node: Any = tables
+    for part in key.split("."):
+        if not isinstance(node, Mapping) or part not in node:
+            return False
+        node = node[part]
+    return True

@@ -1,0 +1,119 @@
+"""``unlearnkit run``: erase a person."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import click
+
+from unlearnkit.cli.common import (
+    FILE,
+    OUT,
+    SEED,
+    absolute,
+    check_device,
+    check_pictures,
+    console,
+    one,
+    settings_options,
+    told,
+)
+from unlearnkit.errors import ConfigError, RunError
+
+_RUN = click.Path(exists=True, file_okay=False, path_type=Path)
+_WITH_RESUME = {"resume", "dry_run", "debug"}
+
+
+@click.command()
+@click.option("--method", metavar="NAME", help="How to unlearn ('unlearnkit show method' lists the methods).")
+@click.option("--generator", metavar="NAME", help="Which generator; without --checkpoint, the bundled one.")
+@click.option("--checkpoint", type=FILE, help="The generator's file of weights (.pkl, .pt, .safetensors).")
+@click.option("--image", "images", type=FILE, multiple=True,
+              help="Picture of the person; repeatable: the first is erased, the others judge.")
+@click.option("--latent", type=FILE, help="File that holds the person's latent, instead of a picture.")
+@click.option("--latent-seed", type=SEED, metavar="N", help="Erase the person drawn from seed N.")
+@click.option("--bystander", "bystanders", type=FILE, multiple=True,
+              help="Picture of somebody who must stay as they are; repeatable.")
+@click.option("--target", metavar="NAME", help="How to choose the face that takes the person's place.")
+@click.option("--inverter", metavar="NAME", help="How to find the latent of a picture.")
+@click.option("--identity", metavar="NAME", help="Identity encoder that losses use.")
+@click.option("--judge", metavar="NAME", help="Identity encoder that judges the result; use another one.")
+@click.option("--perceptual", metavar="NAME", help="Perceptual distance.")
+@click.option("--steps", type=click.IntRange(min=1), metavar="N", help="Number of steps of the method.")
+@click.option("--seed", type=SEED, metavar="N", help="Start of the random numbers; same seed, same run.")
+@settings_options
+@click.option("--out", type=OUT, metavar="DIR", help="New folder for the results; else runs/NAME-TIME.")
+@click.option("--resume", type=_RUN, metavar="DIR", help="Continue the run in this folder.")
+@click.option("--dry-run", is_flag=True, help="Print the complete settings as TOML and stop.")
+@click.pass_context
+def command(ctx: click.Context, **given: Any) -> None:
+    """Erase a person from a generator.
+
+    \b
+    unlearnkit run --method guide --generator stylegan2           the bundled generator and person
+    unlearnkit run --method guide --generator stylegan2 --checkpoint ffhq.pkl --image me.png
+    """
+    from unlearnkit.config import resolve
+    from unlearnkit.plugins import registry
+
+    resume: Path | None = given["resume"]
+    if resume is not None:
+        _check_resume(ctx, resume)
+        given["config"] = resume / "config.toml"
+    _check_files(given)
+    settings = resolve(told(given["config"], given["sets"], _options(given)), registry())
+    check_device(settings["device"])
+    if given["dry_run"]:
+        _print(settings)
+        return
+    from unlearnkit import session
+
+    session.run(settings, given["out"], resume, console())
+
+
+def _options(given: dict[str, Any]) -> dict[str, Any]:
+    names = ("method", "generator", "target", "inverter", "identity", "judge", "perceptual")
+    return {
+        **{f"{name}.name": given[name] for name in names},
+        "generator.checkpoint": one(given["checkpoint"]),
+        "request.images": absolute(given["images"]),
+        "request.latent": one(given["latent"]),
+        "request.latent_seed": given["latent_seed"],
+        "request.bystanders": absolute(given["bystanders"]),
+        "method.steps": given["steps"],
+        "seed": given["seed"],
+        "device": given["device"],
+    }
+
+
+def _check_files(given: dict[str, Any]) -> None:
+    ways = {"--image": given["images"], "--latent": given["latent"], "--latent-seed": given["latent_seed"]}
+    chosen = [name for name, value in ways.items() if value not in ((), None)]
+    if len(chosen) > 1:
+        raise click.UsageError(f"{' and '.join(chosen)} exclude each other: each says whom to erase")
+    check_pictures(given["images"], "--image")
+    check_pictures(given["bystanders"], "--bystander")
+    out: Path | None = given["out"]
+    if out is not None and out.exists() and not out.is_dir():
+        raise ConfigError(f"--out: {out} is a file, expected a folder")
+    if out is not None and out.is_dir() and any(out.iterdir()):
+        raise ConfigError(f"--out: {out} is not empty; choose a new folder, or continue with --resume {out}")
+
+
+def _check_resume(ctx: click.Context, folder: Path) -> None:
+    for parameter in ctx.command.params:
+        name = parameter.name or ""
+        from_user = ctx.get_parameter_source(name) is click.core.ParameterSource.COMMANDLINE
+        if from_user and name not in _WITH_RESUME:
+            raise click.UsageError(
+                f"{parameter.opts[0]} and --resume exclude each other: a run continues with its own settings"
+            )
+    if not (folder / "config.toml").is_file():
+        raise RunError(f"{folder} is no run folder: it holds no config.toml")
+
+
+def _print(settings: dict[str, Any]) -> None:
+    import tomli_w
+
+    click.echo(tomli_w.dumps(settings), nl=False)

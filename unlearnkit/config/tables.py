@@ -1,0 +1,102 @@
+"""Settings as nested tables of plain values: read, write, merge, and the ``--set`` of the command line."""
+
+from __future__ import annotations
+
+import datetime
+import re
+import tomllib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import tomli_w
+
+from unlearnkit import atomic
+from unlearnkit.errors import ConfigError
+
+__all__ = ["merge", "nest", "parse_set", "read_toml", "write_toml"]
+
+_KEY = re.compile(r"[A-Za-z0-9_-]+(\.[A-Za-z0-9_-]+)*")
+_WHO = ("images", "latent", "latent_seed")
+_COMPONENTS = ("generator", "method", "target", "inverter", "identity", "judge", "perceptual")
+
+
+def nest(values: Mapping[str, Any]) -> dict[str, Any]:
+    """Dotted names to nested tables: ``{"target.distance": 3}`` -> ``{"target": {"distance": 3}}``."""
+    tables: dict[str, Any] = {}
+    for key, value in values.items():
+        *path, last = key.split(".")
+        table = tables
+        for part in path:
+            table = table.setdefault(part, {})
+            if not isinstance(table, dict):
+                raise ConfigError(f"'{key}' needs a table '{part}', which is already set to {table!r}")
+        value = nest(value) if isinstance(value, Mapping) else value
+        known = table.get(last)
+        table[last] = _join(known, value) if isinstance(known, dict) and isinstance(value, dict) else value
+    return tables
+
+
+def merge(low: Mapping[str, Any], high: Mapping[str, Any]) -> dict[str, Any]:
+    """``low`` overridden by ``high``; both may hold nested tables and dotted names.
+
+    Where ``high`` names another component than ``low``, the options that ``low`` had for the old one are
+    dropped: they mean nothing to the new one. A new method drops the losses of the old one likewise, and a
+    new way to say whom to erase (``request.images``, ``.latent``, ``.latent_seed``) drops the old one.
+    """
+    below, above = nest(low), nest(high)
+    for section in _COMPONENTS:
+        old, new = below.get(section), above.get(section)
+        if isinstance(old, dict) and isinstance(new, dict) and _differ(old.get("name"), new.get("name")):
+            del below[section]
+            if section == "method":
+                below.pop("losses", None)
+                below.pop("loss", None)
+    old, new = below.get("request"), above.get("request")
+    if isinstance(old, dict) and isinstance(new, dict) and any(key in new for key in _WHO):
+        below["request"] = {key: value for key, value in old.items() if key not in _WHO}
+    return _join(below, above)
+
+
+def parse_set(text: str) -> tuple[str, Any]:
+    """``section.field=value`` -> dotted name and value; the value is read as TOML, else taken as text."""
+    key, equals, value = text.partition("=")
+    key, value = key.strip(), value.strip()
+    if not equals or not _KEY.fullmatch(key):
+        raise ConfigError(f"--set needs section.field=value, such as target.distance=30; got {text!r}")
+    try:
+        parsed = tomllib.loads(f"value = {value}")
+    except tomllib.TOMLDecodeError:
+        return key, value
+    # More than one key: the value held line breaks. Dates are no settings: 2024-01-01 is somebody's text.
+    if set(parsed) != {"value"} or isinstance(parsed["value"], datetime.date | datetime.time):
+        return key, value
+    return key, parsed["value"]
+
+
+def read_toml(path: Path) -> dict[str, Any]:
+    """The tables of a TOML file."""
+    try:
+        return tomllib.loads(path.read_bytes().decode("utf-8"))
+    except OSError as error:
+        raise ConfigError(f"cannot read settings from {path}: {error.strerror}") from error
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise ConfigError(f"{path} is no valid TOML file: {error}") from error
+
+
+def write_toml(path: Path, settings: Mapping[str, Any]) -> None:
+    """Write settings; a reader never sees half a file."""
+    with atomic.plain_errors("write", path):
+        atomic.write_bytes(path, tomli_w.dumps(settings).encode())
+
+
+def _join(low: dict[str, Any], high: dict[str, Any]) -> dict[str, Any]:
+    joined = dict(low)
+    for key, value in high.items():
+        both_tables = isinstance(joined.get(key), dict) and isinstance(value, dict)
+        joined[key] = _join(joined[key], value) if both_tables else value
+    return joined
+
+
+def _differ(old: Any, new: Any) -> bool:
+    return isinstance(old, str) and isinstance(new, str) and old != new

@@ -1,0 +1,110 @@
+"""Edits: only the tensors that a run changed, tied to their base by its hash; saved, loaded, put on the base."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from unlearnkit import __version__
+from unlearnkit.checkpoints import file_sha256, read_tensors, write_like, write_tensors
+from unlearnkit.errors import CheckpointError, EditError
+from unlearnkit.interfaces import Generator
+
+__all__ = ["FORMAT", "apply_edit", "changed_tensors", "load_edit", "put_on", "save_edit"]
+
+FORMAT = "unlearnkit-edit-1"
+REQUIRED = ("format", "generator", "base_sha256", "base_format")
+
+
+def changed_tensors(before: Generator, after: Generator) -> dict[str, Tensor]:
+    """The tensors of ``after`` that are not bit for bit those of ``before``, by their name in the module."""
+    old = before.module.state_dict()
+    return {
+        name: tensor.detach().cpu() for name, tensor in after.module.state_dict().items()
+        if not torch.equal(tensor, old[name])
+    }
+
+
+def save_edit(path: Path, before: Generator, after: Generator, generator_name: str, method: str) -> int:
+    """Write what changed to a safetensors file; returns how many tensors that were.
+
+    :raises EditError: if nothing changed, since such a file would promise an erasure that never happened.
+    """
+    changed = changed_tensors(before, after)
+    if not changed:
+        raise EditError("the method changed nothing, so there is no edit to save; try more steps or another method")
+    metadata = {
+        "format": FORMAT, "generator": generator_name, "method": method, "base_sha256": before.base.sha256,
+        "base_format": before.base.format, "base_name": before.base.path.name, "unlearnkit": __version__,
+    }
+    write_tensors(path, changed, metadata)
+    return len(changed)
+
+
+def load_edit(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
+    """Read an edit: its tensors and metadata (generator, method, base_sha256, ...).
+
+    :raises EditError: if the file is no edit; CheckpointError if it cannot be read at all.
+    """
+    tensors, metadata = read_tensors(path)
+    missing = [key for key in REQUIRED if key not in metadata]
+    if metadata.get("format") != FORMAT or missing:
+        raise EditError(
+            f"{path} is no edit of unlearnkit (format {metadata.get('format')!r}, expected {FORMAT!r}); "
+            "give the edit.safetensors of a run directory"
+        )
+    return tensors, metadata
+
+
+def check_base(path: Path, metadata: Mapping[str, str], sha256: str, base: Path) -> None:
+    """Refuse a base that the edit was not made for.
+
+    :raises EditError: if the hashes differ.
+    """
+    if metadata["base_sha256"] != sha256:
+        raise EditError(
+            f"{path} was made for another base: {metadata.get('base_name', 'unknown')} with SHA-256 "
+            f"{metadata['base_sha256'][:16]}..., but {base} has {sha256[:16]}...; give the file the run started from"
+        )
+
+
+def put_on(generator: Generator, path: Path) -> None:
+    """Put an edit on a prepared generator, in place.
+
+    :raises EditError: if it belongs to another base or names tensors that the generator does not have.
+    """
+    tensors, metadata = load_edit(path)
+    check_base(path, metadata, generator.base.sha256, generator.base.path)
+    state = generator.module.state_dict()
+    for name, tensor in tensors.items():
+        if name not in state or state[name].shape != tensor.shape or state[name].dtype != tensor.dtype:
+            raise EditError(f"{path}: tensor {name} {tuple(tensor.shape)} has no place in this generator")
+    with torch.no_grad():
+        for name, tensor in tensors.items():
+            state[name].copy_(tensor)
+
+
+def apply_edit(edit: Path, base: Path, out: Path) -> None:
+    """Write ``base`` with the edit on it to ``out``, in the format that ``base`` has.
+
+    An NVIDIA pickle stays one, byte for byte but for the changed tensors' data. Never overwrites a file.
+
+    :raises EditError: for another base; CheckpointError: if a file cannot be read or written.
+    """
+    import attrs
+
+    from unlearnkit.plugins import registry
+
+    tensors, metadata = load_edit(edit)
+    check_base(edit, metadata, file_sha256(base), base)
+    if out.exists():
+        raise CheckpointError(f"{out} exists and is never overwritten; give another name with --out")
+    cls = registry().component_class("generator", metadata["generator"])
+    if "checkpoint" not in attrs.fields_dict(cls):
+        raise EditError(f"generator {metadata['generator']!r} reads no checkpoint, so there is no file to write")
+    generator = cls(checkpoint=base)
+    generator.prepare(torch.device("cpu"))
+    write_like(base, generator.file_tensors(tensors), out)

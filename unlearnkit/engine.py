@@ -1,0 +1,205 @@
+"""The pair loop: gather the pairs of all losses, render each once, measure, step; and resume to the bit.
+
+Every unlearning loss says "what the edited generator makes of a shall look like what the frozen one makes of
+b". So the loop asks each loss for its pairs, renders the edited side once and the frozen side at most once
+(no graph; kept where nothing in it changes), back-propagates micro-batch by micro-batch, and steps.
+"""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Iterator
+from typing import Any
+
+import attrs
+import torch
+from torch import Tensor, nn
+
+from unlearnkit.config import option
+from unlearnkit.errors import ConfigError, ShapeError, UnlearnkitError
+from unlearnkit.interfaces import Generator, Job, Loss, Pairs, Rendering, Step, Unlearner
+
+__all__ = ["PairLoop", "freeze", "micro_batch_size"]
+
+CPU_PIXELS = 256 * 256
+"""On a CPU batching gains nothing once a layer fills the caches: so many pixels are rendered at a time."""
+
+
+def freeze(module: nn.Module) -> nn.Module:
+    """Put a network into evaluation mode and let none of its parameters ask for gradients."""
+    return module.eval().requires_grad_(False)
+
+
+def micro_batch_size(device: torch.device, resolution: int, pairs: int) -> int:
+    """How many pairs to render at a time: all on an accelerator, ``CPU_PIXELS`` worth of them on a CPU."""
+    if device.type != "cpu":
+        return pairs
+    return max(1, min(pairs, CPU_PIXELS // resolution**2))
+
+
+@attrs.define(eq=False)
+class PairLoop(Unlearner):
+    """A method that minimises losses over latent pairs with Adam; most methods are this with other losses."""
+
+    losses: tuple[str, ...] = option((), help="losses that are summed, by name")
+    target: str = option("average", help="target selector, by name")
+    steps: int = option(1000, help="optimiser steps", ge=1)
+    learning_rate: float = option(1e-4, help="Adam's step size", gt=0.0)
+
+    def unlearn(self, job: Job) -> None:
+        """Move ``job.generator``'s editable parameters; resumes from ``job.progress`` if it has something."""
+        if not job.losses:
+            raise ConfigError(f"{type(self).__name__} has no losses: name some with --set 'method.losses=[\"...\"]'")
+        freeze(job.source.module)
+        freeze(job.generator.module)
+        parameters = job.generator.editable_parameters()
+        for parameter in parameters.values():
+            parameter.requires_grad_(True)
+        adam = torch.optim.Adam(parameters.values(), lr=self.learning_rate)
+        try:
+            self._loop(job, parameters, adam)
+        finally:
+            freeze(job.generator.module)
+
+    def _loop(self, job: Job, parameters: dict[str, nn.Parameter], adam: torch.optim.Adam) -> None:
+        cache: dict[Any, Rendering] = {}
+        saved = job.progress.load()
+        start = 0 if saved is None else _restore(*saved, parameters, adam, job.rng)
+        for index in range(start, self.steps):
+            view = job.generator.sample_views(1, job.rng)
+            step = Step(index, job.generator, job.sources, job.targets, view, job.rng)
+            adam.zero_grad(set_to_none=True)
+            terms = backward(job, step, cache)
+            adam.step()
+            if job.progress.due() or index + 1 == self.steps:
+                job.progress.save(*_snapshot(index + 1, parameters, adam, job.rng))
+            job.progress.step(index, self.steps, terms)
+
+
+# ---------------------------------------------------------------- one step
+
+@attrs.frozen(eq=False)
+class Segment:
+    """Consecutive pairs of one loss that are rendered in one micro-batch."""
+
+    name: str
+    loss: Loss
+    pairs: Pairs
+    start: int
+
+    @property
+    def key(self) -> tuple[str, int] | None:
+        """Under which its frozen rendering may be kept; None if it changes from step to step."""
+        return (self.name, self.start) if self.pairs.constant else None
+
+
+def backward(job: Job, step: Step, cache: dict[Any, Rendering]) -> dict[str, float]:
+    """Accumulate the gradient of all losses at this step; returns each unweighted term's sum and the total.
+
+    Equal to the gradient of the summed loss: the terms add up over pairs, so micro-batches do not change it.
+    """
+    asked = {name: loss.pairs(step) for name, loss in job.losses.items()}
+    count = sum(len(pairs) for pairs in asked.values())
+    size = micro_batch_size(job.device, job.generator.resolution, count)
+    total, terms = 0.0, dict[str, float]()
+    for batch in _micro_batches(job.losses, asked, size):
+        value = torch.zeros((), device=job.device)
+        frozen = _render_frozen(job, batch, cache)
+        edited = _render(job.generator, batch, "edited", job.rng)
+        for segment, a, b in zip(batch, edited, frozen, strict=True):
+            weights = segment.loss.weights()
+            for name, numbers in segment.loss.terms(a, b, job.measures).items():
+                _check_term(segment, name, numbers, weights)
+                value = value + weights[name] * numbers.sum()
+                label = f"{segment.name}/{name}"
+                terms[label] = terms.get(label, 0.0) + float(numbers.detach().sum())
+        value.backward()
+        total += float(value.detach())
+    if not torch.isfinite(torch.tensor(total)):
+        raise UnlearnkitError(
+            f"the loss became {total} at step {step.index}: the edit is lost from here; try a smaller "
+            "--set method.learning_rate or weaker losses"
+        )
+    return {"total": total, **terms}
+
+
+def _check_term(segment: Segment, name: str, numbers: Tensor, weights: dict[str, float]) -> None:
+    if name not in weights or numbers.shape != (len(segment.pairs),):
+        raise ShapeError(
+            f"loss {segment.name!r}: term {name!r} has shape {tuple(numbers.shape)} and weight {weights.get(name)}; "
+            f"each term needs one number a pair, ({len(segment.pairs)},), and a weight of the same name"
+        )
+
+
+def _micro_batches(losses: Any, asked: dict[str, Pairs], size: int) -> Iterator[list[Segment]]:
+    """Cut the pairs of all losses, in order, into runs of at most ``size``."""
+    batch: list[Segment] = []
+    room = size
+    for name, pairs in asked.items():
+        start = 0
+        while start < len(pairs):
+            taken = min(room, len(pairs) - start)
+            batch.append(Segment(name, losses[name], _cut(pairs, start, start + taken), start))
+            start, room = start + taken, room - taken
+            if room == 0:
+                yield batch
+                batch, room = [], size
+    if batch:
+        yield batch
+
+
+def _cut(pairs: Pairs, start: int, stop: int) -> Pairs:
+    views = None if pairs.views is None else pairs.views[start:stop]
+    return Pairs(pairs.edited[start:stop], pairs.frozen[start:stop], views, pairs.constant)
+
+
+def _render(generator: Generator, batch: list[Segment], side: str, rng: torch.Generator) -> list[Rendering]:
+    """One forward pass for all segments, cut up again."""
+    latents = torch.cat([getattr(segment.pairs, side) for segment in batch])
+    views = None
+    if batch[0].pairs.views is not None:
+        views = torch.cat([segment.pairs.views for segment in batch if segment.pairs.views is not None])
+    made = generator.render(latents, views, rng)
+    sizes = [len(segment.pairs) for segment in batch]
+    parts = zip(made.image.split(sizes), made.features.split(sizes), strict=True)
+    return [Rendering(image, features) for image, features in parts]
+
+
+def _render_frozen(job: Job, batch: list[Segment], cache: dict[Any, Rendering]) -> list[Rendering]:
+    missing = [segment for segment in batch if segment.key not in cache]
+    made: dict[int, Rendering] = {}
+    if missing:
+        with torch.no_grad():
+            made = dict(zip(map(id, missing), _render(job.source, missing, "frozen", job.rng), strict=True))
+        cache.update({segment.key: made[id(segment)] for segment in missing if segment.key is not None})
+    return [made[id(segment)] if id(segment) in made else cache[segment.key] for segment in batch]
+
+
+# ---------------------------------------------------------------- resume
+
+def _snapshot(
+    done: int, parameters: dict[str, nn.Parameter], adam: torch.optim.Adam, rng: torch.Generator
+) -> tuple[dict[str, Tensor], dict[str, Any]]:
+    tensors = {f"parameter/{name}": value.detach() for name, value in parameters.items()}
+    for name, parameter in parameters.items():
+        tensors.update({f"adam/{key}/{name}": value for key, value in adam.state[parameter].items()})
+    state = base64.b64encode(bytes(rng.get_state().tolist())).decode()
+    return tensors, {"step": done, "rng": state}
+
+
+def _restore(
+    tensors: dict[str, Tensor], values: dict[str, Any], parameters: dict[str, nn.Parameter],
+    adam: torch.optim.Adam, rng: torch.Generator,
+) -> int:
+    """Put everything back as it was after ``values['step']`` steps; returns that number."""
+    with torch.no_grad():
+        for name, parameter in parameters.items():
+            parameter.copy_(tensors[f"parameter/{name}"])
+            adam.state[parameter] = {
+                key: tensors[f"adam/{key}/{name}"].clone().to("cpu" if key == "step" else parameter.device)
+                for key in ("step", "exp_avg", "exp_avg_sq") if f"adam/{key}/{name}" in tensors
+            }
+            if not adam.state[parameter]:
+                del adam.state[parameter]  # it never had a gradient
+    rng.set_state(torch.tensor(list(base64.b64decode(values["rng"])), dtype=torch.uint8))
+    return int(values["step"])

@@ -1,0 +1,346 @@
+"""The abstract classes and records that everything else is written against, and nothing else.
+
+Shapes: N pictures or latents, 3 colour channels, H = W = ``generator.resolution``; images in [-1, 1], RGB.
+A component *is* its attrs class: its fields are its options (see :func:`unlearnkit.config.option`).
+Nothing heavy happens in a constructor; :meth:`Component.prepare` loads networks onto a device.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, ClassVar
+
+import attrs
+import torch
+from torch import Tensor, nn
+
+__all__ = [
+    "Base", "Component", "Evidence", "Generator", "IdentityEncoder", "Inverter", "Job", "Loss", "Measures",
+    "Metric", "Pairs", "Perceptual", "Person", "Progress", "Rendering", "Request", "Step", "TargetSelector", "Unlearner",
+]
+
+
+# ---------------------------------------------------------------- records
+
+@attrs.frozen(eq=False)
+class Rendering:
+    """What a generator makes of a latent: image and features from **one** forward pass.
+
+    * ``image`` ``(N, 3, H, W)``, about [-1, 1] (not clamped)
+    * ``features`` ``(N, C, h, w)``: tri-planes (EG3D) or a chosen synthesis feature map (StyleGAN2)
+    * ``memo``: embeddings already computed from this rendering, so that nothing frozen is computed twice
+    """
+
+    image: Tensor
+    features: Tensor
+    memo: dict[Any, Any] = attrs.field(factory=dict, repr=False)
+
+
+@attrs.frozen(eq=False)
+class Pairs:
+    """"What the edited generator makes of ``edited[i]`` shall look like what the frozen one makes of ``frozen[i]``."
+
+    * ``edited``, ``frozen``: W+ latents ``(N, num_ws, w_dim)``
+    * ``views``: ``(N, ...)``, the same view on both sides, or None for a generator without views
+    * ``constant``: the frozen side is the same at every step, so its rendering may be kept
+    """
+
+    edited: Tensor
+    frozen: Tensor
+    views: Tensor | None = None
+    constant: bool = False
+
+    def __attrs_post_init__(self) -> None:
+        from unlearnkit.errors import ShapeError
+
+        if self.edited.ndim != 3 or self.edited.shape != self.frozen.shape:
+            raise ShapeError(
+                f"pairs need two latents of one shape (N, num_ws, w_dim); got {tuple(self.edited.shape)} and "
+                f"{tuple(self.frozen.shape)}"
+            )
+
+    def __len__(self) -> int:
+        return len(self.edited)
+
+
+@attrs.frozen(eq=False)
+class Person:
+    """Somebody who asks to be erased, or a bystander.
+
+    * ``latents`` ``(M, num_ws, w_dim)``: the first is the one a method erases, the others only judge
+    * ``pictures`` ``(M, 3, H, W)`` in [-1, 1]: what the latents were inverted from; None if drawn or saved
+    """
+
+    name: str
+    latents: Tensor
+    pictures: Tensor | None = None
+
+
+@attrs.frozen(eq=False)
+class Request:
+    """What to erase (one or several people) and who must stay as they are (bystanders)."""
+
+    people: tuple[Person, ...]
+    bystanders: tuple[Person, ...] = ()
+
+
+@attrs.frozen
+class Base:
+    """The file that a generator came from: its path, format (see unlearnkit.checkpoints) and SHA-256."""
+
+    path: Path
+    format: str
+    sha256: str
+
+
+@attrs.frozen(eq=False)
+class Measures:
+    """The networks that losses measure with. What they make of a frozen rendering is kept in its ``memo``."""
+
+    perceptual: Perceptual
+    identity: IdentityEncoder
+
+    def perceptual_distance(self, edited: Rendering, frozen: Rendering) -> Tensor:
+        """Perceptual distance of each pair ``(N,)``, differentiable in ``edited`` only."""
+        if "perceptual" not in frozen.memo:
+            with torch.no_grad():
+                frozen.memo["perceptual"] = self.perceptual.features(frozen.image)
+        return self.perceptual.distance(self.perceptual.features(edited.image), frozen.memo["perceptual"])
+
+    def identity_similarity(self, edited: Rendering, frozen: Rendering) -> Tensor:
+        """Cosine of the two identities of each pair ``(N,)`` in [-1, 1], differentiable in ``edited`` only."""
+        if "identity" not in frozen.memo:
+            with torch.no_grad():
+                frozen.memo["identity"] = self.identity.embed(frozen.image)
+        return (self.identity.embed(edited.image) * frozen.memo["identity"]).sum(1)
+
+
+@attrs.frozen(eq=False)
+class Step:
+    """What a loss may look at when it names its pairs.
+
+    * ``index``: 0-based number of the step
+    * ``sources``, ``targets``: ``(P, num_ws, w_dim)``, the latents to erase and what shall be made of them
+    * ``view``: ``(1, ...)`` drawn once a step and shared by all losses (GUIDE does so), or None
+    * ``rng``: draw from nothing else (CPU generator; its state is saved with each checkpoint)
+    """
+
+    index: int
+    generator: Generator
+    sources: Tensor
+    targets: Tensor
+    view: Tensor | None
+    rng: torch.Generator
+
+    def random_latents(self, count: int) -> Tensor:
+        """Latents of ``count`` random z ~ N(0, I): ``(count, num_ws, w_dim)``."""
+        z = torch.randn(count, self.generator.z_dim, generator=self.rng)
+        with torch.no_grad():
+            return self.generator.map(z.to(self.sources.device))
+
+    def pairs(self, edited: Tensor, frozen: Tensor, constant: bool = False) -> Pairs:
+        """Pairs under this step's view; ``constant`` only holds where no view is drawn."""
+        views = None if self.view is None else self.view.expand(len(edited), *self.view.shape[1:])
+        return Pairs(edited, frozen, views, constant and views is None)
+
+
+class Progress:
+    """Where a method reports what it does and keeps what a resume needs; this one does neither."""
+
+    def load(self) -> tuple[dict[str, Tensor], dict[str, Any]] | None:
+        """The last saved tensors and plain values, or None at a fresh start."""
+        return None
+
+    def save(self, tensors: dict[str, Tensor], values: dict[str, Any]) -> None:
+        """Keep these; they replace the ones before."""
+
+    def due(self) -> bool:
+        """True if the method should save now."""
+        return False
+
+    def step(self, index: int, total: int, terms: Mapping[str, float]) -> None:
+        """Called after step ``index`` of ``total`` with its plain numbers; raises ``Interrupted`` to stop."""
+
+
+@attrs.define(eq=False)
+class Job:
+    """All that a method needs: a generator to edit in place, a frozen copy, and what to erase.
+
+    * ``sources``, ``targets``: latents ``(P, num_ws, w_dim)``
+    * ``rng``: the only source of chance (CPU); its state belongs to what a resume needs
+    """
+
+    generator: Generator
+    source: Generator
+    sources: Tensor
+    targets: Tensor
+    losses: Mapping[str, Loss]
+    measures: Measures
+    rng: torch.Generator
+    device: torch.device
+    progress: Progress = attrs.field(factory=Progress)
+
+
+@attrs.frozen(eq=False)
+class Evidence:
+    """What a metric looks at: the generator before and after, the request, and encoders that no loss has used.
+
+    """
+
+    before: Generator
+    after: Generator
+    request: Request
+    judge: IdentityEncoder
+    perceptual: Perceptual
+    rng: torch.Generator
+    samples: int = 200
+
+
+# ---------------------------------------------------------------- components
+
+class Component(ABC):
+    """A part that plugins provide: an attrs class whose fields are its options."""
+
+    def prepare(self, device: torch.device) -> None:
+        """Load what is heavy onto ``device``; called once, before any other method."""
+
+
+class Generator(Component):
+    """A pre-trained face generator: z -> latent -> rendering. Latents are W+ ``(N, num_ws, w_dim)`` float32."""
+
+    has_views: ClassVar[bool] = False
+    """True if a view (a camera) is needed to render."""
+
+    resolution: int
+    z_dim: int
+    w_dim: int
+    num_ws: int
+
+    @property
+    @abstractmethod
+    def module(self) -> nn.Module:
+        """The whole network; an edit names its tensors as this module's ``state_dict`` does."""
+
+    @property
+    @abstractmethod
+    def base(self) -> Base:
+        """Which file this generator was read from."""
+
+    @property
+    @abstractmethod
+    def w_avg(self) -> Tensor:
+        """Mean latent ``(num_ws, w_dim)``."""
+
+    @abstractmethod
+    def map(self, z: Tensor) -> Tensor:
+        """z ``(N, z_dim)`` -> latents ``(N, num_ws, w_dim)``, without truncation."""
+
+    @abstractmethod
+    def render(self, latents: Tensor, views: Tensor | None = None, rng: torch.Generator | None = None) -> Rendering:
+        """Image and features of latents ``(N, num_ws, w_dim)``, from one forward pass.
+
+        ``rng`` (CPU) feeds random noise where the options ask for it; without it noise must be constant or off.
+        """
+
+    @abstractmethod
+    def editable_parameters(self) -> dict[str, nn.Parameter]:
+        """What methods may move (synthesis only), by its name in ``module.state_dict()``."""
+
+    def sample_views(self, count: int, rng: torch.Generator) -> Tensor | None:
+        """Views ``(count, ...)`` of the training distribution; None for a generator without views."""
+        return None
+
+    def evaluation_views(self) -> Tensor | None:
+        """The fixed views ``(V, ...)`` by which results are judged; None for a generator without views."""
+        return None
+
+    def file_tensors(self, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        """Tensors named as in ``module.state_dict()`` -> named and shaped as in the checkpoint file."""
+        return dict(tensors)
+
+
+class Inverter(Component):
+    """Finds the latent of a picture."""
+
+    @abstractmethod
+    def invert(self, images: Tensor, generator: Generator) -> Tensor:
+        """Aligned pictures ``(N, 3, H, W)`` in [-1, 1] -> latents ``(N, num_ws, w_dim)``."""
+
+
+class TargetSelector(Component):
+    """Chooses what the generator shall make instead of the erased person."""
+
+    @abstractmethod
+    def select(self, sources: Tensor, generator: Generator, rng: torch.Generator) -> Tensor:
+        """Latents to erase ``(P, num_ws, w_dim)`` -> target latents of the same shape."""
+
+
+class Loss(Component):
+    """Pairs and a distance. A loss never renders: the engine renders every pair once, for all losses."""
+
+    @abstractmethod
+    def pairs(self, step: Step) -> Pairs:
+        """Name the pairs of this step."""
+
+    @abstractmethod
+    def terms(self, edited: Rendering, frozen: Rendering, measures: Measures) -> dict[str, Tensor]:
+        """Unweighted terms by name, each ``(n,)``: one number a pair. Called with any subset of the pairs."""
+
+    @abstractmethod
+    def weights(self) -> dict[str, float]:
+        """Weight of each term; the step's loss is the weighted **sum** over terms and pairs."""
+
+
+class Unlearner(Component):
+    """A method: turns ``job.generator`` into an edited one, in place.
+
+    ``losses`` and ``target`` name the components a method wants by default; loops live in unlearnkit.engine.
+    """
+
+    losses: tuple[str, ...] = ()
+    target: str | None = None
+
+    @abstractmethod
+    def unlearn(self, job: Job) -> None:
+        """Edit ``job.generator`` in place; frozen parameters and ``job.source`` must not change."""
+
+
+class IdentityEncoder(Component):
+    """Maps faces to the unit sphere, where the dot product is the similarity of identities."""
+
+    @abstractmethod
+    def embed(self, images: Tensor) -> Tensor:
+        """Images ``(N, 3, H, W)`` in [-1, 1] (any H = W) -> unit embeddings ``(N, D)``."""
+
+    def levels(self) -> dict[str, float] | None:
+        """Mean similarity of ``same_person`` and ``strangers`` on true pictures, if it was ever measured."""
+        return None
+
+
+class Perceptual(Component):
+    """A perceptual distance and the feature space behind it."""
+
+    label: ClassVar[str] = "perceptual"
+    """What to call it in tables: a metric's name is only used for that metric."""
+
+    @abstractmethod
+    def features(self, images: Tensor) -> list[Tensor]:
+        """Images ``(N, 3, H, W)`` in [-1, 1] -> feature maps ``(N, C_i, h_i, w_i)``, normalised for comparison."""
+
+    @abstractmethod
+    def distance(self, a: list[Tensor], b: list[Tensor]) -> Tensor:
+        """Distance of two lists of feature maps, ``(N,)``, zero for equal images."""
+
+    def pooled(self, images: Tensor) -> Tensor:
+        """One feature vector a picture ``(N, D)``, for distances between distributions."""
+        return self.features(images)[-1].mean((2, 3))
+
+
+class Metric(Component):
+    """Before and after -> named numbers."""
+
+    @abstractmethod
+    def measure(self, evidence: Evidence) -> dict[str, float]:
+        """Numbers by name (``snake_case``), with sample counts where a number is an estimate."""

@@ -1,0 +1,28 @@
+"""The metrics that ship: is the person gone, is everybody else still there? A plugin like any other."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from unlearnkit.hookspecs import Register
+from unlearnkit.plugins import hookimpl
+
+
+@hookimpl
+def unlearnkit_register_metrics(register: Register) -> None:
+    """Register the metrics that ship."""
+    register("identity", "unlearnkit.metrics.identity:Identity",
+             "Is the person still recognised, and is everybody else still themselves")
+    register("neighbours", "unlearnkit.metrics.neighbours:Neighbours",
+             "How far around the erased latent people change")
+    register("distribution", "unlearnkit.metrics.distribution:Distribution",
+             "Distance between all that the generator made before and all that it makes now")
+    register("preservation", "unlearnkit.metrics.preservation:Preservation",
+             "Does each random latent still give the same picture and the same person")
+
+
+@hookimpl
+def unlearnkit_defaults(settings: Mapping[str, Any]) -> Mapping[str, Any]:
+    """All of them, unless somebody asks for less."""
+    return {"metrics.names": ["identity", "neighbours", "distribution", "preservation"]}

@@ -1,0 +1,58 @@
+"""How far around the erased latent people change."""
+
+from __future__ import annotations
+
+import attrs
+import torch
+from torch import Tensor
+
+from unlearnkit.config import option
+from unlearnkit.interfaces import Evidence, Metric, Person
+from unlearnkit.metrics.gallery import Faces, Gallery
+from unlearnkit.metrics.identity import group
+
+__all__ = ["Neighbours"]
+
+_DRAWS = 256
+
+
+@attrs.define
+class Neighbours(Metric):
+    """Identity of latents around the erased one, at distances that mean something.
+
+    w = w_u + f·D·(w_r − w_u)/‖w_r − w_u‖₂ with random latents w_r; D = mean ‖w_r − w_avg‖₂, norm over all
+    entries (``neighbour_distance``). For each f, as per cent: ``neighbours_change_25`` is the judge's
+    similarity before and after of the same neighbour, ``neighbours_before_25`` and ``_after_25`` its
+    similarity to the erased person.
+
+    Near the person lower is better (the likeness goes too), at f = 1 change should be near 1 (others stay).
+    It looks along a few random directions only: the audit searches for the person on purpose.
+    """
+
+    fractions: list[float] = option([0.25, 0.5, 1.0], help="distances from the erased latent", unit="mean distance to w_avg")
+    directions: int = option(8, help="random directions, the same at each distance", ge=1)
+
+    def measure(self, evidence: Evidence) -> dict[str, float]:
+        """Similarities by distance, ``n_neighbours`` at each, and the distance that 100 % stands for."""
+        gallery = Gallery.of(evidence)
+        random = gallery.random_latents(max(_DRAWS, self.directions), gallery.rng())
+        far = _norm(random - evidence.before.w_avg.to(random.device)).mean()
+        numbers: dict[str, float] = {"neighbour_distance": float(far)}
+        for fraction in self.fractions:
+            distance = fraction * far
+            around = [self._around(gallery, person, random, distance) for person in evidence.request.people]
+            for name, value in group("neighbours", around).items():
+                numbers[name if name.startswith("n_") else f"{name}_{round(100 * fraction)}"] = value
+        return numbers
+
+    def _around(self, gallery: Gallery, person: Person, random: Tensor, distance: Tensor) -> Faces:
+        """What is seen at one distance from a person's first latent, held against that person."""
+        source = person.latents[:1].to(random)
+        away = random[: self.directions] - source
+        faces = gallery.look(source + distance * away / _norm(away)[:, None, None])
+        reference = gallery.faces(person).reference[:1].expand(len(faces.before), -1, -1)
+        return attrs.evolve(faces, reference=reference)
+
+
+def _norm(latents: Tensor) -> Tensor:
+    return torch.linalg.vector_norm(latents, dim=(1, 2))

@@ -1,0 +1,35 @@
+"""Does each random latent still give the same picture and the same person?"""
+
+from __future__ import annotations
+
+import attrs
+
+from unlearnkit.interfaces import Evidence, Metric
+from unlearnkit.metrics.gallery import Gallery
+
+__all__ = ["Preservation"]
+
+
+@attrs.define
+class Preservation(Metric):
+    """Random latents before against after, one by one.
+
+    * ``preserved_distance`` = mean over w of the perceptual distance of G(w) and G'(w): lower is better
+    * ``preserved_identity`` = mean over w of e(G(w))·e(G'(w)), e the judge: higher is better, 1 is unchanged
+    * ``preserved_identity_worst`` = the same for the one latent that changed most
+
+    Random latents are a generator's typical people; real bystanders, who were inverted, may lie further out
+    and change more: see ``bystanders_change``.
+    """
+
+    def measure(self, evidence: Evidence) -> dict[str, float]:
+        """The two means, the worst case and the count; nothing without samples."""
+        if evidence.samples < 1:
+            return {}
+        sample = Gallery.of(evidence).sample
+        return {
+            "preserved_distance": float(sample.distance.mean()),
+            "preserved_identity": float(sample.identity.mean()),
+            "preserved_identity_worst": float(sample.identity.min()),
+            "n_preserved": float(len(sample.distance)),
+        }

@@ -1,0 +1,54 @@
+"""Plain values: what may go into the JSON and TOML files of a run. Imports no torch."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import tomli_w
+
+from unlearnkit.errors import RunError
+
+__all__ = ["json_bytes", "toml_bytes"]
+
+
+def json_bytes(value: Any, indent: int | None = 2) -> bytes:
+    """Strict JSON of plain values; numbers that are not finite become null: JSON has no word for them."""
+    try:
+        return json.dumps(_finite(value), indent=indent, allow_nan=False).encode() + b"\n"
+    except (TypeError, ValueError, RecursionError) as error:
+        raise RunError(f"no JSON can be made of this: {error}; use numbers, text and tables") from error
+
+
+def toml_bytes(settings: Mapping[str, Any]) -> bytes:
+    """TOML of nested settings; TOML has no null, so None is left out."""
+    return tomli_w.dumps(_settings(settings, "")).encode()
+
+
+def _finite(value: Any) -> Any:
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    if isinstance(value, Mapping):
+        return {str(key): _finite(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_finite(item) for item in value]
+    return str(value) if isinstance(value, Path) else value
+
+
+def _settings(value: Any, name: str) -> Any:
+    if isinstance(value, Mapping):
+        return {
+            str(key): _settings(item, f"{name}.{key}" if name else str(key))
+            for key, item in value.items() if item is not None
+        }
+    if isinstance(value, list | tuple):
+        return [_settings(item, f"{name}[{index}]") for index, item in enumerate(value)]
+    if isinstance(value, Path):
+        return str(value)
+    if isinstance(value, bool | int | float | str):
+        return value
+    kind = type(value).__name__
+    raise RunError(f"the setting '{name}' cannot be saved: a {kind} is no number, text, list or table")

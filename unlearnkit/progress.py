@@ -1,0 +1,62 @@
+"""A progress bar with an estimate of the time left, and a line for each phase; quiet where nobody watches."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+from rich.progress import TimeRemainingColumn as Remaining
+
+__all__ = ["ProgressLine"]
+
+
+class ProgressLine:
+    """``with ProgressLine(console) as line``: phases by ``line.task``, steps by ``line.advance``.
+
+    On a terminal it is a live bar; in a file or pipe, one plain line every tenth of the way.
+    """
+
+    def __init__(self, console: Console) -> None:
+        self.console, self.live = console, console.is_terminal
+        self.bar = Progress(
+            SpinnerColumn(), TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(),
+            TextColumn("{task.fields[note]}"), TimeElapsedColumn(), TextColumn("left"), Remaining(),
+            console=console, disable=not self.live,
+        )
+        self._steps: int | None = None
+        self._first = 0
+
+    def __enter__(self) -> ProgressLine:
+        self.bar.start()
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self.bar.stop()
+
+    @contextmanager
+    def task(self, name: str) -> Iterator[None]:
+        """A phase without steps."""
+        number = self.bar.add_task(name, total=1, note="")
+        if not self.live:
+            self.console.print(name)
+        yield
+        self.bar.update(number, completed=1)
+
+    def skip(self, steps: int) -> None:
+        """So many steps were done before this process began."""
+        self._first = steps
+
+    def advance(self, done: int, total: int, terms: Mapping[str, float]) -> None:
+        """``done`` of ``total`` steps, with the loss terms of the last one."""
+        note = f"loss {terms['total']:.3f}" if "total" in terms else ""
+        if self._steps is None:
+            self._steps = self.bar.add_task("unlearning", total=total - self._first, note=note)
+        self.bar.update(self._steps, completed=done - self._first, note=note)
+        if not self.live and (done == total or done % max(1, total // 10) == 0):
+            self.console.print(f"unlearning: step {done} of {total}, {note}")
+
+    def note(self, text: str) -> None:
+        """Say something above the bar."""
+        self.bar.console.print(text)

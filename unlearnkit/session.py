@@ -1,0 +1,371 @@
+"""What the commands do: put the components together, run a method, measure, show, save. One run is `run`."""
+
+from __future__ import annotations
+
+import copy
+import signal
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import attrs
+import torch
+from rich.console import Console
+from torch import Tensor
+
+from unlearnkit import edits, requests
+from unlearnkit.checkpoints import read_tensors, write_tensors
+from unlearnkit.config import SECTIONS, build
+from unlearnkit.errors import ConfigError, Interrupted, RunError, UnlearnkitError
+from unlearnkit.interfaces import (
+    Component, Evidence, Generator, IdentityEncoder, Inverter, Job, Loss, Measures, Metric, Perceptual, Person,
+    Progress, Request, TargetSelector, Unlearner,
+)
+from unlearnkit.plugins import registry
+from unlearnkit.progress import ProgressLine
+from unlearnkit.report import write_report
+from unlearnkit.report.pictures import show_people
+from unlearnkit.runs import Run
+
+__all__ = ["Parts", "assemble", "invert", "run", "sample"]
+
+SAVE_SECONDS = 20.0
+
+
+@attrs.define(eq=False)
+class Parts:
+    """All components of a run, prepared; ``judge`` is never the encoder that a loss uses."""
+
+    generator: Generator
+    method: Unlearner
+    target: TargetSelector | None
+    identity: IdentityEncoder
+    judge: IdentityEncoder
+    perceptual: Perceptual
+    inverter: Inverter | None
+    losses: dict[str, Loss]
+    metrics: dict[str, Metric]
+
+
+def component(kind: str, table: Mapping[str, Any], where: str, device: torch.device, name: str | None = None) -> Any:
+    """Build one component from its table of settings, and prepare it."""
+    options = {key: value for key, value in table.items() if key != "name"}
+    made: Component = build(registry().component_class(kind, name or table["name"]), options, where)
+    made.prepare(device)
+    return made
+
+
+def assemble(settings: Mapping[str, Any], device: torch.device) -> Parts:
+    """Build and prepare every component that complete ``settings`` name.
+
+    :raises ConfigError: if something is missing, or the judge is the encoder that the losses use.
+    """
+    for section, flag in (("identity", "identity"), ("judge", "judge"), ("perceptual", "perceptual")):
+        if not settings.get(section):
+            raise ConfigError(f"no {section} is chosen and no plugin offers one; give --{flag} NAME")
+    if settings["identity"] == settings["judge"]:
+        raise ConfigError(
+            f"identity and judge are both {settings['judge']['name']!r}: the encoder that a loss uses may not judge "
+            "its own work; choose another with --judge NAME"
+        )
+    single = {
+        section: component(kind, settings[section], section, device) if settings.get(section) else None
+        for section, kind in SECTIONS.items()
+    }
+    many = {
+        kind: {
+            name: component(kind, settings.get(kind, {}).get(name, {}), f"{kind}.{name}", device, name)
+            for name in settings.get(listing, {}).get("names", ())
+        }
+        for listing, kind in (("losses", "loss"), ("metrics", "metric"))
+    }
+    return Parts(**single, losses=many["loss"], metrics=many["metric"])
+
+
+def pick_device(name: str) -> torch.device:
+    """``auto`` takes the GPU if there is one.
+
+    :raises ConfigError: if the device does not exist here.
+    """
+    if name == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    try:
+        device = torch.device(name)
+        torch.empty(1, device=device)
+    except (RuntimeError, AssertionError) as error:
+        reason = str(error).splitlines()[0]
+        raise ConfigError(f"device {name!r} cannot be used here ({reason}); try --device cpu") from error
+    return device
+
+
+# ---------------------------------------------------------------- run
+
+class RunProgress(Progress):
+    """Writes the log and the checkpoints of a run, shows a progress bar, and stops where the user asks to."""
+
+    def __init__(self, run: Run, line: ProgressLine) -> None:
+        self.run, self.line, self.saved, self.stop = run, line, time.monotonic(), False
+
+    def load(self) -> tuple[dict[str, Tensor], dict[str, Any]] | None:
+        """What the run saved last; the log is cut back to that moment."""
+        found = self.run.load_checkpoint()
+        steps = 0 if found is None else int(found[1]["step"])
+        self.run.truncate_log(steps)
+        self.line.skip(steps)
+        return found
+
+    def due(self) -> bool:
+        """True when asked to stop, and every ``SAVE_SECONDS``."""
+        return self.stop or time.monotonic() - self.saved > SAVE_SECONDS
+
+    def save(self, tensors: dict[str, Tensor], values: dict[str, Any]) -> None:
+        """Write a checkpoint; if asked to stop, this is the moment.
+
+        :raises Interrupted: after saving, if a signal came.
+        """
+        self.run.save_checkpoint(tensors, values)
+        self.saved = time.monotonic()
+        self.check()
+
+    def step(self, index: int, total: int, terms: Mapping[str, float]) -> None:
+        """Log one step, tell the plugins, move the bar."""
+        self.run.log(index, terms)
+        registry().step_finished(self.run, index, terms)
+        self.line.advance(index + 1, total, terms)
+
+    def check(self) -> None:
+        """Leave if a signal came; what is not saved yet is done again on resume."""
+        if self.stop:
+            raise Interrupted(f"stopped; continue with: unlearnkit run --resume {self.run.path}")
+
+
+@contextmanager
+def _signals(progress: RunProgress) -> Iterator[None]:
+    """While this lasts, SIGINT and SIGTERM ask the run to save and end; a second one ends it at once."""
+    def ask(number: int, frame: Any) -> None:
+        if progress.stop:
+            raise KeyboardInterrupt
+        progress.stop = True
+        progress.line.note("stopping after this step; once more to stop at once")
+
+    numbers = (signal.SIGINT, signal.SIGTERM)
+    try:
+        old = {number: signal.signal(number, ask) for number in numbers}
+    except ValueError:  # not in the main thread: signals are somebody else's business
+        yield
+        return
+    try:
+        yield
+    finally:
+        for number, handler in old.items():
+            signal.signal(number, handler)
+
+
+def run(settings: Mapping[str, Any], out: Path | None, resume: Path | None, console: Console) -> Run:
+    """Erase a person: run a method from complete ``settings`` and write a run directory.
+
+    :raises Interrupted: after a signal, once everything is saved. Every other failure is an UnlearnkitError too.
+    """
+    if resume is not None:
+        run = Run.open(resume, resume=True)
+        if run.manifest["status"] == "finished":
+            raise RunError(f"{resume} is finished; look at {resume / 'report.html'}, or start a new run")
+        settings = run.config
+        run.update_manifest(status="running")
+    else:
+        name = f"{settings['method']['name']}-{settings['generator']['name']}"
+        run = Run.create(out, settings, name)
+    with run, ProgressLine(console) as line:
+        progress = RunProgress(run, line)
+        try:
+            with _signals(progress):
+                _execute(run, settings, progress)
+        except (Interrupted, KeyboardInterrupt):
+            run.finish("interrupted")
+            raise
+        except UnlearnkitError:
+            run.finish("failed")
+            raise
+    return run
+
+
+def _execute(run: Run, settings: Mapping[str, Any], progress: RunProgress) -> None:
+    line, timings = progress.line, Timings()
+    device = pick_device(settings["device"])
+    with line.task("loading networks"), timings("load"):
+        parts = assemble(settings, device)
+        source = copy.deepcopy(parts.generator)
+        _check_base(run, parts.generator)
+    with line.task("finding the latents"), timings("invert"):
+        request, targets = _people(run, settings, parts, device)
+    registry().run_started(run)
+    job = Job(
+        generator=parts.generator, source=source, sources=_erased(request), targets=targets, losses=parts.losses,
+        measures=Measures(parts.perceptual, parts.identity),
+        rng=torch.Generator().manual_seed(settings["seed"]), device=device, progress=progress,
+    )
+    with timings("unlearn"):
+        parts.method.unlearn(job)
+    progress.check()
+    changed = edits.save_edit(
+        run.path / "edit.safetensors", source, parts.generator, settings["generator"]["name"],
+        settings["method"]["name"],
+    )
+    evidence = Evidence(
+        before=source, after=parts.generator, request=request, judge=parts.judge, perceptual=parts.perceptual,
+        rng=torch.Generator().manual_seed(settings["seed"] + 1), samples=settings["metrics"]["samples"],
+    )
+    metrics: dict[str, float] = {}
+    with line.task("measuring"), timings("measure"):
+        for metric in parts.metrics.values():
+            progress.check()
+            metrics |= metric.measure(evidence)
+        run.write_json("metrics.json", metrics)
+    with line.task("drawing the report"), timings("report"):
+        show_people(run, evidence, targets)
+        run.finish("finished", timings=timings.seconds, tensors_changed=changed,
+                   steps=getattr(parts.method, "steps", None))
+        write_report(run)
+        registry().run_finished(run, metrics)
+        run.clear_checkpoint()
+
+
+class Timings:
+    """Seconds of each phase, for the manifest."""
+
+    def __init__(self) -> None:
+        self.seconds: dict[str, float] = {}
+
+    @contextmanager
+    def __call__(self, name: str) -> Iterator[None]:
+        started = time.monotonic()
+        yield
+        self.seconds[name] = round(time.monotonic() - started, 3)
+
+
+def _check_base(run: Run, generator: Generator) -> None:
+    """Note the base's hash at the start; refuse another file on resume."""
+    base = {"path": str(generator.base.path), "format": generator.base.format, "sha256": generator.base.sha256}
+    known = run.manifest.get("base")
+    if known and known["sha256"] != base["sha256"]:
+        raise RunError(
+            f"{base['path']} is not the file this run started from (SHA-256 {known['sha256'][:16]}...); "
+            "put that file back, or start a new run"
+        )
+    run.update_manifest(base=base)
+
+
+def _people(
+    run: Run, settings: Mapping[str, Any], parts: Parts, device: torch.device
+) -> tuple[Request, Tensor]:
+    """The request and its targets ``(P, num_ws, w_dim)``; found once, then kept, so a resume sees the same bits."""
+    path = run.path / "latents.safetensors"
+    if path.exists():
+        return _read_people(path, device)
+    request = requests.make_request(settings["request"], parts.generator, parts.inverter, settings["seed"], device)
+    sources = _erased(request)
+    targets = sources.clone()
+    if parts.target is not None:
+        rng = torch.Generator().manual_seed(settings["seed"] + 2)
+        with torch.no_grad():
+            targets = parts.target.select(sources, parts.generator, rng)
+    if targets.shape != sources.shape or not targets.isfinite().all():
+        raise ConfigError(
+            f"target {settings['target']['name']!r} gave {tuple(targets.shape)}, expected finite {tuple(sources.shape)}"
+        )
+    inputs = [*(settings["request"].get("images") or ()), *(settings["request"].get("bystanders") or ())]
+    run.record_inputs([Path(item) for item in inputs])
+    run.update_manifest(distances=_distances(parts.generator, sources, targets))
+    _write_people(path, request, targets)
+    return request, targets
+
+
+def _distances(generator: Generator, sources: Tensor, targets: Tensor) -> dict[str, float]:
+    """Where source and target lie, in latent units (L2 over all numbers) and in mean distances from w_avg."""
+    z = torch.randn(1000, generator.z_dim, generator=torch.Generator().manual_seed(0))
+    with torch.no_grad():
+        radius = float((generator.map(z.to(sources.device)) - generator.w_avg).flatten(1).norm(dim=1).mean())
+    facts = {"mean_radius": radius}
+    for name, latents in (("source", sources), ("target", targets)):
+        distance = float((latents - generator.w_avg).flatten(1).norm(dim=1).mean())
+        facts |= {f"{name}_to_w_avg": distance, f"{name}_to_w_avg_relative": distance / max(radius, 1e-12)}
+    return facts
+
+
+def _erased(request: Request) -> Tensor:
+    """The latent that each person of the request asks to erase: ``(P, num_ws, w_dim)``."""
+    return torch.cat([person.latents[:1] for person in request.people])
+
+
+def _write_people(path: Path, request: Request, targets: Tensor) -> None:
+    tensors = {"targets": targets}
+    for role, people in (("erased", request.people), ("bystander", request.bystanders)):
+        for number, person in enumerate(people):
+            tensors[f"{role}/{number}/{person.name}/latents"] = person.latents
+            if person.pictures is not None:
+                tensors[f"{role}/{number}/{person.name}/pictures"] = person.pictures
+    plain = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
+    write_tensors(path, plain, {"format": "unlearnkit-people-1"})
+
+
+def _read_people(path: Path, device: torch.device) -> tuple[Request, Tensor]:
+    tensors = {name: tensor.to(device) for name, tensor in read_tensors(path)[0].items()}
+    found: dict[str, dict[int, Person]] = {"erased": {}, "bystander": {}}
+    for name, latents in tensors.items():
+        if name.endswith("/latents"):
+            role, number, person = name.removesuffix("/latents").split("/", 2)
+            pictures = tensors.get(name.removesuffix("latents") + "pictures")
+            found[role][int(number)] = Person(person, latents, pictures)
+    people, bystanders = (tuple(found[role][i] for i in sorted(found[role])) for role in ("erased", "bystander"))
+    return Request(people, bystanders), tensors["targets"]
+
+
+# ---------------------------------------------------------------- sample, invert
+
+def sample(
+    generator_name: str, checkpoint: Path | None, edit: Path | None, out: Path, count: int, seed: int,
+    truncation: float, settings: Mapping[str, Any],
+) -> None:
+    """Write a grid of ``count`` pictures of random latents, from a checkpoint, with an edit on it if given.
+
+    ``settings`` are complete ones of the section ``generator``; ``truncation`` 1 keeps the latents, 0 gives the mean.
+    """
+    from unlearnkit.report.pictures import save_grid
+
+    table = {**settings["generator"], **({} if checkpoint is None else {"checkpoint": str(checkpoint)})}
+    generator: Generator = component("generator", table, "generator", pick_device(settings["device"]))
+    if edit is not None:
+        edits.put_on(generator, edit)
+    z = torch.randn(count, generator.z_dim, generator=torch.Generator().manual_seed(seed))
+    rng = torch.Generator().manual_seed(seed)
+    with torch.no_grad():
+        latents = generator.w_avg.lerp(generator.map(z), truncation)
+        images = []
+        for part in latents.split(8):
+            images.append(generator.render(part, generator.sample_views(len(part), rng), rng).image.cpu())
+    save_grid(torch.cat(images), out)
+
+
+def invert(
+    image: Path, generator_name: str, inverter_name: str | None, checkpoint: Path | None, out: Path,
+    settings: Mapping[str, Any],
+) -> None:
+    """Find the latent of a picture and write it to ``out`` (safetensors), with a picture of what it shows beside."""
+    from unlearnkit.report.pictures import save_grid
+
+    device = pick_device(settings["device"])
+    if not settings.get("inverter"):
+        raise ConfigError("no inverter is chosen and no plugin offers one; give --inverter NAME")
+    table = {**settings["generator"], **({} if checkpoint is None else {"checkpoint": str(checkpoint)})}
+    generator: Generator = component("generator", table, "generator", device)
+    inverter: Inverter = component("inverter", settings["inverter"], "inverter", device)
+    align = bool(settings.get("request", {}).get("align"))
+    picture = requests.load_picture(image, generator.resolution, align)[None].to(device)
+    latent = inverter.invert(picture, generator).detach()
+    requests.save_latent(out, latent[0])
+    views = generator.evaluation_views()
+    with torch.no_grad():
+        made = generator.render(latent, None if views is None else views[:1]).image
+    save_grid(torch.cat([picture, made]).cpu(), out.with_suffix(".png"))

@@ -71,9 +71,9 @@ class PairLoop(Unlearner):
             adam.zero_grad(set_to_none=True)
             terms = backward(job, step, cache)
             adam.step()
+            job.progress.step(index, self.steps, terms)  # first: the log may know more than the checkpoint, not less
             if job.progress.due() or index + 1 == self.steps:
                 job.progress.save(*_snapshot(index + 1, parameters, adam, job.rng))
-            job.progress.step(index, self.steps, terms)
 
 
 # ---------------------------------------------------------------- one step
@@ -166,13 +166,15 @@ def _render(generator: Generator, batch: list[Segment], side: str, rng: torch.Ge
 
 
 def _render_frozen(job: Job, batch: list[Segment], cache: dict[Any, Rendering]) -> list[Rendering]:
-    missing = [segment for segment in batch if segment.key not in cache]
-    made: dict[int, Rendering] = {}
-    if missing:
-        with torch.no_grad():
-            made = dict(zip(map(id, missing), _render(job.source, missing, "frozen", job.rng), strict=True))
-        cache.update({segment.key: made[id(segment)] for segment in missing if segment.key is not None})
-    return [made[id(segment)] if id(segment) in made else cache[segment.key] for segment in batch]
+    """The frozen side, without a graph. What is kept is rendered on its own: rounding depends on what shares a
+    forward pass, and a resumed run must meet the same bits although it fills its cache at another step."""
+    fresh = [segment for segment in batch if segment.key is None]
+    with torch.no_grad():
+        made = iter(_render(job.source, fresh, "frozen", job.rng) if fresh else [])
+        for segment in batch:
+            if segment.key is not None and segment.key not in cache:
+                cache[segment.key] = _render(job.source, [segment], "frozen", job.rng)[0]
+    return [next(made) if segment.key is None else cache[segment.key] for segment in batch]
 
 
 # ---------------------------------------------------------------- resume

@@ -154,14 +154,14 @@ class Progress:
         return None
 
     def save(self, tensors: dict[str, Tensor], values: dict[str, Any]) -> None:
-        """Keep these; they replace the ones before."""
+        """Keep these; they replace the ones before. Raises ``Interrupted`` where the user asked to stop."""
 
     def due(self) -> bool:
         """True if the method should save now."""
         return False
 
     def step(self, index: int, total: int, terms: Mapping[str, float]) -> None:
-        """Called after step ``index`` of ``total`` with its plain numbers; raises ``Interrupted`` to stop."""
+        """Called after step ``index`` of ``total`` with its plain numbers."""
 
 
 @attrs.define(eq=False)

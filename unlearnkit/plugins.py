@@ -169,13 +169,17 @@ class Registry:
             owner = self._loaded(plugin.name).distribution
             raise PluginError(f"the plugin name '{plugin.name}' is taken by {owner}")
         module = entry_point.load()
+        if hasattr(module, "__path__") and getattr(module, "__file__", None) is None:
+            # A folder without __init__.py imports as a namespace package, in which no hook is ever found.
+            raise PluginError(f"{entry_point.value} has no __init__.py; reinstall {plugin.distribution}")
         if self._manager.is_registered(module):
             raise PluginError(f"its module {entry_point.value} is already loaded by another plugin")
         try:
             self._manager.register(module, plugin.name)
             return self._registrations(self._checked_hooks(module), plugin)
         except BaseException:
-            self._manager.unregister(module)
+            if self._manager.is_registered(module):
+                self._manager.unregister(module)
             raise
 
     def _checked_hooks(self, module: ModuleType) -> dict[str, pluggy.HookImpl]:

@@ -26,7 +26,7 @@ from unlearnkit.interfaces import (
 from unlearnkit.plugins import registry
 from unlearnkit.progress import ProgressLine
 from unlearnkit.report import write_report
-from unlearnkit.report.pictures import show_people
+from unlearnkit.report.show import show_people
 from unlearnkit.runs import Run
 
 __all__ = ["Parts", "assemble", "invert", "run", "sample"]
@@ -332,7 +332,7 @@ def sample(
 
     ``settings`` are complete ones of the section ``generator``; ``truncation`` 1 keeps the latents, 0 gives the mean.
     """
-    from unlearnkit.report.pictures import save_grid
+    from unlearnkit.report.show import save_grid
 
     table = {**settings["generator"], **({} if checkpoint is None else {"checkpoint": str(checkpoint)})}
     generator: Generator = component("generator", table, "generator", pick_device(settings["device"]))
@@ -353,7 +353,7 @@ def invert(
     settings: Mapping[str, Any],
 ) -> None:
     """Find the latent of a picture and write it to ``out`` (safetensors), with a picture of what it shows beside."""
-    from unlearnkit.report.pictures import save_grid
+    from unlearnkit.report.show import save_grid
 
     device = pick_device(settings["device"])
     if not settings.get("inverter"):

@@ -50,7 +50,9 @@ def _in_g_ema(value: bytes) -> bytes:
     return P2 + b"}" + _text("G_ema") + persistent + meta + b"\x85Rs."
 
 
-def _tensor(storage: bytes, offset: bytes = b"K\0", size: bytes = b"K\4\x85", stride: bytes = b"K\1\x85") -> bytes:
+def _tensor(
+    storage: bytes, offset: bytes = b"K\0", size: bytes = b"K\4\x85", stride: bytes = b"K\1\x85"
+) -> bytes:
     load = b"ctorch.storage\n_load_from_bytes\n" + _bytes(storage) + b"\x85R"
     return b"ctorch._utils\n_rebuild_tensor_v2\n(" + load + offset + size + stride + b"\x89}tR"
 
@@ -136,16 +138,15 @@ def _modules(levels: int) -> bytes:
     return P2 + raw + b"0}" + _text("G_ema") + b"h" + bytes([levels]) + b"s."
 
 
-def _doubled(start: bytes, step: bytes, levels: int) -> bytes:
-    return start + step * levels
-
-
+DOUBLED = b"N\x85" + b"2\x86" * 25
+UNHASHABLE = b")" + b"2\x86" * 200
 SYSTEM = b"cposix\nsystem\n"
 BIG = struct.pack("<Q", 1 << 62)
 NESTED = builder.nested_bytes()
 PICKLES: dict[str, bytes] = {
     "import only": P2 + b"cantigravity\nfly\n.",
-    "dotted name": P4 + _text("training") + _text("x") + b"\x93" + _text("builtins") + _text("eval") + b"\x93.",
+    "dotted name": P4 + _text("training") + _text("x") + b"\x93" + _text("builtins")
+    + _text("eval") + b"\x93.",
     "torch.load": P2 + _call("torch.load", "x") + b".",
     "getattr": P2 + _call("builtins.getattr", "x", "y") + b".",
     "class below an allowed prefix of another name": P2 + b"ctrainingx.a\nb\n.",
@@ -175,15 +176,16 @@ PICKLES: dict[str, bytes] = {
     "append to a dict": P2 + b"}K\1a.",
     "odd items": P2 + b"}(K\1u.",
     "list as key": P2 + b"}]K\1s.",
-    "tuples as key, 2 to the 200": P2 + b"}" + _doubled(b")", b"2\x86", 200) + b"K\1s.",
-    "tuples in a set, 2 to the 200": P4 + b"\x8f(" + _doubled(b")", b"2\x86", 200) + b"\x90.",
-    "tuples in builtins.set": P2 + b"cbuiltins\nset\n](" + _doubled(b")", b"2\x86", 200) + b"e\x85R.",
+    "tuples as key, 2 to the 200": P2 + b"}" + UNHASHABLE + b"K\1s.",
+    "tuples in a set, 2 to the 200": P4 + b"\x8f(" + UNHASHABLE + b"\x90.",
+    "tuples in builtins.set": P2 + b"cbuiltins\nset\n](" + UNHASHABLE + b"e\x85R.",
     "numbers as keys": P2 + b"}" + _long(1 << 100) + b"Ns.",
-    "deep lists": P2 + b"]" * 300_000 + b"a" * 299_999 + b".",
-    "deep tuples": P2 + b"N" + b"\x85" * 300_000 + b".",
+    "deep lists": P2 + b"]" * 150_000 + b"a" * 149_999 + b".",
+    "deep tuples": P2 + b"N" + b"\x85" * 150_000 + b".",
     "deep records": P2 + b"ctraining.x\nA\n" + b"q\0)\x81" + b"h\0)\x81" * 100_000 + b"b" * 100_000 + b".",
-    "too many instructions": P2 + b"N0" * 1_500_000 + b"N.",
-    "wide call, many times": P2 + b"ctraining.x\nA\nq\0(" + b"N" * 50_000 + b"tq\1" + b"h\0h\1R" * 50_000 + b".",
+    "too many instructions": P2 + b"N0" * 500_000 + b"N.",
+    "wide call, many times": (
+        P2 + b"ctraining.x\nA\nq\0(" + b"N" * 50_000 + b"tq\1" + b"h\0h\1R" * 50_000 + b"."),
     "set of a list, many times": (
         P2 + b"cbuiltins\nset\nq\0](" + b"N" * 50_000 + b"eq\1\x85q\2" + b"h\0h\2R" * 50_000 + b"."),
     "trailing bytes": _in_g_ema(_tensor(NESTED)) + b"x",
@@ -193,8 +195,7 @@ PICKLES: dict[str, bytes] = {
     "settings that hold themselves": _in_g_ema(_tensor(NESTED)).replace(
         b"}" + _text("_buffers"), b"}" + _text("loop") + b"]q\7h\7as" + _text("_buffers"), 1),
     "settings, 2 to the 25": _in_g_ema(_tensor(NESTED)).replace(
-        b"}" + _text("_buffers"), b"}" + _text("big") + b"]" + b"]q\7(h\7h\7e"[:1] + b"2a" * 0
-        + _doubled(b"N\x85", b"2\x86", 25) + b"as" + _text("_buffers"), 1),
+        b"}" + _text("_buffers"), b"}" + _text("big") + DOUBLED + b"s" + _text("_buffers"), 1),
     "network without a state": P2 + b"}" + _text("G_ema") + b"ctraining.x\nA\n)\x81s.",
     "module that is a number": P2 + b"}" + _text("G_ema") + b"ctraining.x\nA\n)\x81}" + _text("_modules")
                                + b"}" + _text("a") + b"K\1ssbs.",
@@ -212,10 +213,12 @@ PICKLES: dict[str, bytes] = {
     "nested: too long": _in_g_ema(_tensor(NESTED + b"x")),
     "nested: no stream": _in_g_ema(_tensor(b"hello")),
     "nested: empty": _in_g_ema(_tensor(b"")),
-    "nested: network globals": _in_g_ema(_tensor(builder.nested_bytes(root=P2 + b"ccollections\nOrderedDict\n)R."))),
+    "nested: network globals": _in_g_ema(
+        _tensor(builder.nested_bytes(root=P2 + b"ccollections\nOrderedDict\n)R."))),
     "nested: twice the same bytes": _in_g_ema(
         b"ctraining.x\nA\n0" + _tensor(NESTED).replace(_bytes(NESTED), _bytes(NESTED) + b"q\7")
-        + b"0ctorch._utils\n_rebuild_tensor_v2\n(ctorch.storage\n_load_from_bytes\nh\7\x85RK\0K\4\x85K\1\x85\x89}tR"),
+        + b"0ctorch._utils\n_rebuild_tensor_v2\n(ctorch.storage\n_load_from_bytes\n"
+        + b"h\7\x85RK\0K\4\x85K\1\x85\x89}tR"),
     "tensor: giant shape": _in_g_ema(_tensor(NESTED, size=_long(1 << 60) + b"\x85")),
     "tensor: giant by stride 0": _in_g_ema(_tensor(NESTED, size=_long(1 << 40) + b"\x85", stride=b"K\0\x85")),
     "tensor: beyond its storage": _in_g_ema(_tensor(NESTED, offset=b"K\1")),
@@ -262,16 +265,18 @@ FILES: dict[str, Attack] = {
     "zip: no data.pkl": lambda f: _zip(f, b"").rename(f / "x") and _other_zip(f),
     "zip: compressed": lambda f: _zip(f, P2 + b"}.", zipfile.ZIP_DEFLATED),
     "zip: not weights": lambda f: _zip(f, P2 + b"}."),
-    "zip: storage missing": lambda f: _patched(f, lambda p: builder.torch_file(p, builder.psp_root()), b"data/1", b"data/9"),
+    "zip: storage missing": lambda f: _patched(
+        f, lambda p: builder.torch_file(p, builder.psp_root()), b"data/1", b"data/9"),
     "zip: giant storage": lambda f: _zip(f, P2 + b"}" + _text("g_ema") + b"}" + _text("a")
         + b"ctorch._utils\n_rebuild_tensor_v2\n((" + _text("storage") + b"ctorch\nFloatStorage\n" + _text("0")
         + _text("cpu") + _long(1 << 60) + b"tQK\0K\4\x85K\1\x85\x89}tRss.", **{"0": bytes(16)}),
     "zip: only a start": lambda f: _file(f, b"PK\x03\x04" + bytes(100)),
     "zip: giant directory": lambda f: _file(
-        f, b"PK\x03\x04" + bytes(60) + b"PK\x05\x06" + struct.pack("<4H2IH", 0, 0, 65534, 65534, 1 << 31, 4, 0)),
+        f, b"PK\x03\x04" + bytes(60) + b"PK\x05\x06"
+        + struct.pack("<4H2IH", 0, 0, 65534, 65534, 1 << 31, 4, 0)),
     "zip: weights flipped": lambda f: _patched(
-        f, lambda p: builder.torch_file(p, {"g_ema": {"a": torch.full((64,), 1.5)}}), b"\xc0\x3f" * 1 + b"\0\0\xc0\x3f",
-        b"\xc1\x3f\0\0\xc0\x3f"),
+        f, lambda p: builder.torch_file(p, {"g_ema": {"a": torch.full((64,), 1.5)}}),
+        b"\xc0\x3f\0\0\xc0\x3f", b"\xc1\x3f\0\0\xc0\x3f"),
     "tensorflow": lambda f: _file(f, P2 + b"cdnnlib.tflib.network\nNetwork\n)\x812q\0h\0\x87."),
 }
 
@@ -287,4 +292,5 @@ def _pickle_file(raw: bytes) -> Attack:
     return lambda folder: _file(folder, raw)
 
 
-ATTACKS: dict[str, Attack] = EXECUTING | FILES | {f"pickle: {n}": _pickle_file(raw) for n, raw in PICKLES.items()}
+ATTACKS: dict[str, Attack] = EXECUTING | FILES
+ATTACKS |= {f"pickle: {name}": _pickle_file(raw) for name, raw in PICKLES.items()}

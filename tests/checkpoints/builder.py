@@ -1,4 +1,4 @@
-"""Makes small checkpoints in every format: pickles with the globals that NVIDIA's programs write, and torch files.
+"""Makes small checkpoints in every format: pickles with NVIDIA's globals, and torch files.
 
 The fake modules exist only while a pickle is made; reading must never need them.
 """
@@ -77,7 +77,7 @@ def module_state(
     """The `__dict__` of a torch module with these parameters and submodules."""
     return {
         "training": False,
-        "_parameters": OrderedDict((n, torch.nn.Parameter(t, requires_grad=False)) for n, t in tensors.items()),
+        "_parameters": OrderedDict((n, torch.nn.Parameter(t, False)) for n, t in tensors.items()),
         "_buffers": OrderedDict(), "_non_persistent_buffers_set": set(), "_forward_hooks": OrderedDict(),
         "_modules": OrderedDict(modules or {}), "_init_args": (), **plain,
     }
@@ -88,7 +88,8 @@ def network(tensors: dict[str, Tensor], **plain: Any) -> Persistent:
     decoder = OSGDecoder()
     decoder.__dict__.update(module_state({"weight": torch.arange(6.0).reshape(2, 3)}))
     layer = Persistent("SynthesisLayer", module_state(tensors, act_gain=np.float64(1.5)))
-    state = module_state({}, {"synthesis": layer, "decoder": decoder}, z_dim=4, gain=np.float32(0.25), **plain)
+    modules = {"synthesis": layer, "decoder": decoder}
+    state = module_state({}, modules, z_dim=4, gain=np.float32(0.25), **plain)
     state["_buffers"]["w_avg"] = torch.linspace(0, 1, 4)
     state["_buffers"]["scratch"] = torch.zeros(2)
     state["_non_persistent_buffers_set"] = {"scratch"}
@@ -106,7 +107,8 @@ def tiny_tensors(seed: int = 0) -> dict[str, Tensor]:
     """A few tensors, one of them without dimensions, one channels-last."""
     generator = torch.Generator().manual_seed(seed)
     weight = torch.randn(2, 3, 3, 3, generator=generator)
-    return {"weight": weight.to(memory_format=torch.channels_last), "bias": torch.randn(3, generator=generator),
+    return {"weight": weight.to(memory_format=torch.channels_last),
+            "bias": torch.randn(3, generator=generator),
             "noise_strength": torch.randn([], generator=generator)}
 
 
@@ -124,7 +126,7 @@ def rosinality_root(trained: bool = False) -> dict[str, Any]:
     state["noise.weight"] = torch.randn(1)
     if not trained:
         return {"g_ema": state, "latent_avg": torch.ones(4)}
-    moments = {"state": {0: {"step": 3, "exp_avg": torch.ones(3)}}, "param_groups": [{"lr": 0.1, "params": [0]}]}
+    moments = {"state": {0: {"step": 3, "exp_avg": torch.ones(3)}}, "param_groups": [{"lr": 0.1}]}
     return {"g": state, "d": {"x": torch.zeros(2)}, "g_ema": state, "g_optim": moments, "d_optim": moments,
             "args": argparse.Namespace(size=32, lr=0.002), "ada_aug_p": 0.0}
 
@@ -147,5 +149,6 @@ def nested_bytes(numel: int = 4, count: int | None = None, root: bytes | None = 
         0x1950A86A20F9469CFC6C, 1001, {"protocol_version": 1001, "little_endian": True, "type_sizes": {}}))
     key = (b"\x80\x02(X\x07\x00\x00\x00storagectorch\nFloatStorage\nX\x01\x00\x00\x000X\x03\x00\x00\x00cpu"
            + b"\x8a\x08" + struct.pack("<q", numel) + b"NtQ.")
-    return (head + (root or key) + pickle.dumps(["0"], 2) + struct.pack("<q", numel if count is None else count)
+    stated = struct.pack("<q", numel if count is None else count)
+    return (head + (root or key) + pickle.dumps(["0"], 2) + stated
             + torch.arange(4.0).numpy().tobytes())

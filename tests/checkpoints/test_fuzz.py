@@ -1,4 +1,4 @@
-"""Thousands of seeded mutations: each file reads or ends in a CheckpointError, in bounded time and memory."""
+"""Thousands of seeded mutations: each file reads or ends in a CheckpointError, in bounded processor time and memory."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from unlearnkit.errors import CheckpointError
 
 from . import builder
 
-INTERESTING = [b"\0", b"\xff", b"\x7f", b"\xff\xff\xff\xff", b"\xff" * 8, b".", b"(", b"R", b"b", b"2", b"0", b"t", b"Q"]
+INTERESTING = [b"\0", b"\xff", b"\x7f", b"\xff" * 4, b"\xff" * 8, *(bytes([code]) for code in b".(Rb20tQ")]
 CASES = {"nvidia2": 700, "nvidia3": 700, "nvidia4": 1200, "zip": 500, "legacy": 500, "safetensors": 500}
 
 
@@ -63,13 +63,13 @@ def fuzz(kind: str, folder: Path, count: int) -> tuple[int, int, float]:
     raw, random_, read, longest = seed_file(path, kind), random.Random(kind), 0, 0.0
     for _ in range(count):
         path.write_bytes(mutate(raw, random_))
-        start = time.perf_counter()
+        start = time.process_time()
         try:
             state = read_checkpoint(path).state
             read += sum(torch.numel(t) for t in state.values()) < len(raw)
         except CheckpointError as error:
             assert str(error).startswith(f"{path}: ")
-        longest = max(longest, time.perf_counter() - start)
+        longest = max(longest, time.process_time() - start)
     return read, count - read, longest
 
 
@@ -80,10 +80,12 @@ def test_mutations_read_or_are_refused(tmp_path, kind):
         f"import sys; sys.path.insert(0, {str(Path(__file__).parents[1])!r})\n"
         "from pathlib import Path\nfrom checkpoints import test_fuzz\ntest_fuzz.limit()\n"
         f"read, refused, longest = test_fuzz.fuzz({kind!r}, Path({str(tmp_path)!r}), {CASES[kind]})\n"
-        "assert read > 0 and refused > 0, (read, refused)\nassert longest < 2, longest\nprint(read, refused, longest)\n"
+        "assert read > 0 and refused > 0, (read, refused)\nassert longest < 2, longest\n"
+        "print(read, refused, longest)\n"
     )
     root = Path(__file__).parents[2]
-    done = subprocess.run([sys.executable, "-c", program], cwd=root, capture_output=True, text=True, timeout=120)
+    command = [sys.executable, "-c", program]
+    done = subprocess.run(command, cwd=root, capture_output=True, text=True, timeout=1800)
     assert done.returncode == 0, done.stderr[-2000:]
     print(done.stdout)
 

@@ -5,10 +5,11 @@ import pytest
 import scipy.linalg
 import torch
 
-from tests.metrics.toys import evidence, person
 from unlearnkit.interfaces import Request
 from unlearnkit.metrics.distribution import Distribution, frechet_distance, kernel_distance
 from unlearnkit.metrics.preservation import Preservation
+
+from .toys import evidence, person
 
 REQUEST = Request((person("Ada", (1.0, 0.0, 0.0)),))
 
@@ -32,8 +33,8 @@ def test_frechet_of_known_gaussians_in_closed_form():
 @pytest.mark.parametrize("count", [6, 12, 40])
 def test_frechet_agrees_with_the_matrix_square_root(count):
     rng = torch.Generator().manual_seed(4)
-    a, b = (torch.randn(count, 8, generator=rng, dtype=torch.float64) @ torch.randn(8, 8, generator=rng).double()
-            for _ in range(2))
+    a, b = (torch.randn(count, 8, generator=rng) @ torch.randn(8, 8, generator=rng) for _ in range(2))
+    a, b = a.double(), b.double()
     ca, cb = np.cov(a.T), np.cov(b.T)
     root = np.trace(scipy.linalg.sqrtm(ca @ cb)).real
     expected = float((a.mean(0) - b.mean(0)).square().sum()) + np.trace(ca) + np.trace(cb) - 2 * root
@@ -51,7 +52,7 @@ def test_kernel_distance_is_unbiased_and_zero_for_equal_samples():
     rng = torch.Generator().manual_seed(1)
     a = torch.randn(30, 4, generator=rng)
     assert kernel_distance(a, a) == 0
-    draws = [kernel_distance(torch.randn(20, 4, generator=rng), torch.randn(20, 4, generator=rng)) for _ in range(300)]
+    draws = [kernel_distance(*torch.randn(2, 20, 4, generator=rng)) for _ in range(300)]
     mean, error = np.mean(draws), np.std(draws) / np.sqrt(len(draws))
     assert abs(mean) < 4 * error and min(draws) < 0
     by_hand = np.mean([

@@ -5,12 +5,13 @@ import math
 import pytest
 import torch
 
-from tests.metrics.toys import ToyJudge, evidence, person
 from unlearnkit.errors import ShapeError
 from unlearnkit.interfaces import Request
 from unlearnkit.metrics.gallery import Gallery
 from unlearnkit.metrics.identity import Identity
 from unlearnkit.metrics.neighbours import Neighbours
+
+from .toys import ToyJudge, evidence, person
 
 X, Y, Z = (1.0, 0.0, 0.0), (0.0, 1.0, 0.0), (0.0, 0.0, 1.0)
 HALF = math.sqrt(0.5)
@@ -19,14 +20,16 @@ HALF = math.sqrt(0.5)
 def test_identical_generators_change_nobody():
     numbers = Identity().measure(evidence(Request((person("Ada", X, Y),), (person("Bo", Z),))))
     changes = {name: value for name, value in numbers.items() if not name.startswith("n_")}
-    assert set(changes) == {f"{g}_{w}" for g in ("erased", "others", "bystanders") for w in ("before", "after", "change")}
+    groups = ("erased", "others", "bystanders")
+    assert set(changes) == {f"{group}_{when}" for group in groups for when in ("before", "after", "change")}
     assert all(value == pytest.approx(1) for value in changes.values())
 
 
 def test_numbers_worked_out_by_hand():
     # shift (0, 1, 0): X becomes (1, 1, 0), cosine √½ with X; Y stays Y; Z becomes (0, 1, 1)
     ada = person("Ada", X, Y, pictures=[Y, X])
-    numbers = Identity().measure(evidence(Request((ada,), (person("Bo", Z), person("Cy", X))), (0.0, 1.0, 0.0)))
+    request = Request((ada,), (person("Bo", Z), person("Cy", X)))
+    numbers = Identity().measure(evidence(request, (0.0, 1.0, 0.0)))
     expected = {
         "erased_before": 0, "erased_after": HALF, "erased_change": HALF, "n_erased": 1,
         "others_before": 0, "others_after": 0, "others_change": 1, "n_others": 1,

@@ -1,4 +1,4 @@
-"""A generator and encoders small enough to check by hand: a picture is three numbers, one a colour channel."""
+"""A generator and encoders small enough to check by hand: a picture is three numbers, one a channel."""
 
 from __future__ import annotations
 
@@ -9,7 +9,16 @@ import attrs
 import torch
 from torch import Tensor, nn
 
-from unlearnkit.interfaces import Base, Evidence, Generator, IdentityEncoder, Perceptual, Person, Rendering, Request
+from unlearnkit.interfaces import (
+    Base,
+    Evidence,
+    Generator,
+    IdentityEncoder,
+    Perceptual,
+    Person,
+    Rendering,
+    Request,
+)
 
 
 @attrs.define(eq=False)
@@ -43,7 +52,7 @@ class ToyGenerator(Generator):
     def map(self, z: Tensor) -> Tensor:
         return z[:, None]
 
-    def render(self, latents: Tensor, views: Tensor | None = None, rng: torch.Generator | None = None) -> Rendering:
+    def render(self, latents: Tensor, views: Tensor | None = None, rng: object = None) -> Rendering:
         assert (views is not None) == self.views, "views must be given where, and only where, there are any"
         assert len(latents) <= 8
         self.rendered += len(latents)
@@ -89,7 +98,10 @@ class ToyPerceptual(Perceptual):
         return (a[0] - b[0]).square().mean((1, 2, 3))
 
 
-def person(name: str, *colours: tuple[float, float, float], pictures: list[tuple[float, ...]] | None = None) -> Person:
+Colour = tuple[float, float, float]
+
+
+def person(name: str, *colours: Colour, pictures: list[Colour] | None = None) -> Person:
     seen = None if pictures is None else torch.tensor(pictures)[:, :, None, None].expand(-1, -1, 8, 8)
     return Person(name, torch.tensor(colours)[:, None], seen)
 

@@ -30,7 +30,8 @@ def read_pickle(reader: PickleReader) -> object:
         raise Damaged("is no pickle of protocol 2 to 5")
     while True:
         reader.budget.spend(1)
-        code = reader.take(1)[0]
+        start = reader.skip(1)
+        code = reader.data[start]
         if code == STOP:
             return reader.pop()
         action = ACTIONS.get(code)

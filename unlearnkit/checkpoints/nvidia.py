@@ -17,6 +17,7 @@ from unlearnkit.checkpoints.torchdata import MAX_TENSORS, make_ref
 MAX_DEPTH = 32
 MAX_PART = 256
 MAX_VALUES = 100_000
+MODULE_STEPS = 50
 NOTHING = object()
 
 
@@ -80,7 +81,8 @@ def walk(
         raise Hostile(f"has a {shorten(network.name)} without a state")
     if depth > MAX_DEPTH:
         raise Hostile("has modules nested deeper than any network's")
-    budget.spend(1 + sum(len(_part(network.state, part)) for part in ("_parameters", "_buffers", "_modules")))
+    parts = ("_parameters", "_buffers", "_modules")
+    budget.spend(MODULE_STEPS + sum(len(_part(network.state, part)) for part in parts))
     for key, tensor in _own_tensors(network.state):
         yield prefix + key, tensor
     for key, child in _part(network.state, "_modules").items():

@@ -16,8 +16,8 @@ import attrs
 
 from unlearnkit.checkpoints.records import Cut, Damaged, Hostile, shorten
 
-MAX_STEPS = 1_000_000
-"""Instructions a file may spend; a full EG3D snapshot takes about 50 thousand."""
+MAX_STEPS = 400_000
+"""Instructions a file may spend (a few seconds); a full EG3D snapshot takes about 60 thousand."""
 MAX_TEXT = 4096
 """Longer texts (embedded source code) are never decoded: they become a Blob."""
 MAX_NAME = 256

@@ -15,7 +15,7 @@ from importlib.metadata import version
 
 import click
 
-from unlearnkit.errors import UnlearnkitError
+from unlearnkit.errors import Interrupted, UnlearnkitError
 
 __all__ = ["cli", "main"]
 
@@ -76,6 +76,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
         code = 1
     except (KeyboardInterrupt, click.exceptions.Abort):
         click.echo("interrupted", err=True)
+        code = 130
+    except Interrupted as stop:
+        click.echo(" ".join(str(stop).split()) or "interrupted", err=True)
         code = 130
     except Exception as error:
         line = _line(error)

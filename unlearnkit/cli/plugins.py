@@ -19,6 +19,8 @@ def command() -> None:
         out.print(escape(f"{plugin.name}  ({plugin.distribution} {plugin.version}){state}"), soft_wrap=True)
         if plugin.error:
             out.print(escape(f"  {plugin.error}"), soft_wrap=True)
+        elif not plugin.registrations:
+            out.print("  registers nothing")
         if plugin.registrations:
             rows = table("kind", "name", "description")
             for entry in plugin.registrations:

@@ -6,7 +6,16 @@ from pathlib import Path
 
 import click
 
-from unlearnkit.cli.common import FILE, OUT, SEED, check_device, check_new_file, one, settings_options, told
+from unlearnkit.cli.common import (
+    FILE,
+    OUT,
+    SEED,
+    check_device,
+    check_new_file,
+    one,
+    settings_options,
+    told,
+)
 from unlearnkit.errors import ConfigError
 
 
@@ -18,7 +27,7 @@ from unlearnkit.errors import ConfigError
 @click.option("--seed", type=SEED, default=0, show_default=True, metavar="N", help="Draws the people.")
 @click.option("--truncation", type=float, default=1.0, show_default=True, metavar="PSI",
               help="0 draws the mean face, 1 the full variety.")
-@click.option("--out", type=OUT, required=True, metavar="FILE", help="Where to write the grid of pictures (.png).")
+@click.option("--out", type=OUT, required=True, metavar="FILE", help="Grid of pictures (.png).")
 @settings_options
 def command(
     generator: str | None, checkpoint: Path | None, edit: Path | None, count: int, seed: int,

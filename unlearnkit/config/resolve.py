@@ -54,9 +54,7 @@ class RequestSettings:
     images: tuple[Path, ...] = option((), help="pictures of the person; the first is erased, others judge")
     latent: Path | None = option(None, help="file that holds the person's latent")
     latent_seed: int | None = option(None, ge=0, lt=2**63, help="erase the person drawn from this seed")
-    align: bool = option(False, help="find the face in each picture and crop it as FFHQ does")
     bystanders: tuple[Path, ...] = option((), help="pictures of people who must stay as they are")
-    random_bystanders: int = option(0, ge=0, unit="people", help="further bystanders, drawn by the generator")
     random_bystanders: int = option(8, ge=0, le=1000, help="how many drawn people join the bystanders")
     align: bool = option(False, help="find the face in each picture and crop it as FFHQ does")
 

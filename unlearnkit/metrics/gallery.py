@@ -96,7 +96,7 @@ class Gallery:
         if pictures is None:
             return Faces(before, after, before, pictured=False)
         if len(pictures) != len(latents):
-            raise ShapeError(f"{len(latents)} latents and {len(pictures)} pictures; give one picture a latent")
+            raise ShapeError(f"{len(latents)} latents and {len(pictures)} pictures; give one for each")
         device = self._before.w_avg.device
         seen = [self._judge.embed(part.to(device)).float().cpu() for part in pictures.split(BATCH)]
         return Faces(before, after, torch.cat(seen)[:, None], pictured=True)
@@ -120,7 +120,7 @@ class Gallery:
         return Sample(*(torch.cat(column) for column in zip(*rows, strict=True)))
 
     def _pooled(self, image: Tensor, features: list[Tensor]) -> Tensor:
-        # The network behind it is the dearest part of a sample: not twice where the default would do just that.
+        # The network behind it is the dearest part of a sample: not twice where the default would do that.
         own = type(self._perceptual).pooled is not Perceptual.pooled
         vectors = self._perceptual.pooled(image) if own else features[-1].mean((2, 3))
         return vectors.double().cpu()

@@ -33,8 +33,8 @@ class Identity(Metric):
     ``erased_*_<name>``, and ``erased_alike_*`` is how similar they are to each other: near 1 after says that
     all became the same face.
 
-    It does not show whether another latent still gives the person (see ``neighbours`` and the audit), nor what
-    another encoder would say. Groups that are empty are left out.
+    It does not show whether another latent still gives the person (see ``neighbours`` and the audit), nor
+    what another encoder would say. Groups that are empty are left out.
     """
 
     def measure(self, evidence: Evidence) -> dict[str, float]:

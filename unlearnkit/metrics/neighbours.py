@@ -29,7 +29,9 @@ class Neighbours(Metric):
     It looks along a few random directions only: the audit searches for the person on purpose.
     """
 
-    fractions: list[float] = option([0.25, 0.5, 1.0], help="distances from the erased latent", unit="mean distance to w_avg")
+    fractions: list[float] = option(
+        [0.25, 0.5, 1.0], help="distances from the erased latent", unit="mean distance to w_avg"
+    )
     directions: int = option(8, help="random directions, the same at each distance", ge=1)
 
     def measure(self, evidence: Evidence) -> dict[str, float]:

@@ -13,7 +13,7 @@ from unlearnkit.ops import fir_filter
 from unlearnkit_stylegan2.layers import RESAMPLE_TAPS
 from unlearnkit_stylegan2.layouts import layout_of
 from unlearnkit_stylegan2.network import Generator, MappingNetwork
-from unlearnkit_stylegan2.settings import Contradiction, read_settings
+from unlearnkit_stylegan2.settings import Contradiction, check_sizes, read_settings
 
 if TYPE_CHECKING:
     from unlearnkit.checkpoints import Checkpoint
@@ -38,6 +38,7 @@ def network_from_checkpoint(checkpoint: Checkpoint) -> Generator:
     if layout is None:
         raise CheckpointError(f"{checkpoint.path}: is no StyleGAN2 generator: {_describe(checkpoint)}")
     try:
+        check_sizes(checkpoint.state)
         return _build(layout.to_network(checkpoint.state), checkpoint.init_kwargs)
     except Contradiction as found:
         raise CheckpointError(f"{checkpoint.path}: cannot be used as a StyleGAN2 generator: {found}; "

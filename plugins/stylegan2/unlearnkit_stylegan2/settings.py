@@ -17,7 +17,7 @@ from torch import Tensor
 from unlearnkit_stylegan2.layers import RESAMPLE_TAPS
 from unlearnkit_stylegan2.network import block_channels
 
-__all__ = ["Contradiction", "read_settings"]
+__all__ = ["Contradiction", "check_sizes", "read_settings"]
 
 MAX_RESOLUTION = 1024
 MAX_CHANNELS = 4096
@@ -41,7 +41,6 @@ def read_settings(state: Mapping[str, Tensor], init_kwargs: Mapping[str, Any]) -
     :param init_kwargs: settings stored in the file: nested (StyleGAN2-ADA), flat (StyleGAN3, EG3D) or empty.
     :raises Contradiction: if they describe no StyleGAN2, contradict each other, or ask for absurd sizes.
     """
-    _check_sizes(state)
     claims = _flatten(init_kwargs)
     settings = _mapping_settings(state) | _synthesis_settings(state)
     _check_claims(claims, settings)
@@ -51,7 +50,11 @@ def read_settings(state: Mapping[str, Tensor], init_kwargs: Mapping[str, Any]) -
     }
 
 
-def _check_sizes(state: Mapping[str, Tensor]) -> None:
+def check_sizes(state: Mapping[str, Tensor]) -> None:
+    """Refuse sizes that no StyleGAN2 has; to be called before anything is computed from the tensors.
+
+    :raises Contradiction: naming the tensor, or the sum of all.
+    """
     total = 0
     for name, tensor in state.items():
         if any(size > MAX_SIZE for size in tensor.shape):

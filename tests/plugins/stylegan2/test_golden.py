@@ -1,7 +1,7 @@
 """Our network against numbers recorded from the authors' programs (random weights, float32, CPU).
 
-The weights are read from the recorded NVIDIA and rosinality files themselves, so file reading, layouts, settings
-and numerics are all covered. Of large gradients every 31st value was kept, to keep the files small.
+Weights are read from the recorded NVIDIA and rosinality files themselves, so reading, layouts, settings and
+numerics are all covered. Of large gradients every 31st value was kept, to keep the files small.
 """
 
 import pytest

@@ -42,8 +42,9 @@ def test_any_channels_can_be_given(small):
 def test_state_dict_names(small):
     names = small(c_dim=3).state_dict().keys()
     assert {"mapping.fc0.weight", "mapping.w_avg", "mapping.embed.bias", "synthesis.b4.const",
-            "synthesis.b8.conv0.affine.weight", "synthesis.b8.conv0.noise_const", "synthesis.b8.resample_filter",
-            "synthesis.b8.conv1.noise_strength", "synthesis.b32.torgb.bias"} <= names
+            "synthesis.b8.conv0.affine.weight", "synthesis.b8.conv0.noise_const",
+            "synthesis.b8.resample_filter", "synthesis.b8.conv1.noise_strength",
+            "synthesis.b32.torgb.bias"} <= names
     assert "synthesis.b4.conv0.weight" not in names and "synthesis.b8.torgb.resample_filter" not in names
 
 

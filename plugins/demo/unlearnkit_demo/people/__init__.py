@@ -15,6 +15,12 @@ from .parameters import (
 )
 
 __all__ = [
-    "IDENTITY_NAMES", "NUISANCE", "NUM_IDENTITY", "NUM_NUISANCE", "NUM_PARAMETERS", "PARAMETER_NAMES",
-    "parameters_from_z", "redraw_nuisance",
+    "IDENTITY_NAMES",
+    "NUISANCE",
+    "NUM_IDENTITY",
+    "NUM_NUISANCE",
+    "NUM_PARAMETERS",
+    "PARAMETER_NAMES",
+    "parameters_from_z",
+    "redraw_nuisance",
 ]

@@ -33,8 +33,9 @@ class Body:
 
         changes = [name for slider, _, _ in SLIDERS for name in _mirror(slider)]
         self._torch = torch
-        self.model = anny.Anny(rig="makehuman-head", topology="head", local_changes=changes,
-                               facial_actions="all").float()
+        self.model = anny.Anny(
+            rig="makehuman-head", topology="head", local_changes=changes, facial_actions="all"
+        ).float()
         self._eyes = [self.model.bone_labels.index(bone) for bone in EYE_BONES]
         self.triangles = self.model.faces.numpy().astype(np.int64)
         self.texture_folder = os.path.join(os.path.dirname(anny.__file__), "data", "mpfb2", "textures")
@@ -70,10 +71,16 @@ class Body:
         actions = self._actions(by_name, tensor) if expression else {}
         pose = torch.eye(4)[None, None].repeat(n, self.model.bone_count, 1, 1)
         with torch.no_grad():
-            out = self.model(pose_parameters=pose, phenotype_kwargs=phenotype, local_changes_kwargs=changes,
-                             facial_actions=actions)
-        return PosedHeads(out["vertices"].numpy().astype(np.float64),
-                          out["bone_poses"][:, self._eyes, :3, 3].numpy().astype(np.float64))
+            out = self.model(
+                pose_parameters=pose,
+                phenotype_kwargs=phenotype,
+                local_changes_kwargs=changes,
+                facial_actions=actions,
+            )
+        return PosedHeads(
+            out["vertices"].numpy().astype(np.float64),
+            out["bone_poses"][:, self._eyes, :3, 3].numpy().astype(np.float64),
+        )
 
     @staticmethod
     def _actions(by_name: dict[str, np.ndarray], tensor) -> dict:
@@ -81,8 +88,13 @@ class Body:
         raised = np.tanh(0.7 * by_name["brow_raise"])
         up, down = tensor(0.30 * (1 + raised)), tensor(0.18 * (1 - raised))
         return {
-            "mouthSmileLeft": smile, "mouthSmileRight": smile,
-            "cheekSquintLeft": 0.5 * smile, "cheekSquintRight": 0.5 * smile,
-            "browInnerUp": up, "browOuterUpLeft": up, "browOuterUpRight": up,
-            "browDownLeft": down, "browDownRight": down,
+            "mouthSmileLeft": smile,
+            "mouthSmileRight": smile,
+            "cheekSquintLeft": 0.5 * smile,
+            "cheekSquintRight": 0.5 * smile,
+            "browInnerUp": up,
+            "browOuterUpLeft": up,
+            "browOuterUpRight": up,
+            "browDownLeft": down,
+            "browDownRight": down,
         }

@@ -23,8 +23,8 @@ class Camera:
 def aligned_camera(eyes: np.ndarray, mouth: np.ndarray, yaw: float, pitch: float) -> Camera:
     """Camera seeing the point ``eyes`` at EYE_HEIGHT and ``mouth`` at MOUTH_HEIGHT, turned by yaw and pitch.
 
-    In camera axes a point at (u, v) with depth w is seen at v = t (d - w) above the centre, so two points give
-    two linear equations for the distance d and the height of the axis.
+    In camera axes a point at (u, v) with depth w is seen at v = t (d - w) above the centre, so two points
+    give two linear equations for the distance d and the height of the axis.
     """
     back = np.array([np.sin(yaw) * np.cos(pitch), -np.cos(yaw) * np.cos(pitch), np.sin(pitch)])
     right = np.array([np.cos(yaw), np.sin(yaw), 0.0])
@@ -34,7 +34,7 @@ def aligned_camera(eyes: np.ndarray, mouth: np.ndarray, yaw: float, pitch: float
     w_eyes, w_mouth = eyes @ back, mouth @ back
     distance = (eyes @ up - mouth @ up + t_eyes * w_eyes - t_mouth * w_mouth) / (t_eyes - t_mouth)
     height = eyes @ up - t_eyes * (distance - w_eyes)
-    # Half-way between the points across, and a little towards the head's axis to keep the hair in the picture.
+    # Half-way between the points across, which keeps the hair in the picture when the head is turned.
     across = 0.5 * (eyes + mouth) @ right
     focus = across * right + height * up
     return Camera(focus + distance * back, focus, back, right)

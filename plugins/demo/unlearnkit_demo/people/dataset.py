@@ -2,8 +2,8 @@
 
 ``python -m unlearnkit_demo.people.dataset --people 10000 --pictures 3 --seed 1 --out DIR [--part 0/2]``
 
-Every shard ``DIR/shard_0000.npz`` holds ``p`` float32 (n, NUM_PARAMETERS), ``person`` int32 (n,) and ``image`` uint8
-(n, size, size, 3). The last shard is filled up with further people. Shards that exist are skipped; the random
+Every shard ``DIR/shard_0000.npz`` holds ``p`` float32 (n, NUM_PARAMETERS), ``person`` int32 (n,) and
+``image`` uint8 (n, size, size, 3). The last shard is filled up with further people. Shards that exist are skipped; the random
 numbers of a shard depend on the seed and its number only, so several processes may each write a part, and an
 interrupted run may go on later.
 """
@@ -22,7 +22,9 @@ from .parameters import NUM_PARAMETERS, parameters_from_z, redraw_nuisance
 SHARD = 1024  # at most so many pictures; a shard holds whole people only
 
 
-def shard_parameters(seed: int, shard: int, pictures: int, shard_size: int = SHARD) -> tuple[np.ndarray, np.ndarray]:
+def shard_parameters(
+    seed: int, shard: int, pictures: int, shard_size: int = SHARD
+) -> tuple[np.ndarray, np.ndarray]:
     """``p`` (n, NUM_PARAMETERS) and ``person`` (n,) of a shard; a person's pictures are neighbours.
 
     A person's first picture is the drawn z itself, further ones redraw the nuisance.
@@ -45,8 +47,16 @@ def write_shard(path: Path, render, p: np.ndarray, person: np.ndarray) -> None:
         temporary.unlink(missing_ok=True)
 
 
-def write_dataset(out: Path, render, *, people: int, pictures: int, seed: int, part: tuple[int, int] = (0, 1),
-                  shard_size: int = SHARD) -> int:
+def write_dataset(
+    out: Path,
+    render,
+    *,
+    people: int,
+    pictures: int,
+    seed: int,
+    part: tuple[int, int] = (0, 1),
+    shard_size: int = SHARD,
+) -> int:
     """Write this part's missing shards, for at least ``people`` people; returns how many were written."""
     out.mkdir(parents=True, exist_ok=True)
     count = -(-people // max(shard_size // pictures, 1))
@@ -57,8 +67,11 @@ def write_dataset(out: Path, render, *, people: int, pictures: int, seed: int, p
         write_shard(_path(out, shard), render, p, person)
         drawn += len(p)
         spent = time.time() - start
-        print(f"{_path(out, shard)}: {done}/{len(missing)}, {drawn / spent:.1f} pictures/s, "
-              f"{spent / done * (len(missing) - done) / 60:.1f} min left", flush=True)
+        print(
+            f"{_path(out, shard)}: {done}/{len(missing)}, {drawn / spent:.1f} pictures/s, "
+            f"{spent / done * (len(missing) - done) / 60:.1f} min left",
+            flush=True,
+        )
     return len(missing)
 
 
@@ -81,15 +94,23 @@ def main(argv: list[str] | None = None) -> None:
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--size", type=int, default=128)
-    parser.add_argument("--part", type=_part, default=(0, 1), help="i/n: write only every n-th shard, from the i-th")
+    parser.add_argument(
+        "--part", type=_part, default=(0, 1), help="i/n: write only every n-th shard, from the i-th"
+    )
     arguments = parser.parse_args(argv)
     import torch
 
     from .render import PeopleRenderer
 
     torch.set_num_threads(1)  # parallelism is by processes
-    write_dataset(arguments.out, PeopleRenderer(arguments.size).render, people=arguments.people,
-                  pictures=arguments.pictures, seed=arguments.seed, part=arguments.part)
+    write_dataset(
+        arguments.out,
+        PeopleRenderer(arguments.size).render,
+        people=arguments.people,
+        pictures=arguments.pictures,
+        seed=arguments.seed,
+        part=arguments.part,
+    )
 
 
 if __name__ == "__main__":

@@ -9,13 +9,28 @@ from .surface import normalise
 
 SECTORS = 48
 # Polar angles from the pupil; dense where the colour changes (pupil's rim and the limbal ring).
-RINGS = np.concatenate([np.linspace(0.0, 0.13, 4), np.linspace(0.15, 0.21, 4), np.linspace(0.25, 0.37, 5),
-                        np.linspace(0.385, 0.46, 6), np.linspace(0.52, 1.6, 12)])
+RINGS = np.concatenate(
+    [
+        np.linspace(0.0, 0.13, 4),
+        np.linspace(0.15, 0.21, 4),
+        np.linspace(0.25, 0.37, 5),
+        np.linspace(0.385, 0.46, 6),
+        np.linspace(0.52, 1.6, 12),
+    ]
+)
 PUPIL, IRIS = 0.175, 0.42
 SCLERA = np.array([0.89, 0.865, 0.845])
 # Stations of the eye colour scale: dark brown, brown, hazel, green, grey-blue, blue.
-IRIS_COLOURS = np.array([[0.16, 0.09, 0.05], [0.30, 0.17, 0.09], [0.40, 0.29, 0.15], [0.36, 0.42, 0.25],
-                         [0.36, 0.46, 0.50], [0.33, 0.50, 0.68]])
+IRIS_COLOURS = np.array(
+    [
+        [0.16, 0.09, 0.05],
+        [0.30, 0.17, 0.09],
+        [0.40, 0.29, 0.15],
+        [0.36, 0.42, 0.25],
+        [0.36, 0.46, 0.50],
+        [0.33, 0.50, 0.68],
+    ]
+)
 
 
 def ramp(stations: np.ndarray, t: float) -> np.ndarray:
@@ -38,8 +53,14 @@ class Eyes:
         self.polar = np.tile(angle.ravel(), 2).astype(np.float32)
         self.around = np.tile(around.ravel(), 2).astype(np.float32)
         # In the eye's own frame: x to the side, y up, z along the gaze.
-        self.unit = np.stack([np.sin(self.polar) * np.cos(self.around), np.sin(self.polar) * np.sin(self.around),
-                              np.cos(self.polar)], axis=1)
+        self.unit = np.stack(
+            [
+                np.sin(self.polar) * np.cos(self.around),
+                np.sin(self.polar) * np.sin(self.around),
+                np.cos(self.polar),
+            ],
+            axis=1,
+        )
         one = _grid(len(RINGS), SECTORS)
         self.triangles = np.concatenate([one, one + len(self.unit) // 2])
 
@@ -69,7 +90,9 @@ class Eyes:
 
     def lid_shadow(self) -> np.ndarray:
         """Factor (V, 1) darkening the upper part of the eye, below the lid and its lashes."""
-        return (1 - 0.62 * smoothstep(self.unit[:, 1], 0.10, 0.42) - 0.12 * smoothstep(-self.unit[:, 1], 0.2, 0.5))[:, None]
+        return (
+            1 - 0.62 * smoothstep(self.unit[:, 1], 0.10, 0.42) - 0.12 * smoothstep(-self.unit[:, 1], 0.2, 0.5)
+        )[:, None]
 
     def highlight(self, light_side: float) -> np.ndarray:
         """Brightness (V, 1) added by the key light's reflection, up and towards the light."""

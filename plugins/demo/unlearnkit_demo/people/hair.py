@@ -21,12 +21,14 @@ class Hair:
         depth = np.array([-0.10, -0.005, 0.015, 0.030, 0.046, 0.060, 0.080, 0.105, 0.20])
         line = np.array([0.068, 0.064, 0.055, 0.040, 0.005, -0.012, -0.005, -0.055, -0.075])
         smooth = np.linspace(-0.1, 0.2, 121)
-        kernel = np.exp(-np.linspace(-2, 2, 9) ** 2)
-        rounded = np.convolve(np.pad(np.interp(smooth, depth, line), 4, mode="edge"), kernel / kernel.sum(), "valid")
+        kernel = np.exp(-(np.linspace(-2, 2, 9) ** 2))
+        rounded = np.convolve(
+            np.pad(np.interp(smooth, depth, line), 4, mode="edge"), kernel / kernel.sum(), "valid"
+        )
         self.above = z - np.interp(y, smooth, rounded)
         self.forehead = smoothstep(-y, -0.05, -0.005)
         # Slightly receding corners, so that the hair line is not a straight cut.
-        self.corner = np.exp(-((np.abs(rel[:, 0]) - 0.038) / 0.014) ** 2) * self.forehead
+        self.corner = np.exp(-(((np.abs(rel[:, 0]) - 0.038) / 0.014) ** 2)) * self.forehead
         near_ear = skin.ears
         for _ in range(3):
             near_ear = np.maximum(near_ear, _spread(skin.triangles, near_ear))
@@ -49,7 +51,9 @@ class Hair:
         above = self.above - shift
         volume = unit(np.float64(q["hair_volume"]), 0.6)
         length = unit(np.float64(q["hair_length"]), 0.6)
-        full = (0.003 + 0.010 * volume + 0.004 * length) * (1 - self.top) + (0.005 + 0.020 * volume) * self.top
+        full = (0.003 + 0.010 * volume + 0.004 * length) * (1 - self.top) + (
+            0.005 + 0.020 * volume
+        ) * self.top
         rise = smoothstep(above, -0.002, 0.022)
         cover = smoothstep(above, -0.0025, 0.0035) * self.free
         return full * rise * self.free, cover
@@ -69,8 +73,12 @@ class Hair:
         radial = np.sin(polar)
         bottom = ear - 0.02 - 0.135 * smoothstep(length, 0.15, 1.0)
         over = np.clip((self.t - 0.45) / 0.55, 0, 1)
-        z = np.where(self.t < 0.45, ear + (top - ear) * min(out, 0.955) * np.cos(polar), ear + (bottom - ear) * over)
-        reach = np.deg2rad(76 + (28 + 22 * smoothstep(length, 0.3, 0.9)) * down)  # how far around the side the shell comes, from the back
+        z = np.where(
+            self.t < 0.45, ear + (top - ear) * min(out, 0.955) * np.cos(polar), ear + (bottom - ear) * over
+        )
+        reach = np.deg2rad(
+            76 + (28 + 22 * smoothstep(length, 0.3, 0.9)) * down
+        )  # how far around the side the shell comes, from the back
         angle = self.s * reach
         tuck = 1 - 0.10 * np.abs(self.s) ** 6  # edges bend in towards the head
         flare = 1 + 0.10 * np.sin(over * 2.2) - 0.10 * over**3

@@ -5,8 +5,9 @@ from __future__ import annotations
 import numpy as np
 
 
-def ambient_occlusion(points: np.ndarray, normals: np.ndarray, triangles: np.ndarray,
-                      directions: int = 96, pixels: int = 320) -> np.ndarray:
+def ambient_occlusion(
+    points: np.ndarray, normals: np.ndarray, triangles: np.ndarray, directions: int = 96, pixels: int = 320
+) -> np.ndarray:
     """Share (V,), cosine weighted, of directions from which each vertex is visible (depth images by VTK)."""
     import pyvista as pv
 
@@ -46,7 +47,9 @@ def _visible(plotter, points, toward, centre, radius, bias: float = 0.0025) -> n
     rel = points - centre
     column = ((rel @ right / radius * 0.5 + 0.5) * size).astype(int).clip(0, size - 1)
     row = ((rel @ up / radius * 0.5 + 0.5) * size).astype(int).clip(0, size - 1)
-    front = 3 * radius - (radius + depth[row, column] * 4 * radius)  # height along ``toward`` of the nearest surface
+    front = 3 * radius - (
+        radius + depth[row, column] * 4 * radius
+    )  # height along ``toward`` of the nearest surface
     behind = front - rel @ toward
     return 1 - np.clip((behind - bias) / bias, 0, 1)
 

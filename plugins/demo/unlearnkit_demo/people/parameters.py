@@ -2,15 +2,15 @@
 
 A picture is a smooth function of ``p``, a vector of ``NUM_PARAMETERS`` numbers of about unit size. The first
 ``NUM_IDENTITY`` say who the person is, the rest how the picture was taken. ``p`` lies on the sphere that
-StyleGAN2's mapping network normalises its input to, so a generator can be trained on ``z -> picture`` directly.
+StyleGAN2's mapping network normalises its input to: a generator can be trained on ``z -> picture`` directly.
 """
 
 from __future__ import annotations
 
 import numpy as np
 
-# (name of Anny's local change, the left one of a pair; strength at the soft limit; value in the middle). Chosen by looking: the
-# sliders that move the front of the face most, without the ones that make odd skulls.
+# (name of Anny's local change, the left one of a pair; strength at the soft limit; value in the middle).
+# Chosen by looking: the sliders that move the front of the face most, without the ones that make odd skulls.
 SLIDERS = (
     ("head-fat-incr", 0.75, 0.0),
     ("head-scale-horiz-incr", 0.55, 0.0),
@@ -33,10 +33,31 @@ SLIDERS = (
     ("nose-scale-vert-incr", 0.6, 0.0),
     ("nose-point-up", 0.7, 0.0),
 )
-APPEARANCE = ("gender", "age", "weight", "skin_tone", "skin_undertone", "hair_tone", "lip_tone", "eye_colour",
-              "brow", "hair_line", "hair_volume", "hair_length")
-NUISANCE = ("yaw", "pitch", "light_azimuth", "light_height", "smile", "brow_raise",
-            "background_brightness", "background_warmth", "background_green")
+APPEARANCE = (
+    "gender",
+    "age",
+    "weight",
+    "skin_tone",
+    "skin_undertone",
+    "hair_tone",
+    "lip_tone",
+    "eye_colour",
+    "brow",
+    "hair_line",
+    "hair_volume",
+    "hair_length",
+)
+NUISANCE = (
+    "yaw",
+    "pitch",
+    "light_azimuth",
+    "light_height",
+    "smile",
+    "brow_raise",
+    "background_brightness",
+    "background_warmth",
+    "background_green",
+)
 IDENTITY_NAMES = tuple(name for name, _, _ in SLIDERS) + APPEARANCE
 PARAMETER_NAMES = IDENTITY_NAMES + NUISANCE
 NUM_IDENTITY = len(IDENTITY_NAMES)

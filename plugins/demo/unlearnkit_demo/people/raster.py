@@ -23,7 +23,9 @@ class Raster:
         self.plotter.render_window.SetMultiSamples(0)  # we average ourselves
         self.plotter.camera.view_angle = VIEW_ANGLE
 
-    def draw(self, points: np.ndarray, colours: np.ndarray, camera: Camera, background: np.ndarray) -> np.ndarray:
+    def draw(
+        self, points: np.ndarray, colours: np.ndarray, camera: Camera, background: np.ndarray
+    ) -> np.ndarray:
         """One picture (size, size, 3), uint8; colours (V, 3) in 0..1, sRGB."""
         self.mesh.points = points.astype(np.float32)
         self.mesh.point_data["colour"][:] = (colours * 255 + 0.5).astype(np.uint8)

@@ -9,11 +9,11 @@ from .camera import aligned_camera
 from .eyes import Eyes
 from .hair import Hair
 from .occlusion import ambient_occlusion
-from .parameters import NUM_PARAMETERS, PARAMETER_NAMES, named
+from .parameters import NUM_PARAMETERS, PARAMETER_NAMES
 from .raster import Raster
 from .shading import irradiance, make_light, shine, strand_shine
 from .shirt import Shirt
-from .skin import Skin, hair_tone, mix
+from .skin import Skin, hair_tone
 from .surface import Normals
 
 SKIN_WRAP = np.array([0.50, 0.34, 0.28], np.float32)
@@ -31,14 +31,19 @@ class PeopleRenderer:
         self.hair, self.shirt = Hair(self.skin), Shirt()
         self._shell_normals = Normals(self.hair.shell_triangles, len(self.hair.t))
         self._skin_normals = Normals(self.skin.triangles, len(self.skin.template))
-        parts = [(self.skin.triangles, len(self.skin.template)), (self.eyes.triangles, len(self.eyes.unit)),
-                 (self.hair.shell_triangles, len(self.hair.t)), (self.shirt.triangles, len(self.shirt.unit))]
+        parts = [
+            (self.skin.triangles, len(self.skin.template)),
+            (self.eyes.triangles, len(self.eyes.unit)),
+            (self.hair.shell_triangles, len(self.hair.t)),
+            (self.shirt.triangles, len(self.shirt.unit)),
+        ]
         starts = np.cumsum([0] + [count for _, count in parts])
-        triangles = np.concatenate([part + start for (part, _), start in zip(parts, starts)])
+        triangles = np.concatenate([part + start for (part, _), start in zip(parts, starts[:-1], strict=True)])
         self.raster = Raster(triangles, int(starts[-1]), size, oversampling)
         self._find_landmarks()
-        self.occlusion = ambient_occlusion(self.skin.template, self.skin.template_normals(),
-                                           self.skin.triangles)
+        self.occlusion = ambient_occlusion(
+            self.skin.template, self.skin.template_normals(), self.skin.triangles
+        )
 
     def _find_landmarks(self) -> None:
         skin, rel = self.skin, self.skin.rel
@@ -57,25 +62,33 @@ class PeopleRenderer:
             raise ValueError(f"p has {p.shape[1]} columns, expected {NUM_PARAMETERS}")
         out = np.empty((len(p), self.size, self.size, 3), np.uint8)
         for start in range(0, len(p), BATCH):
-            heads = self.body.pose(p[start:start + BATCH])
-            for i, (vertices, eyes) in enumerate(zip(heads.vertices, heads.eyes)):
-                out[start + i] = self._one(dict(zip(PARAMETER_NAMES, p[start + i])), vertices, eyes)
+            heads = self.body.pose(p[start : start + BATCH])
+            for i, (vertices, eyes) in enumerate(zip(heads.vertices, heads.eyes, strict=True)):
+                out[start + i] = self._one(
+                    dict(zip(PARAMETER_NAMES, p[start + i], strict=True)), vertices, eyes
+                )
         return out
 
     def _one(self, q: dict[str, float], coarse: np.ndarray, eyes: np.ndarray) -> np.ndarray:
         points, normals = self.skin.refine(coarse)
         radius = np.linalg.norm(coarse[self.skin.eyeball] - eyes[0], axis=1).mean() * self._eye_radius_ratio
         mouth = points[self._upper_lip].mean(0)
-        middle = eyes.mean(0) + [0, -radius, 0]
-        camera = aligned_camera(middle, mouth, np.deg2rad(18) * np.tanh(0.7 * q["yaw"]),
-                                np.deg2rad(8) * np.tanh(0.7 * q["pitch"]))
-        light = make_light(0.7 * np.tanh(0.7 * q["light_azimuth"]), 0.5 + 0.3 * np.tanh(0.7 * q["light_height"]),
-                           camera.back)
+        middle = eyes.mean(0) - np.array([0, radius, 0])
+        camera = aligned_camera(
+            middle, mouth, np.deg2rad(18) * np.tanh(0.7 * q["yaw"]), np.deg2rad(8) * np.tanh(0.7 * q["pitch"])
+        )
+        light = make_light(
+            0.7 * np.tanh(0.7 * q["light_azimuth"]), 0.5 + 0.3 * np.tanh(0.7 * q["light_height"]), camera.back
+        )
         skin = self._skin(q, points, normals, light)
         skull = _skull(skin[0], self._scalp, self._ear, coarse[self.skin.kept, 1].max())
         neck = coarse[self.skin.neck].mean(0)
-        parts = [skin, self._eyes(q, eyes, radius, light, camera), self._shell(q, skull, light),
-                 self._shirt(q, neck, light)]
+        parts = [
+            skin,
+            self._eyes(q, eyes, radius, light, camera),
+            self._shell(q, skull, light),
+            self._shirt(q, neck, light),
+        ]
         colours = np.sqrt(np.clip(np.concatenate([c for _, c in parts]), 0, 1))
         return self.raster.draw(np.concatenate([v for v, _ in parts]), colours, camera, background(q))
 
@@ -89,9 +102,13 @@ class PeopleRenderer:
         albedo = self.skin.albedo(q, hair)
         albedo = (albedo + (streaky - albedo) * cover[:, None]).astype(np.float32) ** 2
         covered = cover[:, None].astype(np.float32)
-        occlusion = self.occlusion[:, None] * (1 - covered) + covered * (0.55 + 0.45 * self.occlusion[:, None])
+        occlusion = self.occlusion[:, None] * (1 - covered) + covered * (
+            0.55 + 0.45 * self.occlusion[:, None]
+        )
         lit = albedo * irradiance(normals, light, occlusion, SKIN_WRAP)
-        gloss = shine(normals, light, 22) * (0.035 + 0.06 * self.skin.lips[:, None]) * occlusion * (1 - covered)
+        gloss = (
+            shine(normals, light, 22) * (0.035 + 0.06 * self.skin.lips[:, None]) * occlusion * (1 - covered)
+        )
         strands = strand_shine(normals, light, 24) * covered * (hair**2 * 0.55 + 0.02)
         return points, lit + gloss + strands
 
@@ -126,4 +143,6 @@ def background(q: dict[str, float]) -> np.ndarray:
 def _skull(points: np.ndarray, scalp: np.ndarray, ear: np.ndarray, back: float) -> np.ndarray:
     """Half width, front, back, top and ear height of the hairy part of a head."""
     on = points[scalp]
-    return np.array([np.abs(on[:, 0]).max(), on[:, 1].min(), back + 0.008, on[:, 2].max(), points[ear, 2].mean()])
+    return np.array(
+        [np.abs(on[:, 0]).max(), on[:, 1].min(), back + 0.008, on[:, 2].max(), points[ear, 2].mean()]
+    )

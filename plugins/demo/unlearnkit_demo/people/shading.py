@@ -25,10 +25,14 @@ WARM = np.array([1.03, 1.0, 0.96], np.float32)
 def make_light(azimuth: float, height: float, view: np.ndarray) -> Light:
     """Key light at ``azimuth`` and ``height`` (radians) in front of the head, fill from the other side."""
     key = np.array([np.sin(azimuth) * np.cos(height), -np.cos(azimuth) * np.cos(height), np.sin(height)])
-    return Light(key, view, normalise(np.array([-0.9 * np.sign(azimuth + 1e-9) * min(abs(azimuth) * 2, 1), -0.7, 0.1])))
+    return Light(
+        key, view, normalise(np.array([-0.9 * np.sign(azimuth + 1e-9) * min(abs(azimuth) * 2, 1), -0.7, 0.1]))
+    )
 
 
-def irradiance(normals: np.ndarray, light: Light, occlusion: np.ndarray | float, wrap: np.ndarray) -> np.ndarray:
+def irradiance(
+    normals: np.ndarray, light: Light, occlusion: np.ndarray | float, wrap: np.ndarray
+) -> np.ndarray:
     """Light (V, 3) arriving at the surface; ``wrap`` (3,) lets it reach around, as under skin."""
     facing = (normals @ light.key)[:, None]
     key = np.clip((facing + wrap) / (1 + wrap), 0, 1)

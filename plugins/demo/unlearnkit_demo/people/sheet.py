@@ -29,7 +29,11 @@ def main() -> None:
     if arguments.nuisance:
         p = redraw_nuisance(np.repeat(p[:rows], columns, axis=0), rng)
     images = PeopleRenderer(arguments.size).render(p)
-    Image.fromarray(np.concatenate([np.concatenate(list(row), 1) for row in images.reshape(rows, columns, *images.shape[1:])], 0)).save(arguments.out)
+    Image.fromarray(
+        np.concatenate(
+            [np.concatenate(list(row), 1) for row in images.reshape(rows, columns, *images.shape[1:])], 0
+        )
+    ).save(arguments.out)
 
 
 if __name__ == "__main__":

@@ -15,9 +15,13 @@ class Shirt:
     """An ellipsoid below the neck."""
 
     def __init__(self) -> None:
-        polar, around = np.meshgrid(np.linspace(0.02, 1.7, 24), np.arange(48) * (2 * np.pi / 48), indexing="ij")
+        polar, around = np.meshgrid(
+            np.linspace(0.02, 1.7, 24), np.arange(48) * (2 * np.pi / 48), indexing="ij"
+        )
         polar, around = polar.ravel(), around.ravel()
-        self.unit = np.stack([np.sin(polar) * np.cos(around), np.sin(polar) * np.sin(around), np.cos(polar)], 1)
+        self.unit = np.stack(
+            [np.sin(polar) * np.cos(around), np.sin(polar) * np.sin(around), np.cos(polar)], 1
+        )
         self.normals = normalise(self.unit / RADII)
         self.triangles = grid_triangles(24, 48)
 
@@ -29,5 +33,7 @@ class Shirt:
     @staticmethod
     def albedo(q: dict[str, float]) -> np.ndarray:
         """A muted colour that goes with the backdrop (no parameter of its own: the world is kept small)."""
-        weights = np.exp(np.array([q["background_warmth"], -q["background_warmth"], q["background_green"]]) * 0.8)
+        weights = np.exp(
+            np.array([q["background_warmth"], -q["background_warmth"], q["background_green"]]) * 0.8
+        )
         return (weights / weights.sum()) @ COLOURS

@@ -12,11 +12,27 @@ from .parameters import unit
 from .surface import Normals, components, linear_subdivision, loop_subdivision
 
 # Light to dark (sRGB).
-SKIN_TONES = np.array([[0.93, 0.78, 0.70], [0.88, 0.70, 0.59], [0.78, 0.58, 0.45], [0.63, 0.44, 0.32],
-                       [0.46, 0.31, 0.22], [0.34, 0.225, 0.165]])
+SKIN_TONES = np.array(
+    [
+        [0.93, 0.78, 0.70],
+        [0.88, 0.70, 0.59],
+        [0.78, 0.58, 0.45],
+        [0.63, 0.44, 0.32],
+        [0.46, 0.31, 0.22],
+        [0.34, 0.225, 0.165],
+    ]
+)
 # Black, dark brown, brown, auburn, dark blond, blond.
-HAIR_TONES = np.array([[0.07, 0.06, 0.06], [0.15, 0.10, 0.075], [0.27, 0.175, 0.115], [0.38, 0.23, 0.13],
-                       [0.52, 0.39, 0.24], [0.70, 0.56, 0.36]])
+HAIR_TONES = np.array(
+    [
+        [0.07, 0.06, 0.06],
+        [0.15, 0.10, 0.075],
+        [0.27, 0.175, 0.115],
+        [0.38, 0.23, 0.13],
+        [0.52, 0.39, 0.24],
+        [0.70, 0.56, 0.36],
+    ]
+)
 DARK_HAIR_OF_DARK_SKIN = 1.0
 
 
@@ -28,7 +44,9 @@ class Skin:
         coarse = template.vertices[0]
         label = components(body.triangles, len(coarse))
         self.kept = np.flatnonzero(label == 0)  # drops the template's eyeballs and tongue
-        self.eyeball = np.flatnonzero((label > 0) & (np.linalg.norm(coarse - template.eyes[0, 0], axis=1) < 0.022))
+        self.eyeball = np.flatnonzero(
+            (label > 0) & (np.linalg.norm(coarse - template.eyes[0, 0], axis=1) < 0.022)
+        )
         self.eye_middle = template.eyes[0].mean(0)
         self._subdivide(body.triangles[label[body.triangles[:, 0]] == 0], coarse)
         self.template = self.matrix @ coarse[self.kept]
@@ -40,7 +58,7 @@ class Skin:
                 setattr(self, name, value.astype(np.float32))
 
     def _subdivide(self, triangles: np.ndarray, coarse: np.ndarray) -> None:
-        """Loop once everywhere, then midpoints where the paint needs crisp edges; unseen triangles dropped."""
+        """Loop once everywhere, then midpoints where the paint needs crisp edges; unseen triangles go."""
         renumber = np.zeros(len(coarse), np.int64)
         renumber[self.kept] = np.arange(len(self.kept))
         first, triangles = loop_subdivision(renumber[triangles], len(self.kept))
@@ -68,7 +86,7 @@ class Skin:
         return Normals(self.triangles, len(self.template))(self.template)
 
     def _seen(self, triangles: np.ndarray, at: np.ndarray) -> np.ndarray:
-        """Mask of triangles that some camera of ours may see: not the back of the head, not inside the mouth."""
+        """Mask of triangles that some camera of ours may see: not the back of the head, nor behind the eyes."""
         a, b, c = (at[triangles[:, i]] for i in range(3))
         away = np.cross(b - a, c - a)
         away = away[:, 1] / (np.linalg.norm(away, axis=1) + 1e-12)
@@ -101,8 +119,13 @@ class Skin:
         eye = np.stack([x - abs(eyes[0, 0]), z], 1)
         near = np.exp(-((eye[:, 0] / 0.019) ** 4) - ((eye[:, 1] - 0.002) / 0.014) ** 4) * (y < 0.004)
         # Lash line: the lids' rim is what lies nearest the eyeball.
-        gap = np.abs(np.linalg.norm(np.stack([x, v[:, 1], v[:, 2]], 1)
-                                    - np.array([abs(eyes[0, 0]), eyes[0, 1], eyes[0, 2]]), axis=1) - 0.0158)
+        gap = np.abs(
+            np.linalg.norm(
+                np.stack([x, v[:, 1], v[:, 2]], 1) - np.array([abs(eyes[0, 0]), eyes[0, 1], eyes[0, 2]]),
+                axis=1,
+            )
+            - 0.0158
+        )
         upper = smoothstep(eye[:, 1] - 0.10 * eye[:, 0], -0.001, 0.003)
         self.lashes = near * np.exp(-((gap / 0.0016) ** 2)) * (0.30 + 0.70 * upper)
         self.crease = self.eyelids * smoothstep(eye[:, 1], 0.004, 0.010)
@@ -113,7 +136,9 @@ class Skin:
         self.brow_ends = smoothstep(along, -0.08, 0.10) * (1 - smoothstep(along, 0.92, 1.10)) * self.front
         self.blush = np.exp(-(((x - 0.038) / 0.017) ** 2) - ((z + 0.033) / 0.017) ** 2) * self.front
         self.nose_tip = np.exp(-((x / 0.014) ** 2) - ((z + 0.040) / 0.012) ** 2) * (y < -0.012)
-        jaw = smoothstep(-z + 0.15 * np.maximum(x - 0.03, 0), 0.046, 0.072)  # below the nose, higher on the cheek
+        jaw = smoothstep(
+            -z + 0.15 * np.maximum(x - 0.03, 0), 0.046, 0.072
+        )  # below the nose, higher on the cheek
         self.beard = jaw * (1 - self.lips) * smoothstep(-y, -0.075, -0.045) * smoothstep(z, -0.115, -0.095)
 
     def albedo(self, q: dict[str, float], hair: np.ndarray) -> np.ndarray:
@@ -126,8 +151,10 @@ class Skin:
         out = mix(out, tone * red, blush)
         man = float(unit(np.float64(q["gender"]), 0.9))
         out = mix(out, tone * np.array([0.62, 0.62, 0.66]), self.beard * 0.42 * smoothstep(man, 0.35, 1.0))
-        lip = ramp(np.stack([tone * [0.86, 0.66, 0.64], tone * [0.92, 0.60, 0.60], [0.70, 0.31, 0.32]]),
-                   float(unit(np.float64(q["lip_tone"] - 0.5 * q["gender"]), 0.6)))
+        lip = ramp(
+            np.stack([tone * [0.86, 0.66, 0.64], tone * [0.92, 0.60, 0.60], [0.70, 0.31, 0.32]]),
+            float(unit(np.float64(q["lip_tone"] - 0.5 * q["gender"]), 0.6)),
+        )
         out = mix(out, lip, 0.92 * self.lips)
         out = mix(out, np.array([0.10, 0.03, 0.03]), self.mouth_inside)
         out = mix(out, tone * [0.66, 0.56, 0.54], 0.55 * self.crease)
@@ -150,9 +177,14 @@ def mix(a: np.ndarray, b: np.ndarray, t: np.ndarray) -> np.ndarray:
 def skin_tone(q: dict[str, float]) -> np.ndarray:
     """Skin colour; the undertone goes from rosy to olive."""
     under = np.tanh(0.6 * q["skin_undertone"])
-    return ramp(SKIN_TONES, float(unit(np.float64(q["skin_tone"]), 0.6))) * (1 + under * np.array([0.0, 0.045, -0.06]))
+    return ramp(SKIN_TONES, float(unit(np.float64(q["skin_tone"]), 0.6))) * (
+        1 + under * np.array([0.0, 0.045, -0.06])
+    )
 
 
 def hair_tone(q: dict[str, float]) -> np.ndarray:
     """Hair colour, darker on average for darker skin."""
-    return ramp(HAIR_TONES, float(unit(np.float64(q["hair_tone"] - DARK_HAIR_OF_DARK_SKIN * q["skin_tone"] - 0.1), 0.6)))
+    return ramp(
+        HAIR_TONES,
+        float(unit(np.float64(q["hair_tone"] - DARK_HAIR_OF_DARK_SKIN * q["skin_tone"] - 0.1), 0.6)),
+    )

@@ -1,4 +1,4 @@
-"""Fine skin surface from Anny's coarse head by fixed sparse matrices: Loop subdivision, normals, occlusion."""
+"""Fine surfaces from coarse ones by fixed sparse matrices (Loop subdivision), and their normals."""
 
 from __future__ import annotations
 
@@ -11,7 +11,9 @@ def components(triangles: np.ndarray, vertices: int) -> np.ndarray:
     from scipy.sparse.csgraph import connected_components
 
     ends = np.roll(triangles, 1, axis=1)
-    graph = coo_matrix((np.ones(triangles.size), (triangles.ravel(), ends.ravel())), shape=(vertices, vertices))
+    graph = coo_matrix(
+        (np.ones(triangles.size), (triangles.ravel(), ends.ravel())), shape=(vertices, vertices)
+    )
     _, label = connected_components(graph, directed=False)
     order = np.argsort(-np.bincount(label))
     rank = np.empty_like(order)
@@ -21,7 +23,9 @@ def components(triangles: np.ndarray, vertices: int) -> np.ndarray:
 
 def _edges(triangles: np.ndarray):
     """Unique edges, for every triangle its 3 edge numbers, and how many triangles share each edge."""
-    all_edges = np.sort(np.concatenate([triangles[:, [0, 1]], triangles[:, [1, 2]], triangles[:, [2, 0]]]), axis=1)
+    all_edges = np.sort(
+        np.concatenate([triangles[:, [0, 1]], triangles[:, [1, 2]], triangles[:, [2, 0]]]), axis=1
+    )
     edges, inverse, count = np.unique(all_edges, axis=0, return_inverse=True, return_counts=True)
     return edges, inverse.reshape(3, -1).T, count
 
@@ -38,11 +42,15 @@ def loop_subdivision(triangles: np.ndarray, vertices: int):
 
     edges, edge_of, count = _edges(triangles)
     border = count == 1
-    opposite = coo_matrix((np.full(triangles.size, 0.125), (edge_of.ravel(), triangles[:, [2, 0, 1]].ravel())),
-                          shape=(len(edges), vertices)).tocsr()
+    opposite = coo_matrix(
+        (np.full(triangles.size, 0.125), (edge_of.ravel(), triangles[:, [2, 0, 1]].ravel())),
+        shape=(len(edges), vertices),
+    ).tocsr()
     ends_weight = np.where(border, 0.5, 0.375)
     rows = np.arange(len(edges))
-    ends = coo_matrix((np.tile(ends_weight, 2), (np.tile(rows, 2), edges.T.ravel())), shape=opposite.shape).tocsr()
+    ends = coo_matrix(
+        (np.tile(ends_weight, 2), (np.tile(rows, 2), edges.T.ravel())), shape=opposite.shape
+    ).tocsr()
     from scipy.sparse import diags
 
     odd = ends + diags((~border).astype(float)) @ opposite
@@ -75,8 +83,9 @@ def linear_subdivision(triangles: np.ndarray, vertices: int, where: np.ndarray):
 
     edges, edge_of, _ = _edges(triangles[where])
     rows = np.arange(len(edges))
-    middle = coo_matrix((np.full(edges.size, 0.5), (np.tile(rows, 2), edges.T.ravel())),
-                        shape=(len(edges), vertices))
+    middle = coo_matrix(
+        (np.full(edges.size, 0.5), (np.tile(rows, 2), edges.T.ravel())), shape=(len(edges), vertices)
+    )
     fine = _split(triangles[where], edge_of, vertices)
     return vstack([identity(vertices), middle]).tocsr(), np.concatenate([triangles[~where], fine])
 
@@ -89,15 +98,22 @@ class Normals:
 
         self.triangles = triangles
         rows, cols = triangles.ravel(), np.repeat(np.arange(len(triangles)), 3)
-        self._gather = coo_matrix((np.ones(len(rows), np.float32), (rows, cols)),
-                                  shape=(vertices, len(triangles))).tocsr()
+        self._gather = coo_matrix(
+            (np.ones(len(rows), np.float32), (rows, cols)), shape=(vertices, len(triangles))
+        ).tocsr()
 
     def __call__(self, vertices: np.ndarray) -> np.ndarray:
         """Unit normals (V, 3) of one mesh (V, 3)."""
         a, b, c = (vertices[self.triangles[:, i]] for i in range(3))
         u, v = b - a, c - a
-        cross = np.stack([u[:, 1] * v[:, 2] - u[:, 2] * v[:, 1], u[:, 2] * v[:, 0] - u[:, 0] * v[:, 2],
-                          u[:, 0] * v[:, 1] - u[:, 1] * v[:, 0]], axis=1)
+        cross = np.stack(
+            [
+                u[:, 1] * v[:, 2] - u[:, 2] * v[:, 1],
+                u[:, 2] * v[:, 0] - u[:, 0] * v[:, 2],
+                u[:, 0] * v[:, 1] - u[:, 1] * v[:, 0],
+            ],
+            axis=1,
+        )
         return normalise(self._gather @ cross)
 
 

@@ -99,7 +99,7 @@ class Stage:
         keep = min(1 - 1 / EMA_STEPS, self.step / (self.step + 10))
         with torch.no_grad():
             torch._foreach_lerp_(list(self.average.parameters()), list(self.network.parameters()), 1 - keep)
-        return float(loss)
+        return float(loss.detach())
 
 
 def train_stage(stage: Stage, data: Pictures, held_out: Pictures, args: argparse.Namespace, last: bool) -> None:
@@ -109,7 +109,7 @@ def train_stage(stage: Stage, data: Pictures, held_out: Pictures, args: argparse
     def plain(p: Tensor) -> Tensor:
         return stage.network(p, noise_mode="none")
 
-    fast = torch.compile(plain) if args.compile else plain
+    fast = torch.compile(plain) if args.compile and stage.seconds > 300 else plain
     batches = epochs(len(data), args.batch, rng)
     running = 0.0
     while stage.clock.seconds() < stage.seconds:

@@ -1,0 +1,147 @@
+"""Whatever a user mistypes gives one line on stderr, exit code 2 and no traceback."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+import unlearnkit.cli
+from unlearnkit.errors import ConfigError, Interrupted
+
+Cli = Callable[..., "subprocess.CompletedProcess[str]"]
+
+RUN = ("run", "--method", "outside-nudge", "--generator", "outside-toy")
+MISTAKES = [
+    (("run", "--nonsense"), "--nonsense"),
+    (("nonsense",), "nonsense"),
+    (("run",), "generator"),
+    (("run", "--generator", "outside-toi", "--method", "outside-nudge"), "Did you mean 'outside-toy'"),
+    (("run", "--generator", "outside-toy", "--method", "nonsense"), "there is no method 'nonsense'"),
+    ((*RUN, "--target", "nonsense"), "there is no target 'nonsense'"),
+    ((*RUN, "--inverter", "nonsense"), "there is no inverter 'nonsense'"),
+    ((*RUN, "--identity", "nonsense"), "there is no identity 'nonsense'"),
+    ((*RUN, "--judge", "nonsense"), "there is no identity 'nonsense'"),
+    ((*RUN, "--perceptual", "nonsense"), "there is no perceptual 'nonsense'"),
+    ((*RUN, "--checkpoint", "missing.pkl"), "missing.pkl"),
+    ((*RUN, "--checkpoint", "folder"), "folder"),
+    ((*RUN, "--image", "missing.png"), "missing.png"),
+    ((*RUN, "--image", "text.txt"), "no picture"),
+    ((*RUN, "--bystander", "text.txt"), "no picture"),
+    ((*RUN, "--latent", "missing.npy"), "missing.npy"),
+    ((*RUN, "--latent-seed", "-1"), "--latent-seed"),
+    ((*RUN, "--latent", "text.txt", "--latent-seed", "1"), "exclude each other"),
+    ((*RUN, "--steps", "0"), "--steps"),
+    ((*RUN, "--steps", "1.5"), "--steps"),
+    ((*RUN, "--seed", "x"), "--seed"),
+    ((*RUN, "--seed", "-3"), "--seed"),
+    ((*RUN, "--device", "gpu"), "expected auto, cpu"),
+    ((*RUN, "--device", "cuda:99"), "cuda:99"),
+    ((*RUN, "--set", "device=tpu"), "device"),
+    ((*RUN, "--config", "missing.toml"), "missing.toml"),
+    ((*RUN, "--config", "text.txt"), "no valid TOML"),
+    ((*RUN, "--set", "target.distance"), "--set needs"),
+    ((*RUN, "--set", "target.distance=abc"), "target.distance: got 'abc'"),
+    ((*RUN, "--set", "target.distance=nan"), "target.distance: got nan"),
+    ((*RUN, "--set", "taget.distance=1"), "Did you mean 'target'"),
+    ((*RUN, "--seed", "1", "--set", "seed=2"), "given twice"),
+    ((*RUN, "--out", "text.txt"), "is a file"),
+    ((*RUN, "--out", "folder"), "not empty"),
+    (("run", "--resume", "missing"), "missing"),
+    (("run", "--resume", "folder"), "no run folder"),
+    (("run", "--resume", "folder", "--steps", "3"), "exclude each other"),
+    (("apply", "missing.safetensors", "--base", "text.txt", "--out", "x"), "missing.safetensors"),
+    (("apply", "text.txt", "--out", "x"), "--base"),
+    (("apply", "text.txt", "--base", "text.txt", "--out", "text.txt"), "also read"),
+    (("apply", "text.txt", "--base", "text.txt", "--out", "folder"), "is a folder"),
+    (("sample", "--generator", "outside-toy"), "--out"),
+    (("sample", "--generator", "outside-toy", "--out", "x.png", "--count", "0"), "--count"),
+    (("sample", "--generator", "outside-toy", "--out", "x.png", "--truncation", "nan"), "--truncation"),
+    (("sample", "--generator", "outside-toy", "--out", "x.png", "--edit", "missing"), "missing"),
+    (("invert", "missing.png", "--out", "x"), "missing.png"),
+    (("invert", "text.txt", "--out", "x"), "no picture"),
+    (("show", "nonsense"), "there is no kind 'nonsense'"),
+    (("show", "target", "nonsense"), "there is no target 'nonsense'"),
+    (("show", "run"), "needs the folder"),
+    (("show", "run", "missing"), "no run folder"),
+]
+
+
+@pytest.mark.parametrize(("arguments", "words"), MISTAKES, ids=[" ".join(m[0])[-60:] for m in MISTAKES])
+def test_one_line_and_exit_code_2(
+    arguments: tuple[str, ...], words: str, outside_path: Path, tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str],
+) -> None:
+    """In this process: fifty processes that import torch would take minutes."""
+    (tmp_path / "text.txt").write_text("this is = no picture")
+    (tmp_path / "folder").mkdir()
+    (tmp_path / "folder" / "file").touch()
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.syspath_prepend(outside_path)
+    with pytest.raises(SystemExit) as stop:
+        unlearnkit.cli.main(arguments)
+    out, err = capfd.readouterr()
+    assert (stop.value.code, out) == (2, "")
+    assert err.startswith("error: ") and err.count("\n") == 1 and words in err, err
+
+
+def test_as_a_process(cli: Cli) -> None:
+    done = cli("run", "--steps", "0")
+    assert done.returncode == 2 and done.stdout == "" and done.stderr.count("\n") == 1
+    debug = cli("show", "nonsense", "--debug")
+    assert debug.returncode == 2 and "Traceback" in debug.stderr and "error: there is no kind" in debug.stderr
+    assert "Traceback" in cli("show", "nonsense", UNLEARNKIT_DEBUG="1").stderr
+
+
+@pytest.mark.parametrize(
+    ("error", "code", "words"),
+    [
+        (ConfigError("two\nlines"), 2, "error: two lines\n"),
+        (Interrupted("stopped; continue with: x"), 130, "stopped; continue with: x\n"),
+        (KeyboardInterrupt(), 130, "interrupted\n"),
+        (PermissionError(13, "Permission denied", "file"), 2, "error: Permission denied: file\n"),
+    ],
+)
+def test_exit_codes(
+    error: BaseException, code: int, words: str, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    def fail(*arguments: object, **options: object) -> None:
+        raise error
+
+    monkeypatch.setattr("unlearnkit.cli.show._show_names", fail)
+    with pytest.raises(SystemExit) as stop:
+        unlearnkit.cli.main(["show", "loss"])
+    assert stop.value.code == code and capfd.readouterr().err.endswith(words)
+
+
+def test_a_bug_keeps_its_traceback(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("unlearnkit.cli.show._show_names", lambda kind: 1 / 0)
+    with pytest.raises(ZeroDivisionError):
+        unlearnkit.cli.main(["show", "loss"])
+
+
+def test_reader_that_goes_away(cli: Cli) -> None:
+    import sys
+
+    read, write = os.pipe()
+    os.close(read)
+    program = "from unlearnkit.cli import main; main(['plugins'])"
+    done = subprocess.run([sys.executable, "-c", program], stdout=write, stderr=subprocess.PIPE, text=True)
+    os.close(write)
+    assert "Traceback" not in done.stderr and "Exception ignored" not in done.stderr
+
+
+def test_show_run(cli: Cli, tmp_path: Path) -> None:
+    folder = tmp_path / "mine"
+    folder.mkdir()
+    (folder / "config.toml").write_text('seed = 1\n[method]\nname = "guide"\n')
+    (folder / "metrics.json").write_text(json.dumps({"identity": 0.123456}))
+    (folder / "manifest.json").write_text(json.dumps({"status": "finished", "seconds": 3.5}))
+    done = cli("show", "run", folder)
+    assert done.returncode == 0, done.stderr
+    for word in ("method: guide", "status: finished", "identity", "0.1235"):
+        assert word in done.stdout

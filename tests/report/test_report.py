@@ -1,0 +1,143 @@
+from __future__ import annotations
+
+import io
+import re
+import shutil
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from rich.console import Console
+
+from unlearnkit.errors import RunError, ShapeError
+from unlearnkit.report import Picture, load_images, save_images, summary_table, verdict, write_report
+from unlearnkit.runs import Run
+
+from .faces import METRICS, made_up_run
+
+LEVELS = {"strangers_level": 0.15, "same_person_level": 0.85}
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory):
+    path = tmp_path_factory.mktemp("report") / "run"
+    made_up_run(path, steps=30).close()
+    return path
+
+
+@pytest.fixture
+def run(finished, tmp_path):
+    shutil.copytree(finished, tmp_path / "run")
+    with Run.open(tmp_path / "run") as opened:
+        yield opened
+
+
+def test_page_holds_everything_and_asks_for_nothing(run):
+    page = write_report(run).read_text()
+    assert page.count("data:image/png;base64,") == len(load_images(run)) == 4 + 2 * (3 + 4 + 3 + 4)
+    for text in ("similarity 0.93 → 0.11, below two strangers (0.15)", "Bystanders", "erased_change", "losses.local.mse",
+                 "ab" * 32, "lower is better", "41.2 s", "<svg", "local.identity"):
+        assert text in page, text
+    assert "<script" not in page and not re.search(r"(src|href)\s*=\s*\"(?!data:|#)", page)
+    assert not re.search(r"url\((?!#)", page)
+    assert page == write_report(run).read_text()
+
+
+def test_what_a_run_says_is_escaped(run):
+    save_images(run, [Picture("erased", "<b>Ada</b>", 0, "after", torch.zeros(3, 8, 8), 0.1)])
+    run.log(30, {"<script>$x": 1.0, "_hidden": 2.0})
+    page = write_report(run).read_text()
+    assert "<b>Ada" not in page and "&lt;b&gt;Ada" in page and "<script" not in page
+
+
+def test_page_of_a_run_that_was_interrupted_before_anything(tmp_path):
+    with Run.create(tmp_path / "run", {}, "guide") as run:
+        run.finish("interrupted")
+        page = write_report(run).read_text()
+    assert "Not measured" in page and "interrupted after 0 steps" in page and "<svg" not in page
+
+
+def test_pictures_are_saved_as_they_are(tmp_path):
+    image = torch.full((3, 2, 2), -1.0)
+    image[0], image[1] = 1.0, 7.0  # out of range is clipped
+    with Run.create(tmp_path / "run", {}, "x") as run:
+        save_images(run, [Picture("random", "Ada B/C", 2, "before", image), Picture("random", "ada-b c", 2, "before", image)])
+        first, second = load_images(run)
+    assert first["file"] == "images/random-ada-b-c-2-before.png" and second["file"].endswith("-before-2.png")
+    assert first["similarity"] is None
+    pixels = np.asarray(Image.open(tmp_path / "run" / first["file"]))
+    assert pixels.tolist() == [[[255, 255, 0]] * 2] * 2
+
+
+def test_pictures_that_are_none(tmp_path):
+    with Run.create(tmp_path / "run", {}, "x") as run, pytest.raises(ShapeError, match="3, H, W"):
+        save_images(run, [Picture("random", "a", 0, "after", torch.zeros(1, 3, 4, 4))])
+    with pytest.raises(ValueError, match="role"):
+        Picture("random", "a", 0, "later", torch.zeros(3, 4, 4))
+
+
+@pytest.mark.parametrize("content", [
+    "{}", "[1]", '[{"group": "erased"}]',
+    '[{"group": "erased", "person": "a", "index": 0, "role": "after", "file": "images/../../secret.png"}]',
+    '[{"group": "erased", "person": "a", "index": 0, "role": "after", "file": "/etc/secret.png"}]',
+    '[{"group": "erased", "person": "a", "index": 0, "role": "after", "file": "images/a.png", "similarity": "x"}]',
+])
+def test_damaged_index_is_named(run, content):
+    run.write_text("images/index.json", content)
+    with pytest.raises(RunError, match=r"index\.json is damaged"):
+        write_report(run)
+
+
+def test_missing_picture_and_damaged_metrics_are_named(run):
+    (run.path / load_images(run)[0]["file"]).unlink()
+    with pytest.raises(RunError, match=r"erased-ada-0-picture\.png is missing"):
+        write_report(run)
+    run.write_text("metrics.json", "[]")
+    with pytest.raises(RunError, match=r"metrics\.json is damaged"):
+        write_report(run)
+
+
+@pytest.mark.parametrize(("after", "bystanders", "tone", "says"), [
+    (0.11, 0.97, "good", "below two strangers"),
+    (0.15, 0.97, "good", "no more than two strangers"),
+    (0.25, 0.97, "good", "no longer recognised"),
+    (0.40, 0.97, "mixed", "A likeness is left"),
+    (0.60, 0.97, "bad", "still recognised"),
+    (0.93, 1.00, "bad", "still recognised"),
+    (0.11, 0.60, "mixed", "no longer recognised"),
+    (0.11, 0.30, "mixed", "no longer recognised"),
+])
+def test_verdict_is_honest(after, bystanders, tone, says):
+    found = verdict({"erased_before": 0.93, "erased_after": after, "bystanders_change": bystanders, **LEVELS})
+    assert found.tone == tone and says in found.person
+    assert ("somebody else" in found.bystanders) == (bystanders == 0.30)
+
+
+def test_verdict_of_several_goes_by_the_one_best_recognised():
+    numbers = {"erased_before": 0.9, "erased_after": 0.4, "n_erased": 2.0, **LEVELS}
+    found = verdict(numbers | {"erased_after_ada": 0.1, "erased_after_bo": 0.7})
+    assert found.tone == "bad" and "At least one of 2" in found.person and "0.70" in found.person
+
+
+def test_verdict_without_something_to_compare_with():
+    assert verdict({}).tone == "unknown"
+    assert verdict({"erased_before": 0.9, "erased_after": 0.1}).tone == "unknown"
+    assert verdict({"erased_before": 0.9, "erased_after": 0.5, "strangers": 0.2}).tone == "mixed"
+    assert "even before" in verdict({"erased_before": 0.3, "erased_after": 0.1, **LEVELS}).caution
+
+
+@pytest.mark.parametrize("metrics", [METRICS, {"identity": METRICS}])
+def test_summary_table(metrics):
+    console = Console(file=io.StringIO(), width=100)
+    manifest = {"seconds": 72.0, "memory": {"peak_bytes": 900 * 2**20}}
+    console.print(summary_table(metrics, manifest))
+    text = console.file.getvalue()
+    for part in ("Forgotten", "0.93", "0.11", "two strangers", "1 min 12 s", "900 MiB", "chance 1.91"):
+        assert part in text, text
+
+
+def test_summary_table_of_nothing():
+    console = Console(file=io.StringIO(), width=100)
+    console.print(summary_table({}, {}))
+    assert "Not measured" in console.file.getvalue()

@@ -1,0 +1,157 @@
+"""``report.html``: one page that holds everything, made from the run directory alone."""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import attrs
+import jinja2
+from markupsafe import Markup
+
+from unlearnkit import atomic
+from unlearnkit.errors import RunError
+from unlearnkit.report.curves import loss_curves
+from unlearnkit.report.numbers import bytes_text, flat, numbers, seconds_text
+from unlearnkit.report.pictures import ROLES, load_images
+from unlearnkit.report.verdict import levels, verdict
+
+if TYPE_CHECKING:
+    from unlearnkit.runs import Run
+
+__all__ = ["write_report"]
+
+_TITLES = {
+    "others": ("Other pictures of the same person", "Nobody erased these one by one: they should go along."),
+    "bystanders": ("Bystanders", "Real other people: they should stay exactly who they are."),
+    "neighbours": ("Neighbours", "Faces right around the erased one: the likeness should fade here too."),
+    "random": ("Random people", "Anybody else that the generator makes: they should not change."),
+}
+
+
+@attrs.frozen
+class Card:
+    """One latent: its pictures by role, in the order in which they are shown."""
+
+    person: str
+    index: int
+    pictures: list[dict[str, Any]]
+
+    @property
+    def similarity(self) -> float | None:
+        """The similarity that is noted with the picture after."""
+        return next((p["similarity"] for p in self.pictures if p["role"] == "after"), None)
+
+
+def write_report(run: Run) -> Path:
+    """Write ``report.html`` into the run directory and return its path.
+
+    Reads only that directory. The page needs nothing from outside: pictures are inside it, and no script runs.
+    """
+    loader = jinja2.FileSystemLoader(Path(__file__).parent)
+    environment = jinja2.Environment(
+        loader=loader, autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True
+    )
+    return run.write_text("report.html", environment.get_template("report.html").render(_context(run)))
+
+
+def _context(run: Run) -> dict[str, Any]:
+    metrics = flat(_table(run, "metrics.json"))
+    manifest = run.manifest
+    cards = _cards(run)
+    log = run.read_log()
+    curves = loss_curves(log)
+    return {
+        "name": manifest.get("name") or run.path.name,
+        "status": manifest["status"],
+        "steps": len(log),
+        "people": _join([card.person for card in cards.get("erased", [])]),
+        "verdict": verdict(metrics),
+        "scale": _scale(metrics),
+        "erased": cards.pop("erased", []),
+        "groups": [(*_TITLES[name], cards[name], _repeated(cards[name])) for name in _TITLES if name in cards],
+        "numbers": numbers(metrics),
+        # Drawn by matplotlib, which escapes what it writes.
+        "curves": None if curves is None else Markup(curves),
+        "settings": _dotted(run.config),
+        "facts": _facts(manifest),
+        "hashes": sorted(manifest["inputs"].items()),
+    }
+
+
+def _table(run: Run, name: str) -> dict[str, Any]:
+    value = run.read_json(name)
+    if value is not None and not isinstance(value, dict):
+        raise RunError(f"{run.path / name} is damaged: it holds no table; start a new run, or restore it")
+    return value or {}
+
+
+def _cards(run: Run) -> dict[str, list[Card]]:
+    """Pictures by group, in the order of the index; one card a latent."""
+    groups: dict[str, dict[tuple[str, int], Card]] = {}
+    for entry in load_images(run):
+        group = groups.setdefault(entry["group"], {})
+        card = group.setdefault((entry["person"], entry["index"]), Card(entry["person"], entry["index"], []))
+        card.pictures.append({**entry, "data": _data_uri(run.path / entry["file"])})
+    for group in groups.values():
+        for card in group.values():
+            card.pictures.sort(key=lambda picture: ROLES.index(picture["role"]))
+    return {name: list(group.values()) for name, group in groups.items()}
+
+
+def _repeated(cards: list[Card]) -> set[str]:
+    """People with more than one card, whose cards need a number."""
+    names = [card.person for card in cards]
+    return {name for name in names if names.count(name) > 1}
+
+
+def _data_uri(path: Path) -> str:
+    with atomic.plain_errors("read", path):
+        return "data:image/png;base64," + base64.b64encode(path.read_bytes()).decode()
+
+
+def _scale(metrics: Mapping[str, float | None]) -> dict[str, Any]:
+    """Where similarities lie on the line from "strangers" to "the same picture", in per cent of its length."""
+    marks = levels(metrics)
+    rows = []
+    for group, title in (("erased", "The erased person"), ("others", "Other pictures of them"),
+                         ("bystanders", "Bystanders")):
+        before, after = metrics.get(f"{group}_before"), metrics.get(f"{group}_after")
+        if before is not None and after is not None:
+            rows.append({"title": title, "before": before, "after": after, "good": group == "bystanders"})
+    values = [value for row in rows for value in (row["before"], row["after"])]
+    low = min([0.0, *values])
+    return {
+        "rows": rows, "strangers": marks.strangers, "same": marks.same,
+        "at": lambda value: round(100 * (min(max(value, low), 1.0) - low) / (1.0 - low), 2),
+    }
+
+
+def _facts(manifest: Mapping[str, Any]) -> list[tuple[str, str]]:
+    """The manifest as lines to read."""
+    plain = ("status", "command", "seed", "device", "cpu", "threads", "platform", "started", "finished")
+    facts = [(key, str(manifest[key])) for key in plain if manifest.get(key) is not None]
+    facts.append(("time", seconds_text(manifest["seconds"])))
+    for name, value in manifest["timings"].items():
+        facts.append((f"time: {name}", seconds_text(value) if isinstance(value, int | float) else str(value)))
+    memory = manifest["memory"]
+    titles = {"peak_bytes": "peak memory", "cuda_peak_bytes": "peak GPU memory"}
+    facts += [(title, bytes_text(memory[key])) for key, title in titles.items() if key in memory]
+    facts += [(name, str(version)) for name, version in manifest["versions"].items()]
+    plugins = {name: version for name, version in manifest["plugins"].items() if name not in manifest["versions"]}
+    return facts + [(f"plugins: {name}", str(version)) for name, version in plugins.items()]
+
+
+def _dotted(settings: Mapping[str, Any], prefix: str = "") -> list[tuple[str, str]]:
+    lines: list[tuple[str, str]] = []
+    for key, value in settings.items():
+        name = f"{prefix}{key}"
+        lines += _dotted(value, f"{name}.") if isinstance(value, Mapping) else [(name, str(value))]
+    return lines
+
+
+def _join(names: list[str]) -> str:
+    names = list(dict.fromkeys(names))
+    return f"{', '.join(names[:-1])} and {names[-1]}" if len(names) > 1 else "".join(names) or "the person"

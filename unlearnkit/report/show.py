@@ -1,0 +1,95 @@
+"""Draws the pictures of a run's report: the person, their other pictures, bystanders, random people; and grids."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from unlearnkit.errors import RunError
+from unlearnkit.interfaces import Evidence, Generator, Person
+from unlearnkit.report.pictures import Picture, save_images
+from unlearnkit.runs import Run
+
+__all__ = ["save_grid", "show_people"]
+
+RANDOM_PEOPLE = 8
+BATCH = 8
+
+
+def render_all(generator: Generator, latents: Tensor) -> Tensor:
+    """Images ``(N, 3, H, W)`` of latents in the first evaluation view, a few at a time."""
+    views = generator.evaluation_views()
+    images = []
+    with torch.no_grad():
+        for part in latents.split(BATCH):
+            view = None if views is None else views[:1].expand(len(part), *views.shape[1:])
+            images.append(generator.render(part, view).image)
+    return torch.cat(images)
+
+
+def show_people(run: Run, evidence: Evidence, targets: Tensor) -> None:
+    """Write the pictures that the report shows; similarities are the judge's, to the person's reference."""
+    entries: list[Picture] = []
+    for person, target in zip(evidence.request.people, targets, strict=True):
+        entries += _pictures(evidence, person, "erased", slice(0, 1), target[None])
+        entries += _pictures(evidence, person, "others", slice(1, None))
+    for person in evidence.request.bystanders:
+        entries += _pictures(evidence, person, "bystanders", slice(None))
+    rng = torch.Generator()
+    rng.set_state(evidence.rng.get_state())
+    z = torch.randn(RANDOM_PEOPLE, evidence.before.z_dim, generator=rng)
+    with torch.no_grad():
+        latents = evidence.before.map(z.to(targets.device))
+    entries += _pictures(evidence, Person("random", latents), "random", slice(None))
+    save_images(run, entries)
+
+
+def _pictures(
+    evidence: Evidence, person: Person, group: str, which: slice, target: Tensor | None = None
+) -> Iterator[Picture]:
+    latents = person.latents[which]
+    if not len(latents):
+        return
+    before, after = render_all(evidence.before, latents), render_all(evidence.after, latents)
+    reference = before if person.pictures is None else person.pictures[which]
+    with torch.no_grad():
+        known = evidence.judge.embed(reference)
+        scores = {
+            role: (evidence.judge.embed(images) * known).sum(1)
+            for role, images in (("before", before), ("after", after))
+        }
+    start = which.start or 0
+    for i in range(len(latents)):
+        if person.pictures is not None:
+            yield Picture(group, person.name, start + i, "picture", reference[i])
+        yield Picture(group, person.name, start + i, "before", before[i], float(scores["before"][i]))
+        if target is not None:
+            yield Picture(group, person.name, start + i, "target", render_all(evidence.before, target)[i])
+        yield Picture(group, person.name, start + i, "after", after[i], float(scores["after"][i]))
+
+
+def save_grid(images: Tensor, path: Path, columns: int = 8) -> None:
+    """Write images ``(N, 3, H, W)`` in [-1, 1] as one PNG, ``columns`` in a row; never over an existing file.
+
+    :raises RunError: if the file exists or cannot be written.
+    """
+    from PIL import Image
+
+    if path.exists():
+        raise RunError(f"{path} exists and is never overwritten; give another name with --out")
+    columns = min(columns, len(images))
+    missing = -len(images) % columns
+    padded = torch.cat([images, images.new_ones(missing, *images.shape[1:])])
+    rows = [torch.cat(list(row), 2) for row in padded.split(columns)]
+    pixels = torch.cat(rows, 1).add(1).mul(127.5).round().clamp(0, 255).byte().permute(1, 2, 0).numpy()
+    part = path.with_name(f".{path.name}.part")
+    try:
+        Image.fromarray(pixels).save(part, "PNG")
+        os.replace(part, path)
+    except OSError as error:
+        part.unlink(missing_ok=True)
+        raise RunError(f"{path} cannot be written ({error.strerror or error}); choose another folder") from error

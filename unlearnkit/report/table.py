@@ -1,0 +1,62 @@
+"""The short table that a terminal shows at the end of a run."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from rich.table import Table
+from rich.text import Text
+
+from unlearnkit.report.numbers import bytes_text, flat, seconds_text
+from unlearnkit.report.verdict import verdict
+
+__all__ = ["summary_table"]
+
+_GROUPS = {"erased": "erased person", "others": "other pictures", "bystanders": "bystanders"}
+_STYLES = {"good": "bold green", "mixed": "bold yellow", "bad": "bold red", "unknown": "bold"}
+
+
+def summary_table(metrics: Mapping[str, Any], manifest: Mapping[str, Any]) -> Table:
+    """Erased person, others, bystanders, levels, distances, time and memory; the unknown is left out."""
+    known = {name: value for name, value in flat(metrics).items() if value is not None}
+    result = verdict(known)
+    caption = " ".join(text for text in (result.person, result.bystanders, result.caution) if text)
+    table = Table(title=Text(result.answer, _STYLES[result.tone]), caption=caption, caption_justify="left")
+    for column in ("", "before", "after"):
+        table.add_column(column, justify="left" if not column else "right")
+    for group, title in _GROUPS.items():
+        if f"{group}_after" in known:
+            table.add_row(title, f"{known[f'{group}_before']:.2f}", f"{known[f'{group}_after']:.2f}")
+    table.add_section()
+    for title, value in [*_facts(known), *_costs(manifest)]:
+        table.add_row(title, "", value)
+    return table
+
+
+def _facts(known: Mapping[str, float]) -> list[tuple[str, str]]:
+    rows = []
+    for title, names in (("two strangers", ("strangers_level", "strangers")),
+                         ("same person", ("same_person_level", "same_person")),
+                         ("bystanders, before to after", ("bystanders_change",)),
+                         ("random people, before to after", ("preserved_identity",))):
+        value = next((known[name] for name in names if name in known), None)
+        if value is not None:
+            rows.append((title, f"{value:.2f}"))
+    for name, value in known.items():
+        if name.startswith("frechet_") and not name.endswith("_floor"):
+            floor = known.get(f"{name}_floor")
+            chance = f" (chance {floor:.3g})" if floor else ""
+            rows.append((name.replace("_", " "), f"{value:.3g}{chance}"))
+    return rows
+
+
+def _costs(manifest: Mapping[str, Any]) -> list[tuple[str, str]]:
+    rows = []
+    memory = manifest.get("memory") or {}
+    if manifest.get("seconds"):
+        rows.append(("time", seconds_text(manifest["seconds"])))
+    for key, title in (("peak_bytes", "peak memory"), ("cuda_peak_bytes", "peak GPU memory")):
+        if key in memory:
+            rows.append((title, bytes_text(memory[key])))
+    return rows

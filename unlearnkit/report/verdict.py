@@ -1,0 +1,107 @@
+"""The verdict of a run in words, built from its numbers: what was reached, and what was not."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import attrs
+
+__all__ = ["Levels", "Verdict", "levels", "verdict"]
+
+
+@attrs.frozen
+class Verdict:
+    """``tone`` is good, mixed, bad or unknown; ``answer`` a few words; then one sentence each."""
+
+    tone: str
+    answer: str
+    person: str
+    bystanders: str | None = None
+    caution: str | None = None
+
+
+@attrs.frozen
+class Levels:
+    """Similarity of two strangers and of two pictures of one person, to this judge; None where unknown."""
+
+    strangers: float | None
+    same: float | None
+
+    @property
+    def border(self) -> float | None:
+        """Half-way between the two: above it, the judge takes two pictures for one person."""
+        if self.strangers is None or self.same is None or self.same <= self.strangers:
+            return None
+        return (self.strangers + self.same) / 2
+
+
+def levels(metrics: Mapping[str, float | None]) -> Levels:
+    """The levels to hold a similarity against: the judge's own, measured on many; else those of this run."""
+    known = {name: value for name, value in metrics.items() if value is not None}
+    strangers = known.get("strangers_level", known.get("strangers"))
+    return Levels(strangers, known.get("same_person_level", known.get("same_person")))
+
+
+def verdict(metrics: Mapping[str, float | None]) -> Verdict:
+    """What the numbers say. With several people erased, the one best recognised decides."""
+    before, after = metrics.get("erased_before"), _worst(metrics)
+    if before is None or after is None:
+        return Verdict("unknown", "Not measured", "No judge has compared the person before and after.")
+    scale = levels(metrics)
+    tone, answer, person = _person(before, after, scale, round(metrics.get("n_erased") or 1))
+    harm, bystanders = _bystanders(metrics.get("bystanders_change"), scale)
+    if tone == "good" and harm != "good":
+        tone = "mixed"
+        answer += {"bad": ", but so are others", "mixed": ", at a price to others"}.get(harm, "")
+    caution = None
+    if scale.border is not None and before < scale.border:
+        caution = (
+            f"Mind that the judge hardly recognised the person even before ({before:.2f}): the latent may not "
+            "show the person well, and then a low similarity afterwards proves little."
+        )
+    return Verdict(tone, answer, person, bystanders, caution)
+
+
+def _worst(metrics: Mapping[str, float | None]) -> float | None:
+    each = [v for k, v in metrics.items() if k.startswith("erased_after") and v is not None]
+    return max(each, default=None)
+
+
+def _person(before: float, after: float, scale: Levels, people: int) -> tuple[str, str, str]:
+    who = "The person is" if people == 1 else f"All {people} people are"
+    numbers = f"similarity {before:.2f} → {after:.2f}"
+    numbers += "" if people == 1 else " (mean before, best recognised after)"
+    if scale.strangers is not None and after <= scale.strangers + 0.005:
+        where = "below" if after < scale.strangers - 0.005 else "no more than"
+        text = f"{who} no longer recognised: {numbers}, {where} two strangers ({scale.strangers:.2f})."
+        return "good", "Forgotten", text
+    if scale.border is None or scale.strangers is None or scale.same is None:
+        return _without_border(after, numbers, scale)
+    between = f"two strangers have {scale.strangers:.2f}, two pictures of one person {scale.same:.2f}"
+    if after < (scale.strangers + scale.border) / 2:
+        return "good", "Forgotten", f"{who} no longer recognised: {numbers}; {between}."
+    if after < scale.border:
+        return "mixed", "Mostly forgotten", f"A likeness is left: {numbers}; {between}."
+    still = "The person is" if people == 1 else f"At least one of {people} people is"
+    return "bad", "Not forgotten", f"{still} still recognised: {numbers}; {between}."
+
+
+def _without_border(after: float, numbers: str, scale: Levels) -> tuple[str, str, str]:
+    if scale.strangers is None:
+        text = f"The {numbers}. Without bystanders to compare with, nobody can say whether that is enough."
+        return "unknown", "Undecided", text
+    text = f"The {numbers}, still above two strangers ({scale.strangers:.2f})."
+    return "mixed", "Not forgotten for certain", text
+
+
+def _bystanders(change: float | None, scale: Levels) -> tuple[str, str | None]:
+    """What became of everybody else, who should be the same person before and after."""
+    if change is None:
+        return "good", None
+    same = "" if scale.same is None else f"; two pictures of one person have {scale.same:.2f}"
+    numbers = f"similarity before to after {change:.2f} (1 is unchanged{same})"
+    if change >= (0.9 if scale.same is None else min(0.95, scale.same)):
+        return "good", f"Everybody else stays who they are: {numbers}."
+    if scale.border is None or change >= scale.border:
+        return "mixed", f"Everybody else changes a little: {numbers}."
+    return "bad", f"Everybody else changes into somebody else: {numbers}."

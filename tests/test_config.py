@@ -91,7 +91,7 @@ def test_required_option() -> None:
 
 def test_describe() -> None:
     records = {record.name: record for record in describe(Part)}
-    assert "cache" not in records and list(records)[0] == "distance"
+    assert "cache" not in records and next(iter(records)) == "distance"
     distance = records["distance"]
     assert (distance.type, distance.default, distance.unit) == ("a number", 30.0, "latent units")
     assert (distance.allowed, distance.help) == ("> 0", "how far")

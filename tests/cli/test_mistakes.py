@@ -107,7 +107,8 @@ def test_as_a_process(cli: Cli) -> None:
     ],
 )
 def test_exit_codes(
-    error: BaseException, code: int, words: str, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+    error: BaseException, code: int, words: str,
+    monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str],
 ) -> None:
     def fail(*arguments: object, **options: object) -> None:
         raise error

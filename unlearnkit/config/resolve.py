@@ -152,8 +152,6 @@ def _component(
         if user.get(section):
             raise ConfigError(f"{section} has settings but no name; set {section}.name")
         return None
-    if not isinstance(name, str):
-        raise ConfigError(f"{section}.name: got {name!r}, expected the name of a {kind}")
     cls = registry.component_class(kind, name)
     given, meant = user.get(section, {}), below.get(section, {}).get("name") == name
     options = _applicable(cls, table, given, meant)
@@ -228,6 +226,8 @@ def _check_tables(settings: Tables) -> None:
         if key in tables and not isinstance(value, dict):
             hint = f"; write {key}.name={value}" if key in SECTIONS else ""
             raise ConfigError(f"{key}: got {value!r}, expected a table of settings{hint}")
+        if key in SECTIONS and not isinstance(value.get("name", ""), str):
+            raise ConfigError(f"{key}.name: got {value['name']!r}, expected the name of a {SECTIONS[key]}")
         if key in top and isinstance(value, dict):
             raise ConfigError(f"{key}: got a table, expected a single value")
         for name, inner in value.items() if key in _LISTS.values() else ():

@@ -36,7 +36,7 @@ class PatchEncoder(nn.Module):
     Pictures ``(N, 3, H, W)`` -> embeddings ``(N, dim)``, not yet of unit length.
     """
 
-    def __init__(self, size: int = 96, widths: tuple[int, ...] = (88, 144, 208), dim: int = 128) -> None:
+    def __init__(self, size: int = 64, widths: tuple[int, ...] = (96, 160, 224), dim: int = 128) -> None:
         super().__init__()
         self.size = size
         layers: list[nn.Module] = [nn.PixelUnshuffle(4)]

@@ -27,9 +27,13 @@ def people(count, seed=0):
 def renderer():
     for module in ("anny", "pyvista", "vtk"):
         pytest.importorskip(module)
+    import torch
     from unlearnkit_demo.people.render import PeopleRenderer
 
-    return PeopleRenderer(size=64)
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)  # batches are small: threads would only wait for each other
+    yield PeopleRenderer(size=64)
+    torch.set_num_threads(threads)
 
 
 def fake_render(p):

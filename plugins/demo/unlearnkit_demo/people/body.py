@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -57,7 +59,7 @@ class Body:
         """Heads for parameters ``p`` (N, NUM_PARAMETERS)."""
         torch, n, by_name = self._torch, len(p), named(p)
 
-        def tensor(x: np.ndarray):
+        def tensor(x: np.ndarray) -> Any:
             return torch.from_numpy(np.ascontiguousarray(x, dtype=np.float32))
 
         changes = {}
@@ -83,7 +85,7 @@ class Body:
         )
 
     @staticmethod
-    def _actions(by_name: dict[str, np.ndarray], tensor) -> dict:
+    def _actions(by_name: dict[str, np.ndarray], tensor: Callable[[np.ndarray], Any]) -> dict[str, Any]:
         smile = tensor(0.36 + 0.30 * np.tanh(0.7 * by_name["smile"]))
         raised = np.tanh(0.7 * by_name["brow_raise"])
         up, down = tensor(0.30 * (1 + raised)), tensor(0.18 * (1 - raised))

@@ -3,7 +3,8 @@
 ``python -m unlearnkit_demo.people.dataset --people 10000 --pictures 3 --seed 1 --out DIR [--part 0/2]``
 
 Every shard ``DIR/shard_0000.npz`` holds ``p`` float32 (n, NUM_PARAMETERS), ``person`` int32 (n,) and
-``image`` uint8 (n, size, size, 3). The last shard is filled up with further people. Shards that exist are skipped; the random
+``image`` uint8 (n, size, size, 3).
+The last shard is filled up with further people. Shards that exist are skipped; the random
 numbers of a shard depend on the seed and its number only, so several processes may each write a part, and an
 interrupted run may go on later.
 """
@@ -13,12 +14,14 @@ from __future__ import annotations
 import argparse
 import os
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 
 from .parameters import NUM_PARAMETERS, parameters_from_z, redraw_nuisance
 
+Render = Callable[[np.ndarray], np.ndarray]
 SHARD = 1024  # at most so many pictures; a shard holds whole people only
 
 
@@ -37,7 +40,7 @@ def shard_parameters(
     return p.reshape(-1, NUM_PARAMETERS).astype(np.float32), person.astype(np.int32)
 
 
-def write_shard(path: Path, render, p: np.ndarray, person: np.ndarray) -> None:
+def write_shard(path: Path, render: Render, p: np.ndarray, person: np.ndarray) -> None:
     """Render one shard and put it in place in one step, so that a reader never sees half a file."""
     temporary = path.with_name(f".{path.stem}.{os.getpid()}.tmp.npz")
     try:
@@ -49,7 +52,7 @@ def write_shard(path: Path, render, p: np.ndarray, person: np.ndarray) -> None:
 
 def write_dataset(
     out: Path,
-    render,
+    render: Render,
     *,
     people: int,
     pictures: int,

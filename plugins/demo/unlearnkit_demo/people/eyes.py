@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 
 from .parameters import unit
@@ -39,7 +41,7 @@ def ramp(stations: np.ndarray, t: float) -> np.ndarray:
     return np.array([np.interp(t, at, stations[:, i]) for i in range(3)])
 
 
-def smoothstep(x, low: float, high: float):
+def smoothstep(x: Any, low: float, high: float) -> Any:
     """0 below ``low``, 1 above ``high``, smooth between."""
     t = np.clip((x - low) / (high - low), 0, 1)
     return t * t * (3 - 2 * t)
@@ -78,7 +80,7 @@ class Eyes:
 
     def albedo(self, eye_colour: float) -> np.ndarray:
         """Colours (V, 3) for the eye colour parameter."""
-        colour = ramp(IRIS_COLOURS, float(unit(np.float64(eye_colour), 0.8)))
+        colour = ramp(IRIS_COLOURS, float(unit(eye_colour, 0.8)))
         streaks = 1 + 0.10 * np.sin(self.around * 11) + 0.07 * np.sin(self.around * 17 + 1)
         glow = 0.85 + 0.45 * smoothstep(0.5 - np.abs(self.polar - 0.26) * 3, 0.0, 0.5)
         iris = colour * (streaks * glow)[:, None]

@@ -49,8 +49,8 @@ class Hair:
         """Thickness in metres and cover in [0, 1] of the hair on every skin vertex."""
         shift = -0.010 * np.tanh(0.7 * q["hair_line"]) * self.forehead + 0.006 * self.corner
         above = self.above - shift
-        volume = unit(np.float64(q["hair_volume"]), 0.6)
-        length = unit(np.float64(q["hair_length"]), 0.6)
+        volume = unit(q["hair_volume"], 0.6)
+        length = unit(q["hair_length"], 0.6)
         full = (0.003 + 0.010 * volume + 0.004 * length) * (1 - self.top) + (
             0.005 + 0.020 * volume
         ) * self.top
@@ -64,8 +64,8 @@ class Hair:
         Short hair keeps the shell inside the head, so it appears without a jump as the hair gets longer.
         """
         half_width, front, back, top, ear = skull
-        length = float(unit(np.float64(q["hair_length"] - 0.55 * q["gender"]), 0.75))
-        volume = float(unit(np.float64(q["hair_volume"]), 0.6))
+        length = float(unit(q["hair_length"] - 0.55 * q["gender"], 0.75))
+        volume = float(unit(q["hair_volume"], 0.6))
         out = 0.86 + (0.17 + 0.07 * volume) * smoothstep(length, 0.22, 0.62)
         centre_y = 0.45 * front + 0.55 * back
         down = smoothstep(self.t, 0.0, 0.5)
@@ -90,7 +90,7 @@ class Hair:
 def _streaks(angle: np.ndarray) -> np.ndarray:
     """Soft irregular strands over an angle, about -1 to 1; fixed, so pictures stay smooth in p."""
     waves = ((9, 0.3, 0.35), (17, 1.7, 0.3), (29, 4.1, 0.25), (43, 2.2, 0.15))
-    return sum(size * np.sin(k * angle + phase) for k, phase, size in waves)
+    return np.sum([size * np.sin(k * angle + phase) for k, phase, size in waves], axis=0)
 
 
 def _spread(triangles: np.ndarray, values: np.ndarray) -> np.ndarray:

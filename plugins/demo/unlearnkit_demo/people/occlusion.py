@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 
 
@@ -11,7 +13,7 @@ def ambient_occlusion(
     """Share (V,), cosine weighted, of directions from which each vertex is visible (depth images by VTK)."""
     import pyvista as pv
 
-    plotter = pv.Plotter(off_screen=True, window_size=(pixels, pixels), lighting="none")
+    plotter: Any = pv.Plotter(off_screen=True, window_size=[pixels, pixels], lighting="none")
     faces = np.concatenate([np.full((len(triangles), 1), 3), triangles], 1).ravel()
     plotter.add_mesh(pv.PolyData(points.astype(np.float32), faces), lighting=False)
     plotter.camera.parallel_projection = True
@@ -32,7 +34,14 @@ def _sphere(count: int) -> np.ndarray:
     return np.stack([np.sqrt(1 - z * z) * np.cos(turn), np.sqrt(1 - z * z) * np.sin(turn), z], 1)
 
 
-def _visible(plotter, points, toward, centre, radius, bias: float = 0.0025) -> np.ndarray:
+def _visible(
+    plotter: Any,
+    points: np.ndarray,
+    toward: np.ndarray,
+    centre: np.ndarray,
+    radius: float,
+    bias: float = 0.0025,
+) -> np.ndarray:
     """Soft 0..1 visibility of the vertices from far along ``toward``."""
     hint = np.array([0.0, 0.0, 1.0]) if abs(toward[2]) < 0.9 else np.array([0.0, 1.0, 0.0])
     right = np.cross(hint, toward)
@@ -54,7 +63,7 @@ def _visible(plotter, points, toward, centre, radius, bias: float = 0.0025) -> n
     return 1 - np.clip((behind - bias) / bias, 0, 1)
 
 
-def _depth_buffer(window) -> np.ndarray:
+def _depth_buffer(window: Any) -> np.ndarray:
     import vtk
     from vtk.util.numpy_support import vtk_to_numpy
 

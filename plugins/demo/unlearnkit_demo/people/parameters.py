@@ -7,6 +7,8 @@ StyleGAN2's mapping network normalises its input to: a generator can be trained 
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 
 # (name of Anny's local change, the left one of a pair; strength at the soft limit; value in the middle).
@@ -65,7 +67,7 @@ NUM_NUISANCE = len(NUISANCE)
 NUM_PARAMETERS = NUM_IDENTITY + NUM_NUISANCE
 
 
-def parameters_from_z(z):
+def parameters_from_z(z: Any) -> Any:
     """Scale ``z`` (..., NUM_PARAMETERS; NumPy array or tensor) to root mean square 1 along its last axis."""
     if isinstance(z, np.ndarray):
         return z / np.sqrt(np.mean(z**2, axis=-1, keepdims=True) + 1e-8)
@@ -89,6 +91,6 @@ def named(p: np.ndarray) -> dict[str, np.ndarray]:
     return {name: p[:, i] for i, name in enumerate(PARAMETER_NAMES)}
 
 
-def unit(x: np.ndarray, slope: float = 0.7) -> np.ndarray:
+def unit(x: Any, slope: float = 0.7) -> Any:
     """Squash smoothly to (0, 1)."""
     return 0.5 + 0.5 * np.tanh(slope * x)

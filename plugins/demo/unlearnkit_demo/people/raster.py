@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 
 from .camera import VIEW_ANGLE, Camera
@@ -15,12 +17,13 @@ class Raster:
 
         self.size, self.oversampling = size, oversampling
         side = size * oversampling
-        self.plotter = pv.Plotter(off_screen=True, window_size=(side, side), lighting="none")
+        self.plotter: Any = pv.Plotter(off_screen=True, window_size=[side, side], lighting="none")
         faces = np.concatenate([np.full((len(triangles), 1), 3), triangles], 1).ravel()
-        self.mesh = pv.PolyData(np.zeros((vertices, 3), np.float32), faces)
+        self.mesh: Any = pv.PolyData(np.zeros((vertices, 3), np.float32), faces)
         self.mesh.point_data["colour"] = np.zeros((vertices, 3), np.uint8)
         self.plotter.add_mesh(self.mesh, scalars="colour", rgb=True, lighting=False)
-        self.plotter.render_window.SetMultiSamples(0)  # we average ourselves
+        window: Any = self.plotter.render_window
+        window.SetMultiSamples(0)  # we average ourselves
         self.plotter.camera.view_angle = VIEW_ANGLE
 
     def draw(

@@ -5,13 +5,13 @@ from __future__ import annotations
 import numpy as np
 
 from .body import Body
-from .camera import aligned_camera
+from .camera import Camera, aligned_camera
 from .eyes import Eyes
 from .hair import Hair
 from .occlusion import ambient_occlusion
 from .parameters import NUM_PARAMETERS, PARAMETER_NAMES
 from .raster import Raster
-from .shading import irradiance, make_light, shine, strand_shine
+from .shading import Light, irradiance, make_light, shine, strand_shine
 from .shirt import Shirt
 from .skin import Skin, hair_tone
 from .surface import Normals
@@ -19,6 +19,8 @@ from .surface import Normals
 SKIN_WRAP = np.array([0.50, 0.34, 0.28], np.float32)
 PLAIN_WRAP = np.array([0.3, 0.3, 0.3], np.float32)
 BATCH = 32
+Person = dict[str, float]  # one person's parameters by name
+Part = tuple[np.ndarray, np.ndarray]  # vertices and linear colours
 
 
 class PeopleRenderer:
@@ -38,7 +40,7 @@ class PeopleRenderer:
             (self.shirt.triangles, len(self.shirt.unit)),
         ]
         starts = np.cumsum([0] + [count for _, count in parts])
-        triangles = np.concatenate([part + start for (part, _), start in zip(parts, starts[:-1], strict=True)])
+        triangles = np.concatenate([part + start for (part, _), start in zip(parts, starts, strict=False)])
         self.raster = Raster(triangles, int(starts[-1]), size, oversampling)
         self._find_landmarks()
         self.occlusion = ambient_occlusion(
@@ -92,7 +94,8 @@ class PeopleRenderer:
         colours = np.sqrt(np.clip(np.concatenate([c for _, c in parts]), 0, 1))
         return self.raster.draw(np.concatenate([v for v, _ in parts]), colours, camera, background(q))
 
-    def _skin(self, q, points, normals, light):
+    def _skin(self, q: Person, points: np.ndarray, normals: np.ndarray, light: Light) -> Part:
+        """The head, its scalp raised by the hair on it."""
         hair = hair_tone(q)
         thickness, cover = self.hair.scalp(q)
         points = points + normals * thickness[:, None].astype(np.float32)
@@ -112,14 +115,15 @@ class PeopleRenderer:
         strands = strand_shine(normals, light, 24) * covered * (hair**2 * 0.55 + 0.02)
         return points, lit + gloss + strands
 
-    def _eyes(self, q, centres, radius, light, camera):
+    def _eyes(self, q: Person, centres: np.ndarray, radius: float, light: Light, camera: Camera) -> Part:
+        """Eyes that look most of the way to the camera."""
         gaze = 0.75 * camera.back + 0.25 * np.array([0.0, -1.0, 0.0])
         points, normals = self.eyes.place(centres, radius, gaze / np.linalg.norm(gaze))
         albedo = self.eyes.albedo(q["eye_colour"] - 0.7 * q["skin_tone"]) ** 2
         lit = albedo * irradiance(normals, light, 0.85, PLAIN_WRAP) * self.eyes.lid_shadow()
         return points, lit + self.eyes.highlight(-np.tanh(q["light_azimuth"]))
 
-    def _shell(self, q, skull, light):
+    def _shell(self, q: Person, skull: np.ndarray, light: Light) -> Part:
         points = self.hair.shell(q, skull)
         normals = self._shell_normals(points)
         normals = normals * np.sign((normals * (points - points.mean(0))).sum())  # outwards
@@ -128,7 +132,7 @@ class PeopleRenderer:
         lit = albedo * irradiance(normals, light, 0.8, PLAIN_WRAP)
         return points, lit + strand_shine(normals, light, 24) * (hair**2 * 0.5 + 0.015)
 
-    def _shirt(self, q, neck, light):
+    def _shirt(self, q: Person, neck: np.ndarray, light: Light) -> Part:
         points, normals = self.shirt.place(neck)
         return points, self.shirt.albedo(q) ** 2 * irradiance(normals, light, 0.8, PLAIN_WRAP)
 

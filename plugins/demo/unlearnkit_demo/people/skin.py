@@ -86,7 +86,7 @@ class Skin:
         return Normals(self.triangles, len(self.template))(self.template)
 
     def _seen(self, triangles: np.ndarray, at: np.ndarray) -> np.ndarray:
-        """Mask of triangles that some camera of ours may see: not the back of the head, nor behind the eyes."""
+        """Mask of triangles that some camera of ours may see: not the head's back, nor behind the eyes."""
         a, b, c = (at[triangles[:, i]] for i in range(3))
         away = np.cross(b - a, c - a)
         away = away[:, 1] / (np.linalg.norm(away, axis=1) + 1e-12)
@@ -113,47 +113,47 @@ class Skin:
         self.mouth_inside = mask("inside-mouth") * (1 - self.lips)
 
     def _find_regions(self, eyes: np.ndarray) -> None:
-        v, self.rel = self.template, self.template - self.eye_middle
+        """Where the paint goes, by position on the template; ``x`` is the distance from the middle plane."""
+        self.rel = self.template - self.eye_middle
         x, y, z = np.abs(self.rel[:, 0]), self.rel[:, 1], self.rel[:, 2]
         self.front = smoothstep(-y, -0.035, -0.015)
-        eye = np.stack([x - abs(eyes[0, 0]), z], 1)
-        near = np.exp(-((eye[:, 0] / 0.019) ** 4) - ((eye[:, 1] - 0.002) / 0.014) ** 4) * (y < 0.004)
-        # Lash line: the lids' rim is what lies nearest the eyeball.
-        gap = np.abs(
-            np.linalg.norm(
-                np.stack([x, v[:, 1], v[:, 2]], 1) - np.array([abs(eyes[0, 0]), eyes[0, 1], eyes[0, 2]]),
-                axis=1,
-            )
-            - 0.0158
-        )
-        upper = smoothstep(eye[:, 1] - 0.10 * eye[:, 0], -0.001, 0.003)
-        self.lashes = near * np.exp(-((gap / 0.0016) ** 2)) * (0.30 + 0.70 * upper)
-        self.crease = self.eyelids * smoothstep(eye[:, 1], 0.004, 0.010)
-        along = (x - 0.0095) / 0.041  # 0 at the brow's inner end, 1 at the outer end
-        arch = 0.0165 + 0.0075 * np.sin(np.clip(along, 0, 1.15) * 2.25) - 0.0055 * np.clip(along, 0, 1.2) ** 3
-        self.brow_offset = z - arch
-        self.brow_taper = np.clip(1.05 - 0.75 * np.clip(along, 0, 1.3) ** 2, 0.0, 1)
-        self.brow_ends = smoothstep(along, -0.08, 0.10) * (1 - smoothstep(along, 0.92, 1.10)) * self.front
+        self._find_lids(x, y, z, np.abs(eyes[0, 0]))
+        self._find_brows(x, z)
         self.blush = np.exp(-(((x - 0.038) / 0.017) ** 2) - ((z + 0.033) / 0.017) ** 2) * self.front
         self.nose_tip = np.exp(-((x / 0.014) ** 2) - ((z + 0.040) / 0.012) ** 2) * (y < -0.012)
-        jaw = smoothstep(
-            -z + 0.15 * np.maximum(x - 0.03, 0), 0.046, 0.072
-        )  # below the nose, higher on the cheek
-        self.beard = jaw * (1 - self.lips) * smoothstep(-y, -0.075, -0.045) * smoothstep(z, -0.115, -0.095)
+        below_nose = smoothstep(-z + 0.15 * np.maximum(x - 0.03, 0), 0.046, 0.072)  # higher on the cheek
+        neck = smoothstep(-y, -0.075, -0.045) * smoothstep(z, -0.115, -0.095)
+        self.beard = below_nose * (1 - self.lips) * neck
+
+    def _find_lids(self, x: np.ndarray, y: np.ndarray, z: np.ndarray, eye_x: float) -> None:
+        across = x - eye_x
+        near = np.exp(-((across / 0.019) ** 4) - ((z - 0.002) / 0.014) ** 4) * (y < 0.004)
+        # Lash line: the lids' rim is what lies nearest the eyeball (``y`` is 0 at the eye's centre).
+        gap = np.sqrt(across**2 + y**2 + z**2) - 0.0158
+        upper = smoothstep(z - 0.10 * across, -0.001, 0.003)
+        self.lashes = near * np.exp(-((gap / 0.0016) ** 2)) * (0.30 + 0.70 * upper)
+        self.crease = self.eyelids * smoothstep(z, 0.004, 0.010)
+
+    def _find_brows(self, x: np.ndarray, z: np.ndarray) -> None:
+        along = (x - 0.0095) / 0.041  # 0 at the brow's inner end, 1 at the outer end
+        arch = 0.0075 * np.sin(np.clip(along, 0, 1.15) * 2.25) - 0.0055 * np.clip(along, 0, 1.2) ** 3
+        self.brow_offset = z - (0.0165 + arch)
+        self.brow_taper = np.clip(1.05 - 0.75 * np.clip(along, 0, 1.3) ** 2, 0.0, 1)
+        self.brow_ends = smoothstep(along, -0.08, 0.10) * (1 - smoothstep(along, 0.92, 1.10)) * self.front
 
     def albedo(self, q: dict[str, float], hair: np.ndarray) -> np.ndarray:
         """Colours (V, 3) of the skin of a person with parameters ``q`` and hair colour ``hair``."""
         tone = skin_tone(q)
-        light = 1 - float(unit(np.float64(q["skin_tone"]), 0.6))
+        light = 1 - float(unit(q["skin_tone"], 0.6))
         out = np.repeat(tone[None].astype(np.float32), len(self.template), 0)
         red = np.array([1.06, 0.80, 0.80])
         blush = (0.55 * self.blush + 0.5 * self.nose_tip) * (0.15 + 0.6 * light)
         out = mix(out, tone * red, blush)
-        man = float(unit(np.float64(q["gender"]), 0.9))
+        man = float(unit(q["gender"], 0.9))
         out = mix(out, tone * np.array([0.62, 0.62, 0.66]), self.beard * 0.42 * smoothstep(man, 0.35, 1.0))
         lip = ramp(
             np.stack([tone * [0.86, 0.66, 0.64], tone * [0.92, 0.60, 0.60], [0.70, 0.31, 0.32]]),
-            float(unit(np.float64(q["lip_tone"] - 0.5 * q["gender"]), 0.6)),
+            float(unit(q["lip_tone"] - 0.5 * q["gender"], 0.6)),
         )
         out = mix(out, lip, 0.92 * self.lips)
         out = mix(out, np.array([0.10, 0.03, 0.03]), self.mouth_inside)
@@ -163,7 +163,7 @@ class Skin:
 
     def brow(self, q: dict[str, float]) -> np.ndarray:
         """How much of the skin is covered by the eyebrows; the parameter makes them thick and dark."""
-        strength = float(unit(np.float64(q["brow"] + 0.3 * q["gender"]), 0.7))
+        strength = float(unit(q["brow"] + 0.3 * q["gender"], 0.7))
         half_width = (0.0021 + 0.0034 * strength) * self.brow_taper
         inside = smoothstep((half_width - np.abs(self.brow_offset)) / 0.0022, -0.7, 0.7)
         return inside * self.brow_ends * (0.55 + 0.37 * strength)
@@ -177,14 +177,12 @@ def mix(a: np.ndarray, b: np.ndarray, t: np.ndarray) -> np.ndarray:
 def skin_tone(q: dict[str, float]) -> np.ndarray:
     """Skin colour; the undertone goes from rosy to olive."""
     under = np.tanh(0.6 * q["skin_undertone"])
-    return ramp(SKIN_TONES, float(unit(np.float64(q["skin_tone"]), 0.6))) * (
-        1 + under * np.array([0.0, 0.045, -0.06])
-    )
+    return ramp(SKIN_TONES, float(unit(q["skin_tone"], 0.6))) * (1 + under * np.array([0.0, 0.045, -0.06]))
 
 
 def hair_tone(q: dict[str, float]) -> np.ndarray:
     """Hair colour, darker on average for darker skin."""
     return ramp(
         HAIR_TONES,
-        float(unit(np.float64(q["hair_tone"] - DARK_HAIR_OF_DARK_SKIN * q["skin_tone"] - 0.1), 0.6)),
+        float(unit(q["hair_tone"] - DARK_HAIR_OF_DARK_SKIN * q["skin_tone"] - 0.1, 0.6)),
     )

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 
 
@@ -21,7 +23,7 @@ def components(triangles: np.ndarray, vertices: int) -> np.ndarray:
     return rank[label]
 
 
-def _edges(triangles: np.ndarray):
+def _edges(triangles: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Unique edges, for every triangle its 3 edge numbers, and how many triangles share each edge."""
     all_edges = np.sort(
         np.concatenate([triangles[:, [0, 1]], triangles[:, [1, 2]], triangles[:, [2, 0]]]), axis=1
@@ -36,9 +38,9 @@ def _split(triangles: np.ndarray, edge_of: np.ndarray, first_new: int) -> np.nda
     return np.concatenate([np.stack(t, 1) for t in ((a, ab, ca), (b, bc, ab), (c, ca, bc), (ab, bc, ca))])
 
 
-def loop_subdivision(triangles: np.ndarray, vertices: int):
+def loop_subdivision(triangles: np.ndarray, vertices: int) -> tuple[Any, np.ndarray]:
     """Loop's scheme once: sparse matrix (new x old vertices) and the new triangles."""
-    from scipy.sparse import coo_matrix, vstack
+    from scipy.sparse import coo_matrix, diags, vstack
 
     edges, edge_of, count = _edges(triangles)
     border = count == 1
@@ -51,17 +53,15 @@ def loop_subdivision(triangles: np.ndarray, vertices: int):
     ends = coo_matrix(
         (np.tile(ends_weight, 2), (np.tile(rows, 2), edges.T.ravel())), shape=opposite.shape
     ).tocsr()
-    from scipy.sparse import diags
-
     odd = ends + diags((~border).astype(float)) @ opposite
     return vstack([_loop_even(edges, border, vertices), odd]).tocsr(), _split(triangles, edge_of, vertices)
 
 
-def _loop_even(edges: np.ndarray, border: np.ndarray, vertices: int):
+def _loop_even(edges: np.ndarray, border: np.ndarray, vertices: int) -> Any:
     """Loop's rule for the old vertices; those on a border follow only the border."""
     from scipy.sparse import coo_matrix, diags
 
-    def adjacency(e):
+    def adjacency(e: np.ndarray) -> Any:
         both = np.concatenate([e, e[:, ::-1]])
         return coo_matrix((np.ones(len(both)), (both[:, 0], both[:, 1])), shape=(vertices, vertices)).tocsr()
 
@@ -74,7 +74,7 @@ def _loop_even(edges: np.ndarray, border: np.ndarray, vertices: int):
     return inner + diags(on_border * 0.25 / rim) @ along + diags(on_border * 0.75)
 
 
-def linear_subdivision(triangles: np.ndarray, vertices: int, where: np.ndarray):
+def linear_subdivision(triangles: np.ndarray, vertices: int, where: np.ndarray) -> tuple[Any, np.ndarray]:
     """Split the triangles of mask ``where`` in four, in place (midpoints), others kept.
 
     The surface does not move, so no cracks open at the border between fine and coarse triangles.

@@ -110,6 +110,8 @@ def problem(value: Any) -> str | None:
     for key in ("versions", "plugins", "inputs", "timings", "memory"):
         if not isinstance(value.get(key), dict):
             return f"is damaged ('{key}' is no table)"
+    if not all(isinstance(size, int | float) for size in value["memory"].values()):
+        return "is damaged ('memory' holds something that is no number)"
     return None
 
 

@@ -1,4 +1,4 @@
-"""Thousands of seeded mutations: each file reads or ends in a CheckpointError, in bounded processor time and memory."""
+"""Thousands of seeded mutations: each reads or ends in a CheckpointError, in bounded time and memory."""
 
 from __future__ import annotations
 
@@ -10,7 +10,6 @@ import time
 from pathlib import Path
 
 import pytest
-import torch
 
 from unlearnkit.checkpoints import read_checkpoint, write_tensors
 from unlearnkit.errors import CheckpointError
@@ -66,7 +65,8 @@ def fuzz(kind: str, folder: Path, count: int) -> tuple[int, int, float]:
         start = time.process_time()
         try:
             state = read_checkpoint(path).state
-            read += sum(torch.numel(t) for t in state.values()) < len(raw)
+            assert sum(t.nbytes for t in state.values()) <= 4 * path.stat().st_size
+            read += 1
         except CheckpointError as error:
             assert str(error).startswith(f"{path}: ")
         longest = max(longest, time.process_time() - start)

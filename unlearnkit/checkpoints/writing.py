@@ -17,7 +17,7 @@ from torch import Tensor
 from unlearnkit.checkpoints.files import CHUNK, guarded, mapped, publish_new, sync, temporary_beside
 from unlearnkit.checkpoints.reading import read_contents
 from unlearnkit.checkpoints.records import Contents, Damaged, Storage, TensorRef, shorten
-from unlearnkit.checkpoints.torchdata import flat_tensor, read_tensor, storage_bytes, window
+from unlearnkit.checkpoints.torchdata import check_total, flat_tensor, read_tensor, storage_bytes, window
 from unlearnkit.errors import CheckpointError
 
 
@@ -104,6 +104,9 @@ def write_like(base: str | Path, changed: Mapping[str, Tensor], out: str | Path)
     with mapped(base) as data:
         contents = read_contents(data)
         _check(base, contents, changed)
+        check_total(contents.tensors.values(), len(data))
+        for ref in contents.tensors.values():
+            read_tensor(data, ref)  # a damaged base is found, and named, before anything is written
         with guarded(out), temporary_beside(out) as part:
             _write(part, data, contents, changed)
             sync(part)

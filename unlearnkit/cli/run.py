@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -20,6 +20,9 @@ from unlearnkit.cli.common import (
     told,
 )
 from unlearnkit.errors import ConfigError, RunError
+
+if TYPE_CHECKING:
+    from unlearnkit.runs import Run
 
 _RUN = click.Path(exists=True, file_okay=False, path_type=Path)
 _WITH_RESUME = {"resume", "dry_run", "debug"}
@@ -69,7 +72,17 @@ def command(ctx: click.Context, **given: Any) -> None:
         return
     from unlearnkit import session
 
-    session.run(settings, given["out"], resume, console())
+    _show(session.run(settings, given["out"], resume, console()))
+
+
+def _show(run: Run) -> None:
+    """The short table, and where everything lies."""
+    from unlearnkit.report import summary_table
+
+    out = console()
+    out.print(summary_table(run.read_json("metrics.json") or {}, run.manifest))
+    out.print(f"run: {run.path}", soft_wrap=True)
+    out.print(f"report: {run.path / 'report.html'}", soft_wrap=True)
 
 
 def _options(given: dict[str, Any]) -> dict[str, Any]:

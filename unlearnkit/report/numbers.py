@@ -92,7 +92,9 @@ def _words(name: str) -> tuple[int, str, str]:
         match = re.fullmatch(pattern, name)
         if match:
             part = (match[1] or "").strip("_").replace("_", " ") if match.groups() else ""
-            return rank, title.format(part) if "{}" in title else f"{title} ({part})".replace(" ()", ""), direction
+            if "{}" in title:
+                return rank, title.format(part), direction
+            return rank, f"{title} ({part})" if part else title, direction
     return len(_WORDS), name.replace("_", " "), NEITHER
 
 

@@ -29,6 +29,7 @@ _TITLES = {
     "neighbours": ("Neighbours", "Faces right around the erased one: the likeness should fade here too."),
     "random": ("Random people", "Anybody else that the generator makes: they should not change."),
 }
+_ROWS = {"erased": "The erased person", "others": "Their other pictures", "bystanders": "Bystanders"}
 
 
 @attrs.frozen
@@ -48,7 +49,7 @@ class Card:
 def write_report(run: Run) -> Path:
     """Write ``report.html`` into the run directory and return its path.
 
-    Reads only that directory. The page needs nothing from outside: pictures are inside it, and no script runs.
+    Reads only that directory. The page needs nothing from outside: pictures are inside, no script runs.
     """
     loader = jinja2.FileSystemLoader(Path(__file__).parent)
     environment = jinja2.Environment(
@@ -61,6 +62,7 @@ def _context(run: Run) -> dict[str, Any]:
     metrics = flat(_table(run, "metrics.json"))
     manifest = run.manifest
     cards = _cards(run)
+    others = [name for name in _TITLES if name in cards]
     log = run.read_log()
     curves = loss_curves(log)
     return {
@@ -71,7 +73,7 @@ def _context(run: Run) -> dict[str, Any]:
         "verdict": verdict(metrics),
         "scale": _scale(metrics),
         "erased": cards.pop("erased", []),
-        "groups": [(*_TITLES[name], cards[name], _repeated(cards[name])) for name in _TITLES if name in cards],
+        "groups": [(*_TITLES[name], cards[name], _repeated(cards[name])) for name in others],
         "numbers": numbers(metrics),
         # Drawn by matplotlib, which escapes what it writes.
         "curves": None if curves is None else Markup(curves),
@@ -113,16 +115,15 @@ def _data_uri(path: Path) -> str:
 
 
 def _scale(metrics: Mapping[str, float | None]) -> dict[str, Any]:
-    """Where similarities lie on the line from "strangers" to "the same picture", in per cent of its length."""
+    """The rows of the scale of similarities; ``at`` says where on its line one lies, in per cent."""
     marks = levels(metrics)
-    rows = []
-    for group, title in (("erased", "The erased person"), ("others", "Other pictures of them"),
-                         ("bystanders", "Bystanders")):
+    rows: list[dict[str, Any]] = []
+    low = 0.0
+    for group, title in _ROWS.items():
         before, after = metrics.get(f"{group}_before"), metrics.get(f"{group}_after")
         if before is not None and after is not None:
             rows.append({"title": title, "before": before, "after": after, "good": group == "bystanders"})
-    values = [value for row in rows for value in (row["before"], row["after"])]
-    low = min([0.0, *values])
+            low = min(low, before, after)
     return {
         "rows": rows, "strangers": marks.strangers, "same": marks.same,
         "at": lambda value: round(100 * (min(max(value, low), 1.0) - low) / (1.0 - low), 2),
@@ -140,8 +141,8 @@ def _facts(manifest: Mapping[str, Any]) -> list[tuple[str, str]]:
     titles = {"peak_bytes": "peak memory", "cuda_peak_bytes": "peak GPU memory"}
     facts += [(title, bytes_text(memory[key])) for key, title in titles.items() if key in memory]
     facts += [(name, str(version)) for name, version in manifest["versions"].items()]
-    plugins = {name: version for name, version in manifest["plugins"].items() if name not in manifest["versions"]}
-    return facts + [(f"plugins: {name}", str(version)) for name, version in plugins.items()]
+    plugins = manifest["plugins"].items()
+    return facts + [(f"plugins: {name}", str(version)) for name, version in plugins if name != "unlearnkit"]
 
 
 def _dotted(settings: Mapping[str, Any], prefix: str = "") -> list[tuple[str, str]]:

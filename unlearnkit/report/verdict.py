@@ -56,8 +56,8 @@ def verdict(metrics: Mapping[str, float | None]) -> Verdict:
     caution = None
     if scale.border is not None and before < scale.border:
         caution = (
-            f"Mind that the judge hardly recognised the person even before ({before:.2f}): the latent may not "
-            "show the person well, and then a low similarity afterwards proves little."
+            f"Mind that the judge hardly recognised the person even before ({before:.2f}): the latent may "
+            "not show the person well, and then a low similarity afterwards proves little."
         )
     return Verdict(tone, answer, person, bystanders, caution)
 

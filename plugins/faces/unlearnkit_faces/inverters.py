@@ -51,7 +51,7 @@ class OptimisationInverter(Inverter):
 
     steps: int = option(300, gt=0, unit="steps", help="length of the search, for each picture")
     learning_rate: float = option(
-        0.05, gt=0, unit="spreads of the latents", help="Adam's step at its largest, after the rise")
+        0.1, gt=0, unit="spreads of the latents", help="Adam's step at its largest, after the rise")
     space: Literal["W", "W+"] = option("W+", help="one row for all layers (W), or one for each (W+)")
     candidates: int = option(
         0, ge=0, help="start at the mean of the best tenth of so many random latents; 0: at the mean latent")

@@ -82,7 +82,8 @@ def test_which_face_is_meant():
         choose_face([face(90), face(80)], name="a.jpg")
     with pytest.raises(NoFaceError, match="shows no face"):
         choose_face([face(90, 0.5)])
-    assert most_likely([face(90, 0.5), face(80, 0.6)]).height == 80
+    likeliest = most_likely([face(90, 0.5), face(80, 0.6)])
+    assert likeliest is not None and likeliest.height == 80
     assert most_likely([]) is None
 
 
@@ -99,7 +100,7 @@ def test_pictures_are_turned_as_their_camera_says():
     assert to_pixels(picture).shape == (20, 10, 3)
     assert to_pixels(picture.convert("L")).shape[2] == 3
     with pytest.raises(ShapeError, match="uint8"):
-        to_pixels(np.zeros((4, 4, 3)))
+        to_pixels(np.zeros((4, 4), np.uint8))
 
 
 def test_a_portrait_is_aligned():

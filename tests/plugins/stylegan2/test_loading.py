@@ -55,7 +55,8 @@ def test_half_precision_and_channels_last_weights(small, make_checkpoint):
     strange = {key: value.half() if value.ndim != 4 else value.to(memory_format=torch.channels_last)
                for key, value in state.items()}
     network = network_from_checkpoint(make_checkpoint(strange))
-    assert all(value.is_contiguous() and value.dtype == torch.float32 for value in network.state_dict().values())
+    for value in network.state_dict().values():
+        assert value.is_contiguous() and value.dtype == torch.float32
 
 
 NESTED = {"mapping_kwargs": {"num_layers": 2},

@@ -1,0 +1,135 @@
+"""The bundled world's networks as components: two identity encoders, a perceptual distance, an inverter."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any, ClassVar
+
+import attrs
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from unlearnkit.checkpoints import read_tensors
+from unlearnkit.config import option
+from unlearnkit.errors import CheckpointError, ConfigError
+from unlearnkit.interfaces import Generator, IdentityEncoder, Inverter, Perceptual
+from unlearnkit_demo.networks import InversionEncoder, Trunk, build, normalised_maps, resized, unit
+
+__all__ = ["DemoIdentity", "DemoInverter", "DemoJudge", "DemoPerceptual"]
+
+WEIGHTS = Path(__file__).parent / "weights"
+
+
+def load(name: str, device: torch.device) -> tuple[Any, dict[str, Any]]:
+    """The network of ``weights/NAME.safetensors``, frozen, on ``device``; and what its training measured.
+
+    :raises CheckpointError: if the file is missing, as in a checkout without its weights.
+    """
+    path = WEIGHTS / f"{name}.safetensors"
+    if not path.is_file():
+        raise CheckpointError(f"{path} is missing; install unlearnkit again, or train it (plugins/demo/README.md)")
+    tensors, metadata = read_tensors(path)
+    network = build(json.loads(metadata["architecture"]))
+    network.load_state_dict({key: value.float() if value.is_floating_point() else value
+                             for key, value in tensors.items()})
+    return network.to(device).eval().requires_grad_(False), json.loads(metadata["measured"])
+
+
+@attrs.define(eq=False)
+class DemoIdentity(IdentityEncoder):
+    """Identity encoder A: knows the people of the bundled world; for losses."""
+
+    file: ClassVar[str] = "identity"
+    _network: Any = attrs.field(init=False, default=None, repr=False)
+    _measured: dict[str, Any] = attrs.field(init=False, factory=dict, repr=False)
+
+    def prepare(self, device: torch.device) -> None:
+        """Load the weights that ship."""
+        self._network, self._measured = load(self.file, device)
+
+    def embed(self, images: Tensor) -> Tensor:
+        """Images ``(N, 3, H, W)`` in [-1, 1] -> unit embeddings ``(N, 128)``."""
+        return unit(self._network(images.clamp(-1, 1)))
+
+    def levels(self) -> dict[str, float]:
+        """Mean similarity of two pictures of one person, and of two strangers, over held-out people."""
+        return {key: float(self._measured[key]) for key in ("same_person", "strangers")}
+
+
+@attrs.define(eq=False)
+class DemoJudge(DemoIdentity):
+    """Identity encoder B: another architecture, another seed, used by no loss; it only judges."""
+
+    file: ClassVar[str] = "judge"
+
+
+@attrs.define(eq=False)
+class DemoPerceptual(Perceptual):
+    """Distance of a trunk's normalised feature maps, averaged over places and stages (as LPIPS, without weights)."""
+
+    label: ClassVar[str] = "demo-trunk"
+    _network: Trunk = attrs.field(init=False, default=None, repr=False)
+
+    def prepare(self, device: torch.device) -> None:
+        """Load the weights that ship."""
+        self._network = load("trunk", device)[0]
+
+    def features(self, images: Tensor) -> list[Tensor]:
+        """Images ``(N, 3, H, W)`` -> four maps ``(N, C_i, h_i, w_i)``, every place on the unit sphere."""
+        return normalised_maps(self._network.stages(resized(images, self._network.size)))
+
+    def distance(self, a: list[Tensor], b: list[Tensor]) -> Tensor:
+        """Squared difference, averaged over places, then over stages: ``(N,)``."""
+        return torch.stack([(x - y).square().sum(1).mean((1, 2)) for x, y in zip(a, b, strict=True)]).mean(0)
+
+    def pooled(self, images: Tensor) -> Tensor:
+        """What the trunk reads the renderer's parameters off: ``(N, 256)``."""
+        return self._network.hidden(images)
+
+
+@attrs.define(eq=False)
+class DemoInverter(Inverter):
+    """One forward pass to W+, then a few steps of refinement that stay near it."""
+
+    refine_steps: int = option(30, ge=0, unit="steps", help="Adam steps on the latent after the encoder's guess")
+    learning_rate: float = option(0.01, gt=0.0, help="Adam's step size in the refinement")
+    stay: float = option(0.05, ge=0.0, help="weight of the squared distance from the encoder's guess")
+    _network: InversionEncoder = attrs.field(init=False, default=None, repr=False)
+    _perceptual: DemoPerceptual = attrs.field(init=False, factory=DemoPerceptual, repr=False)
+
+    def prepare(self, device: torch.device) -> None:
+        """Load the weights that ship."""
+        self._network = load("inverter", device)[0]
+        self._perceptual.prepare(device)
+
+    def invert(self, images: Tensor, generator: Generator) -> Tensor:
+        """Aligned pictures ``(N, 3, H, W)`` in [-1, 1] -> latents ``(N, num_ws, w_dim)``.
+
+        :raises ConfigError: for a generator that it was not trained for.
+        """
+        net = self._network
+        if (generator.num_ws, generator.w_dim, generator.z_dim) != (net.num_ws, net.w_dim, net.head[2].out_features):
+            raise ConfigError(
+                f"demo-inverter knows only the bundled generator (latents {net.num_ws}×{net.w_dim}), not this one "
+                f"({generator.num_ws}×{generator.w_dim}); try --inverter optimise"
+            )
+        with torch.no_grad():
+            guess = net.latents(images, generator.map)[0]
+        return self._refined(images, guess, generator) if self.refine_steps else guess
+
+    def _refined(self, images: Tensor, guess: Tensor, generator: Generator) -> Tensor:
+        """Each picture on its own optimiser state: Adam acts on every number, so a batch changes nothing."""
+        latents = guess.clone().requires_grad_(True)
+        adam = torch.optim.Adam([latents], lr=self.learning_rate)
+        with torch.no_grad():
+            wanted = self._perceptual.features(images)
+        for _ in range(self.refine_steps):
+            made = generator.render(latents).image
+            look = self._perceptual.distance(self._perceptual.features(made), wanted).sum()
+            loss = look + F.l1_loss(made, images) * len(images)
+            loss = loss + self.stay * (latents - guess).square().mean((1, 2)).sum()
+            (latents.grad,) = torch.autograd.grad(loss, [latents])
+            adam.step()
+        return latents.detach()

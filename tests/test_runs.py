@@ -112,7 +112,7 @@ def test_damaged_run_names_the_file(run, file, content):
 
 def test_two_processes_never_write_one_run(run):
     program = (
-        "import sys; from pathlib import Path; from unlearnkit.runs import Run; from unlearnkit.errors import RunError\n"
+        "import sys; from pathlib import Path; from unlearnkit.runs import Run; from unlearnkit.errors import RunError\n"  # noqa: E501
         "run = Run.open(Path(sys.argv[1])); print(run.manifest['name'])\n"
         "try: run.log(0, {})\nexcept RunError as error: print(error)\n"
         "try: Run.open(run.path, resume=True)\nexcept RunError as error: print('again')"
@@ -292,7 +292,7 @@ def test_checkpoint_survives_failure_at_any_call(run, monkeypatch, earlier, erro
             run.save_checkpoint(tensors(step), {"step": step})
         with monkeypatch.context() as patch:
             calls = fail_at(patch, call, error)
-            try:
+            try:  # noqa: SIM105
                 run.save_checkpoint(tensors(9), {"step": 9})
             except (Killed, RunError):
                 pass
@@ -320,7 +320,7 @@ def test_checkpoint_survives_a_real_end_at_any_call(run, monkeypatch):
                 def wrapped(*args, **kwargs):
                     nonlocal count
                     count += 1
-                    return os._exit(7) if count - 1 == call else original(*args, **kwargs)
+                    return os._exit(7) if count - 1 == call else original(*args, **kwargs)  # noqa: B023
                 return wrapped
 
             for name in ("open", "write", "fsync", "replace", "unlink"):

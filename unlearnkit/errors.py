@@ -1,7 +1,8 @@
 """Every error that unlearnkit raises on purpose: each says what was given, what was expected, what to do next."""
 
 __all__ = [
-    "CheckpointError", "ConfigError", "EditError", "Interrupted", "NoFaceError", "PluginError", "RunError", "ShapeError",
+    "CheckpointError", "ConfigError", "EditError", "Interrupted",
+    "NoFaceError", "PluginError", "RunError", "ShapeError",
     "UnlearnkitError",
 ]
 

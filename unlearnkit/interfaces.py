@@ -18,7 +18,8 @@ from torch import Tensor, nn
 
 __all__ = [
     "Base", "Component", "Evidence", "Generator", "IdentityEncoder", "Inverter", "Job", "Loss", "Measures",
-    "Metric", "Pairs", "Perceptual", "Person", "Progress", "Rendering", "Request", "Step", "TargetSelector", "Unlearner",
+    "Metric", "Pairs", "Perceptual", "Person", "Progress",
+    "Rendering", "Request", "Step", "TargetSelector", "Unlearner",
 ]
 
 
@@ -200,10 +201,10 @@ class Evidence:
 
 # ---------------------------------------------------------------- components
 
-class Component(ABC):
+class Component(ABC):  # noqa: B024 - its subclasses have the abstract methods
     """A part that plugins provide: an attrs class whose fields are its options."""
 
-    def prepare(self, device: torch.device) -> None:
+    def prepare(self, device: torch.device) -> None:  # noqa: B027 - nothing to load is the common case
         """Load what is heavy onto ``device``; called once, before any other method."""
 
 

@@ -20,8 +20,21 @@ from unlearnkit.checkpoints import read_tensors, write_tensors
 from unlearnkit.config import SECTIONS, build
 from unlearnkit.errors import ConfigError, Interrupted, RunError, UnlearnkitError
 from unlearnkit.interfaces import (
-    Component, Evidence, Generator, IdentityEncoder, Inverter, Job, Loss, Measures, Metric, Perceptual, Person,
-    Progress, Request, TargetSelector, Unlearner,
+    Component,
+    Evidence,
+    Generator,
+    IdentityEncoder,
+    Inverter,
+    Job,
+    Loss,
+    Measures,
+    Metric,
+    Perceptual,
+    Person,
+    Progress,
+    Request,
+    TargetSelector,
+    Unlearner,
 )
 from unlearnkit.plugins import registry
 from unlearnkit.progress import ProgressLine

@@ -36,7 +36,7 @@ def run(finished, tmp_path):
 def test_page_holds_everything_and_asks_for_nothing(run):
     page = write_report(run).read_text()
     assert page.count("data:image/png;base64,") == len(load_images(run)) == 4 + 2 * (3 + 4 + 3 + 4)
-    for text in ("similarity 0.93 → 0.11, below two strangers (0.15)", "Bystanders", "erased_change", "losses.local.mse",
+    for text in ("similarity 0.93 → 0.11, below two strangers (0.15)", "Bystanders", "erased_change", "losses.local.mse",  # noqa: E501
                  "ab" * 32, "lower is better", "41.2 s", "<svg", "local.identity"):
         assert text in page, text
     assert "<script" not in page and not re.search(r"(src|href)\s*=\s*\"(?!data:|#)", page)
@@ -62,7 +62,7 @@ def test_pictures_are_saved_as_they_are(tmp_path):
     image = torch.full((3, 2, 2), -1.0)
     image[0], image[1] = 1.0, 7.0  # out of range is clipped
     with Run.create(tmp_path / "run", {}, "x") as run:
-        save_images(run, [Picture("random", "Ada B/C", 2, "before", image), Picture("random", "ada-b c", 2, "before", image)])
+        save_images(run, [Picture("random", "Ada B/C", 2, "before", image), Picture("random", "ada-b c", 2, "before", image)])  # noqa: E501
         first, second = load_images(run)
     assert first["file"] == "images/random-ada-b-c-2-before.png" and second["file"].endswith("-before-2.png")
     assert first["similarity"] is None

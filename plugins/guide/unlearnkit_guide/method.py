@@ -12,7 +12,7 @@ __all__ = ["Guide"]
 
 @attrs.define(eq=False)
 class Guide(PairLoop):
-    """``L = L_local + L_adjacency + L_global`` (the weights of GUIDE's released program): 1000 steps of Adam at 1e-4."""
+    """``L = L_local + L_adjacency + L_global`` (weights as in the released program): 1000 steps of Adam at 1e-4."""
 
     losses: tuple[str, ...] = option(
         ("guide-local", "guide-adjacency", "guide-global"), help="losses that are summed, by name"

@@ -5,10 +5,10 @@ from __future__ import annotations
 import pytest
 import torch
 from toyworld import ToyGenerator, toy_job
-
-from unlearnkit.interfaces import Step
 from unlearnkit_guide.losses import Adjacency, Global, Local
 from unlearnkit_guide.targets import Average, Ufo, mean_radius
+
+from unlearnkit.interfaces import Step
 
 
 def step(people: int = 1) -> Step:

@@ -20,10 +20,10 @@ from typing import Any
 import torch
 import torch.nn.functional as F
 from torch import Tensor
+from unlearnkit_stylegan2.network import Generator
 
 from unlearnkit_demo.people.parameters import PARAMETER_NAMES
 from unlearnkit_demo.training.data import Clock, Pictures, cosine, epochs, mirrored, note, psnr, save_whole
-from unlearnkit_stylegan2.network import Generator
 
 ARCHITECTURE: dict[str, Any] = {
     "c_dim": 0, "w_dim": 256, "num_layers": 2, "lr_multiplier": 1.0, "channel_base": 4096, "channel_max": 256,

@@ -17,13 +17,13 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from unlearnkit_stylegan2.network import Generator
 
 from unlearnkit_demo.networks import FaceEncoder, InversionEncoder, Trunk, normalised_maps, unit
 from unlearnkit_demo.people.parameters import NUM_PARAMETERS, parameters_from_z
 from unlearnkit_demo.training.course import arguments, softened, train
 from unlearnkit_demo.training.data import Pictures, epochs, mirrored, psnr
 from unlearnkit_demo.training.generator import MIRRORED, build
-from unlearnkit_stylegan2.network import Generator
 
 SEEN = 6  # pictures a step that go through the generator; the others only regress
 

@@ -51,7 +51,7 @@ def test_defaults_and_values() -> None:
 @pytest.mark.parametrize(
     ("values", "message"),
     [
-        ({"distance": "abc"}, r"target.distance: got 'abc', expected a number > 0, in latent units \(how far\)"),
+        ({"distance": "abc"}, r"distance: got 'abc', expected a number > 0, in latent units \(how far\)"),
         ({"distance": 0}, r"got 0, expected a number > 0"),
         ({"distance": math.nan}, r"got nan"),
         ({"distance": math.inf}, r"got inf"),
@@ -162,8 +162,8 @@ USER = {"method.name": "outside-nudge", "generator.name": "outside-toy", "reques
 
 def test_resolve_is_complete_and_replays(outside: Registry, tmp_path: Path) -> None:
     settings = resolve(USER, outside)
-    assert settings["generator"] == {"name": "outside-toy", "network_seed": 0}, "noise is no option of it: dropped"
-    assert settings["target"] == {"name": "outside-shift", "distance": 2.5, "direction": "up"}, "from the preset"
+    assert settings["generator"] == {"name": "outside-toy", "network_seed": 0}, "it has no noise"
+    assert settings["target"] == {"name": "outside-shift", "distance": 2.5, "direction": "up"}
     assert settings["losses"] == {"names": ["outside-pixels"]} and settings["seed"] == 0
     assert settings["loss"] == {"outside-pixels": {"weight": 1.0}}
     write_toml(tmp_path / "config.toml", settings)
@@ -173,7 +173,8 @@ def test_resolve_is_complete_and_replays(outside: Registry, tmp_path: Path) -> N
 def test_the_user_wins(outside: Registry) -> None:
     more = {"target.distance": 7, "method.steps": 3, "loss.outside-pixels.weight": 2, "seed": 5}
     settings = resolve(merge(USER, more), outside)
-    assert settings["target"]["distance"] == 7.0 and settings["method"]["steps"] == 3 and settings["seed"] == 5
+    assert settings["target"]["distance"] == 7.0 and settings["method"]["steps"] == 3
+    assert settings["seed"] == 5
     assert settings["loss"]["outside-pixels"]["weight"] == 2.0
 
 
@@ -205,5 +206,5 @@ def test_resolve_refuses(outside: Registry, values: dict[str, Any], message: str
 def test_generator_alone(outside: Registry) -> None:
     settings = resolve({"generator.name": "outside-toy"}, outside, sections=("generator",))
     assert set(settings) == {"seed", "device", "generator"}
-    with pytest.raises(ConfigError, match=r"no generator is chosen; give --generator NAME \(available: .*outside-toy"):
+    with pytest.raises(ConfigError, match=r"no generator is chosen.*available: .*outside-toy"):
         resolve({}, outside, sections=("generator",))

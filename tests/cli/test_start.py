@@ -69,7 +69,8 @@ def test_broken_plugin_is_reported_and_harmless(cli: Cli, outside_path: Path, br
     both = (outside_path, broken_path)
     listed = cli("plugins", paths=both)
     assert listed.returncode == 0 and "broken  (unlearnkit-broken 0.0.1) [broken]" in listed.stdout
-    assert "ImportError: this plugin is broken on purpose" in listed.stdout and "outside-shift" in listed.stdout
+    assert "ImportError: this plugin is broken on purpose" in listed.stdout
+    assert "outside-shift" in listed.stdout
     strict = cli("plugins", paths=both, UNLEARNKIT_STRICT_PLUGINS="1")
     assert strict.returncode == 2 and "unlearnkit-broken" in strict.stderr and strict.stderr.count("\n") == 1
     off = cli("plugins", paths=both, UNLEARNKIT_DISABLE_PLUGINS="broken")
@@ -80,8 +81,8 @@ def test_configured_with_set(cli: Cli, outside_path: Path) -> None:
     import tomllib
 
     done = cli(
-        "run", "--method", "outside-nudge", "--generator", "outside-toy", "--latent-seed", "3", "--steps", "2",
-        "--set", "target.direction=down", "--set", "metrics.names=[]", "--dry-run", paths=(outside_path,),
+        "run", "--method", "outside-nudge", "--generator", "outside-toy", "--latent-seed", "3",
+        "--steps", "2", "--set", "target.direction=down", "--set", "metrics.names=[]", "--dry-run", paths=(outside_path,),
     )
     assert done.returncode == 0, done.stderr
     settings = tomllib.loads(done.stdout)
@@ -92,5 +93,5 @@ def test_configured_with_set(cli: Cli, outside_path: Path) -> None:
 def test_doctor(cli: Cli, broken_path: Path) -> None:
     done = cli("doctor", paths=(broken_path,))
     assert done.returncode == 0, done.stderr
-    for word in ("python", "torch", "CUDA", "native kernels", "lpips trunk", "MTCNN", "BROKEN", "working folder"):
+    for word in ("python", "torch", "CUDA", "native kernels", "lpips trunk", "MTCNN", "BROKEN", "folder"):
         assert word in done.stdout

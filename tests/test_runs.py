@@ -340,7 +340,7 @@ def test_halves_of_two_checkpoints_never_mix(run):
     folder = run.path / "checkpoint"
     slot = next(folder.glob("*.safetensors"))
     old, state = slot.read_bytes(), (folder / "state.json").read_text()
-    slot.write_bytes(old[:-1] + b"\x01")
+    slot.write_bytes(old[:-1] + bytes([old[-1] ^ 1]))
     with pytest.raises(RunError, match=rf"{slot.name} is damaged"):
         run.load_checkpoint()
     slot.unlink()

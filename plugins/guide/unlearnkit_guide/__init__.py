@@ -2,7 +2,8 @@
 
 from unlearnkit.plugins import hookimpl
 
-# What the released program does and the paper does not ask for; docs/methods.md explains each line.
+# What the released program does and the paper does not ask for: fresh noise in every rendering, and features from
+# another forward pass than the picture. Its other quirks concern EG3D's cameras or an encoder that is not here.
 RELEASED = {
     "generator.noise": "random",
     "generator.feature_pass": "separate",

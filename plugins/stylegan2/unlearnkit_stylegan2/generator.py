@@ -52,6 +52,9 @@ class StyleGAN2(Generator):
     feature_resolution: int | None = option(
         None, help="resolution of the block whose output is the feature map, a power of two; "
         "by default a quarter of the picture's, at most 64")
+    feature_pass: str = option(
+        "same", choices=("same", "separate"),
+        help="with random noise: features from the picture's own pass, or from another with a draw of its own")
     label: int | None = option(None, ge=0, help="class to draw, for a class-conditional network")
 
     resolution: int = attrs.field(init=False, default=0)
@@ -125,6 +128,9 @@ class StyleGAN2(Generator):
         feature = self.feature_resolution or default_feature_resolution(self.resolution)
         image, features = self.module.synthesis(
             latents.to(self._device), noise_mode=mode, generator=rng, feature=feature)
+        if mode == "random" and self.feature_pass == "separate":  # as GUIDE's released program does
+            _, features = self.module.synthesis(
+                latents.to(self._device), noise_mode=mode, generator=rng, feature=feature)
         return Rendering(image, features)
 
     def editable_parameters(self) -> dict[str, nn.Parameter]:

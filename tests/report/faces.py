@@ -51,21 +51,25 @@ def face(seed: int, drift: float = 0.0, size: int = 128) -> Tensor:
 
 def pictures() -> list[Picture]:
     """One person erased, three more pictures of her, four bystanders, neighbours and random people."""
-    roles = (("picture", 1, 0.2, None), ("before", 1, 0.0, 0.93), ("target", 9, 0.0, 0.08), ("after", 9, 0.2, 0.11))
-    found = [Picture("erased", "Ada", 0, role, face(seed, drift), value) for role, seed, drift, value in roles]
+    found = [
+        Picture("erased", "Ada", 0, "picture", face(1, 0.2)), Picture("erased", "Ada", 0, "before", face(1), 0.93),
+        Picture("erased", "Ada", 0, "target", face(9)), Picture("erased", "Ada", 0, "after", face(9, 0.2), 0.11),
+    ]
     for index in range(1, 4):
         found += _pair("others", "Ada", index, face(1, index / 3), face(9, index / 2), 0.31)
     for index, name in enumerate(("Bo", "Cy", "Dee", "Eve")):
         found += _pair("bystanders", name, 0, face(20 + index), face(20 + index, 0.15), 0.96)
-    for index, value in enumerate((0.35, 0.71, 0.95)):
-        found += _pair("neighbours", f"{(25, 50, 100)[index]} % away", index, face(40 + index), face(50), value)
+    for seed, (percent, value) in enumerate(((25, 0.35), (50, 0.71), (100, 0.95)), 40):
+        found += _pair("neighbours", f"{percent} % away", 0, face(seed), face(50), value)
     for index in range(4):
         found += _pair("random", f"random {index + 1}", index, face(60 + index), face(60 + index, 0.1), 0.97)
     return found
 
 
 def _pair(group: str, person: str, index: int, before: Tensor, after: Tensor, value: float) -> list[Picture]:
-    return [Picture(group, person, index, "before", before), Picture(group, person, index, "after", after, value)]
+    return [
+        Picture(group, person, index, "before", before), Picture(group, person, index, "after", after, value),
+    ]
 
 
 def made_up_run(out: Path, steps: int = 300) -> Run:

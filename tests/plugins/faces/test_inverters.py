@@ -99,7 +99,7 @@ def test_candidates_start_nearer_than_the_mean():
     for count in (0, 400):
         told: list[float] = []
         inverter = OptimisationInverter(steps=1, candidates=count, regularisation=0.0)
-        inverter.on_step = lambda step, steps, loss, told=told: told.append(loss)  # type: ignore[misc]
+        inverter.on_step = lambda step, steps, loss, told=told: told.append(loss)
         inverter.invert(wanted, generator)
         first.append(told[0])
     assert first[1] < first[0]

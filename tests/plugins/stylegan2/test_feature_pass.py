@@ -1,7 +1,6 @@
 """GUIDE's released program takes features from another pass than the picture; only random noise can tell."""
 
 import torch
-
 from unlearnkit_demo import CHECKPOINTS
 from unlearnkit_stylegan2.generator import StyleGAN2
 

@@ -18,6 +18,9 @@ from typing import TYPE_CHECKING, Any
 import pluggy
 
 if TYPE_CHECKING:
+    from PIL.Image import Image
+    from torch import Tensor
+
     from unlearnkit.runs import Run
 
 hookspec = pluggy.HookspecMarker("unlearnkit")
@@ -73,6 +76,14 @@ def unlearnkit_defaults(settings: Mapping[str, Any]) -> Mapping[str, Any] | None
 
     ``settings`` holds what is known so far (nested tables). The demo plugin answers here with the bundled world
     when no checkpoint is given. What the user or the method's preset says always wins.
+    """
+
+
+@hookspec
+def unlearnkit_align_picture(picture: Image, size: int, name: str) -> Tensor | None:
+    """Find the one face in a photo (PIL, EXIF included) and crop it as FFHQ does: ``(3, size, size)`` in [-1, 1].
+
+    Asked for by ``request.align``; ``name`` is what to call the photo in messages. The first answer counts.
     """
 
 

@@ -36,6 +36,9 @@ from unlearnkit.registration import (
 )
 
 if TYPE_CHECKING:
+    from PIL.Image import Image
+    from torch import Tensor
+
     from unlearnkit.runs import Run
 
 __all__ = ["GROUP", "Registry", "hookimpl", "registry", "reset"]
@@ -116,6 +119,17 @@ class Registry:
             for key, value in offer.items():
                 offers.setdefault(key, value)
         return offers
+
+    def align_picture(self, picture: Image, size: int, name: str) -> Tensor:
+        """The face in a photo, cropped as FFHQ does: ``(3, size, size)`` in [-1, 1].
+
+        :raises PluginError: if no plugin can align.
+        """
+        answers = self._call("unlearnkit_align_picture", picture=picture, size=size, name=name)
+        if not answers:
+            raise PluginError(f"{name}: no plugin aligns pictures; crop it as FFHQ does and set request.align=false")
+        found: Tensor = answers[0]
+        return found
 
     def run_started(self, run: Run) -> None:
         """Tell plugins that a run begins."""

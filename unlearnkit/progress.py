@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TaskID, TextColumn, TimeElapsedColumn
 from rich.progress import TimeRemainingColumn as Remaining
 
 __all__ = ["ProgressLine"]
@@ -25,7 +25,7 @@ class ProgressLine:
             TextColumn("{task.fields[note]}"), TimeElapsedColumn(), TextColumn("left"), Remaining(),
             console=console, disable=not self.live,
         )
-        self._steps: int | None = None
+        self._steps: TaskID | None = None
         self._first = 0
 
     def __enter__(self) -> ProgressLine:

@@ -9,12 +9,13 @@ from typing import Any
 import numpy as np
 import torch
 import torch.nn.functional as F
-from PIL import Image, UnidentifiedImageError
+from PIL import Image, ImageOps, UnidentifiedImageError
 from torch import Tensor
 
 from unlearnkit.checkpoints import read_tensors, write_tensors
 from unlearnkit.errors import ConfigError, ShapeError, UnlearnkitError
 from unlearnkit.interfaces import Generator, Inverter, Person, Request
+from unlearnkit.plugins import registry
 
 __all__ = ["load_latent", "load_picture", "make_request", "save_latent"]
 
@@ -31,16 +32,14 @@ def load_picture(path: Path, size: int, align: bool = False) -> Tensor:
         with Image.open(path) as opened:
             if opened.width * opened.height > MAX_PIXELS:
                 raise ConfigError(f"{path} has {opened.width}×{opened.height} pixels; give at most {MAX_PIXELS:,}")
-            picture = opened.convert("RGB")
+            opened.load()
+            picture = opened if align else ImageOps.exif_transpose(opened).convert("RGB")
     except (OSError, UnidentifiedImageError, Image.DecompressionBombError, SyntaxError, ValueError) as error:
         if isinstance(error, UnlearnkitError):
             raise
         raise ConfigError(f"{path} cannot be read as a picture ({error}); give a PNG or JPEG") from error
     if align:
-        from unlearnkit_faces.alignment import align_picture
-
-        aligned: Tensor = align_picture(picture, size)
-        return aligned
+        return registry().align_picture(picture, size, str(path))
     if abs(picture.width - picture.height) > 1:
         raise ConfigError(
             f"{path} is {picture.width}×{picture.height} pixels, but an aligned face is square; "

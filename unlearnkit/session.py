@@ -83,7 +83,7 @@ def assemble(settings: Mapping[str, Any], device: torch.device) -> Parts:
             f"identity and judge are both {settings['judge']['name']!r}: the encoder that a loss uses may not judge "
             "its own work; choose another with --judge NAME"
         )
-    single = {
+    single: dict[str, Any] = {
         section: component(kind, settings[section], section, device) if settings.get(section) else None
         for section, kind in SECTIONS.items()
     }

@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from unlearnkit.hookspecs import Register
 from unlearnkit.plugins import hookimpl
 
+if TYPE_CHECKING:
+    from PIL.Image import Image
+    from torch import Tensor
+
 __all__ = [
-    "unlearnkit_register_identity_encoders", "unlearnkit_register_inverters",
+    "unlearnkit_align_picture", "unlearnkit_register_identity_encoders", "unlearnkit_register_inverters",
     "unlearnkit_register_perceptuals",
 ]
 
@@ -45,3 +51,11 @@ def unlearnkit_register_inverters(register: Register) -> None:
     register(
         "e4e", "unlearnkit_faces.inverters:E4eInverter",
         "the e4e or pSp encoder of a StyleGAN2: one forward pass; needs e4e_ffhq_encode.pt or the like")
+
+
+@hookimpl
+def unlearnkit_align_picture(picture: Image, size: int, name: str) -> Tensor:
+    """MTCNN's landmarks (its weights come with facenet-pytorch), then FFHQ's crop."""
+    from unlearnkit_faces.alignment import align_picture
+
+    return align_picture(picture, size, name=name)

@@ -325,6 +325,8 @@ class Perceptual(Component):
 
     label: ClassVar[str] = "perceptual"
     """What to call it in tables: a metric's name is only used for that metric."""
+    symmetric: ClassVar[bool] = True
+    """False if distance(a, b) and distance(b, a) may differ."""
 
     @abstractmethod
     def features(self, images: Tensor) -> list[Tensor]:

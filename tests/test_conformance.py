@@ -1,0 +1,117 @@
+"""Every component that ships, and every one of the plugin from outside, keeps the promises of its interface."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from torch import nn
+
+from unlearnkit.plugins import Registry, registry
+from unlearnkit.registration import KINDS
+from unlearnkit.testing import (
+    Check,
+    Subject,
+    ToyGenerator,
+    ToyIdentity,
+    ToyPerceptual,
+    ToyViewGenerator,
+    checks_of,
+    components_of,
+    parametrize_with_checks,
+)
+from unlearnkit.testing.checks import CHECKS
+
+FOLDER = tempfile.TemporaryDirectory(prefix="unlearnkit-conformance-")
+SHIPPED = [plugin.name for plugin in registry().plugins if plugin.distribution == "unlearnkit"]
+
+
+def random_weights(option: str, make: Callable[[], nn.Module], part: str = "") -> Callable[[], Mapping[str, Any]]:
+    """Settings with a file of random weights, written when they are first asked for.
+
+    A check needs no good network, only one that has the right architecture.
+    """
+    def settings() -> Mapping[str, Any]:
+        with torch.random.fork_rng(devices=()):
+            torch.manual_seed(0)
+            state = {name: value for name, value in make().state_dict().items() if name.startswith(part)}
+        path = Path(FOLDER.name) / f"{make.__name__}.pt"
+        torch.save(state, path)
+        return {option: str(path)}
+
+    return settings
+
+
+def alexnet() -> nn.Module:
+    from torchvision.models import alexnet
+
+    return alexnet(weights=None)
+
+
+def facenet() -> nn.Module:
+    from facenet_pytorch import InceptionResnetV1
+
+    return InceptionResnetV1()
+
+
+SETTINGS = {
+    ("inverter", "demo-inverter"): {"refine_steps": 1},
+    ("perceptual", "lpips-alex"): random_weights("trunk", alexnet, "features."),
+    ("identity", "facenet-vggface2"): random_weights("weights", facenet),
+}
+GENERATORS = {("inverter", "demo-inverter"): ("generator", "stylegan2")}
+NEEDS = {
+    ("perceptual", "lpips-vgg"): "torchvision's VGG-16; the same class as lpips-alex, on another trunk",
+    ("identity", "arcface-ir-se50"): "model_ir_se50.pth, 170 MB; its own tests use random weights",
+    ("identity", "curricularface-ir101"): "CurricularFace_Backbone.pth, 250 MB; its own tests use random weights",
+    ("inverter", "e4e"): "e4e_ffhq_encode.pt and a generator of 18 x 512; its own tests use random weights",
+}
+"""Of these only registration and options are checked here."""
+
+
+@parametrize_with_checks(components_of(*SHIPPED, settings=SETTINGS, generator=GENERATORS, needs=NEEDS))
+def test_what_ships(component: Subject, check: Check) -> None:
+    check(component)
+
+
+OUTSIDE = [
+    ("generator", "outside-toy"), ("target", "outside-shift"), ("loss", "outside-pixels"), ("method", "outside-nudge"),
+]
+
+
+@parametrize_with_checks(OUTSIDE)
+def test_what_comes_from_outside(component: Subject, check: Check, outside: Registry) -> None:
+    check(component)
+
+
+@parametrize_with_checks([ToyGenerator, ToyViewGenerator, ToyIdentity, ToyPerceptual])
+def test_the_toys_themselves(component: Subject, check: Check) -> None:
+    check(component)
+
+
+@pytest.mark.parametrize("noise", ["random", "none"])
+def test_noise_keeps_the_promises(noise: str) -> None:
+    subject = Subject("generator", "stylegan2", {"noise": noise})
+    for check in checks_of("generator"):
+        if check.name in ("check_rendering_is_repeatable", "check_image_and_features_come_from_one_pass"):
+            check(subject)
+
+
+def test_nothing_that_ships_is_left_out() -> None:
+    tests = components_of(*SHIPPED, settings=SETTINGS, generator=GENERATORS, needs=NEEDS)
+    checked = {(subject.kind, subject.name) for subject in tests}
+    there = {(kind, name) for kind in KINDS for name in registry().names(kind)
+             if registry().get(kind, name).distribution == "unlearnkit"}
+    assert checked == there
+    for subject in tests:
+        assert checks_of(subject.kind) and subject.kind in CHECKS, f"no checks for the kind {subject.kind}"
+        assert subject.needs is None or len(subject.needs) > 20, f"{subject}: a reason, please"
+
+
+def test_nothing_from_outside_is_left_out(outside: Registry) -> None:
+    plugin = next(plugin for plugin in outside.plugins if plugin.name == "outside")
+    assert {(entry.kind, entry.name) for entry in plugin.registrations} == set(OUTSIDE)

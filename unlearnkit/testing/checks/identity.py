@@ -1,0 +1,79 @@
+"""What an identity encoder promises: pictures to the unit sphere, differentiable, and frozen itself."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from unlearnkit.interfaces import IdentityEncoder
+from unlearnkit.testing.checks.networks import expect_frozen, expect_slope
+from unlearnkit.testing.expect import expect, expect_close, expect_tensor, same_bits, twice, unchanged
+from unlearnkit.testing.subject import Subject
+from unlearnkit.testing.world import pictures
+
+
+def check_embeddings_have_unit_length(subject: Subject) -> None:
+    """``embed`` gives finite ``(N, D)`` of length 1, so that the dot product is a cosine."""
+    embedded = _embed(subject, pictures(3))
+    expect_tensor("embeddings", embedded, (3, "D"))
+    lengths = embedded.norm(dim=1)
+    expect(bool(((lengths - 1).abs() < 1e-3).all()), "embeddings of length 1", f"lengths {lengths.tolist()}")
+
+
+def check_any_resolution_is_taken(subject: Subject) -> None:
+    """Pictures of any H = W give embeddings of the same D."""
+    sizes = {side: _embed(subject, pictures(1, side)).shape[1] for side in (64, 96)}
+    expect(len(set(sizes.values())) == 1, "one D for every resolution", f"{sizes}")
+
+
+def check_embedding_is_repeatable(subject: Subject) -> None:
+    """The same picture gives the same embedding (no dropout, no global random numbers)."""
+    one, other = twice(lambda: _embed(subject, pictures(2)))
+    expect(same_bits(one, other), "the same embedding each time", f"a difference of {(one - other).abs().max():.3g}")
+
+
+def check_embedding_does_not_depend_on_the_batch(subject: Subject) -> None:
+    """A picture's embedding is the same whatever other pictures are embedded with it."""
+    seen = pictures(3)
+    alone = torch.cat([_embed(subject, row[None]) for row in seen])
+    expect_close("embed(x)[i] to equal embed(x[i])", _embed(subject, seen), alone, 1e-3)
+
+
+def check_different_pictures_differ(subject: Subject) -> None:
+    """Two different pictures are not the same person to the last digit."""
+    first, second = _embed(subject, pictures(2))
+    expect(not same_bits(first, second), "two pictures to have two embeddings", "the same one")
+
+
+def check_embedding_is_differentiable(subject: Subject) -> None:
+    """A finite gradient that is not zero reaches the pictures."""
+    direction = _embed(subject, pictures(1, seed=9)).flatten()
+    expect_slope("embed", lambda images: (subject.component.embed(images) @ direction).sum())
+
+
+def check_encoder_is_frozen(subject: Subject) -> None:
+    """No parameter of the encoder asks for gradients: a loss must not train what it measures with."""
+    expect_frozen(subject.component)
+
+
+def check_embedding_changes_nothing(subject: Subject) -> None:
+    """The pictures stay as they are."""
+    seen = pictures(2)
+    with unchanged(lambda: {"pictures": seen}, "what embed() is given"):
+        _embed(subject, seen)
+
+
+def check_levels_are_plausible(subject: Subject) -> None:
+    """``levels`` is None, or a cosine each for ``same_person`` and ``strangers``, the first one larger."""
+    levels = subject.component.levels()
+    if levels is None:
+        return
+    wanted = "None, or same_person > strangers, both in [-1, 1]"
+    expect(set(levels) == {"same_person", "strangers"}, wanted, f"{levels}")
+    expect(1 >= levels["same_person"] > levels["strangers"] >= -1, wanted, f"{levels}")
+
+
+def _embed(subject: Subject, images: Tensor) -> Tensor:
+    encoder: IdentityEncoder = subject.component
+    with torch.no_grad():
+        return encoder.embed(images)

@@ -1,0 +1,182 @@
+"""What a loss promises: it names pairs of latents, measures two renderings, and renders nothing itself."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from unlearnkit.engine import PairLoop
+from unlearnkit.interfaces import Generator, Job, Loss, Pairs, Rendering, Step
+from unlearnkit.testing.expect import expect, expect_tensor, same_bits, snapshot, twice, unchanged
+from unlearnkit.testing.subject import Subject
+from unlearnkit.testing.world import ToyGenerator, make_job
+
+PEOPLE = 2
+
+
+def check_pairs_have_their_shapes(subject: Subject) -> None:
+    """``pairs`` names at least one pair of finite latents ``(N, num_ws, w_dim)``, and a view for each or none."""
+    for made in subject.worlds():
+        for people in (1, PEOPLE):
+            pairs = _pairs(subject.component, _job(subject, made, people))
+            expect(isinstance(pairs, Pairs) and len(pairs) > 0, "at least one pair", f"{pairs!r:.80}")
+            for side in ("edited", "frozen"):
+                expect_tensor(f"pairs.{side}", getattr(pairs, side), (len(pairs), made.num_ws, made.w_dim))
+            views = None if pairs.views is None else len(pairs.views)
+            wanted = len(pairs) if made.has_views else None
+            expect(views == wanted, f"views: {wanted} for a generator {'with' if wanted else 'without'} views "
+                   "(step.pairs(...) sees to that)", f"{views}")
+
+
+def check_constant_pairs_are_constant(subject: Subject) -> None:
+    """Where ``constant`` is set, the frozen side is the same at every step: its rendering is kept."""
+    for made in subject.worlds():
+        job = _job(subject, made)
+        first, second = _pairs(subject.component, job, 0), _pairs(subject.component, job, 1)
+        if not (first.constant or second.constant):
+            continue
+        expect(same_bits(first.frozen, second.frozen), "constant pairs to have the same frozen latents at each step",
+               "others at the second step (leave constant=True out)")
+        expect(same_bits(first.views, second.views), "constant pairs to have the same views at each step",
+               "others at the second step (step.pairs(...) sees to that)")
+
+
+def check_pairs_are_repeatable(subject: Subject) -> None:
+    """The same step and the same ``step.rng`` give the same pairs; draws come from that rng only."""
+    job = _job(subject, subject.world())
+    state = job.rng.get_state()
+
+    def again() -> Pairs:
+        job.rng.set_state(state)
+        return _pairs(subject.component, job)
+
+    one, other = twice(again)
+    same = same_bits([one.edited, one.frozen], [other.edited, other.frozen])
+    expect(same, "the same pairs from the same step.rng", "others")
+
+
+def check_naming_pairs_changes_nothing(subject: Subject) -> None:
+    """``pairs`` leaves sources, targets and the generator as they are."""
+    job = _job(subject, subject.world())
+    with unchanged(lambda: {"sources": job.sources, "targets": job.targets, **job.generator.module.state_dict()},
+                   "sources, targets and generator"):
+        _pairs(subject.component, job)
+
+
+def check_it_never_renders(subject: Subject) -> None:
+    """Neither ``pairs`` nor ``terms`` renders: the engine does, once for all losses."""
+    made = ToyGenerator()
+    job = make_job(made, ToyGenerator(), {}, PEOPLE)
+    pairs = _pairs(subject.component, job)
+    expect(made.rendered == 0, "pairs() to render nothing", f"{made.rendered} renderings")
+    edited, frozen = _renderings(job, pairs)
+    before = made.rendered
+    subject.component.terms(edited, frozen, job.measures)
+    expect(made.rendered == before, "terms() to render nothing", f"{made.rendered - before} renderings")
+
+
+def check_terms_have_weights(subject: Subject) -> None:
+    """``terms`` and ``weights`` have the same names, and each weight is a finite number."""
+    terms, _ = _terms(subject)
+    weights = subject.component.weights()
+    expect(bool(terms), "at least one term", "none")
+    expect(terms.keys() == weights.keys(), "a weight for each term and a term for each weight",
+           f"terms {sorted(terms)}, weights {sorted(weights)}")
+    wrong = {name: value for name, value in weights.items()
+             if not isinstance(value, int | float) or not math.isfinite(value)}
+    expect(not wrong, "weights that are finite numbers", f"{wrong}")
+
+
+def check_terms_are_one_number_a_pair(subject: Subject) -> None:
+    """Each term is finite and ``(N,)``: not summed or averaged over the pairs, which the engine does."""
+    terms, count = _terms(subject)
+    for name, value in terms.items():
+        expect_tensor(f"term '{name}'", value, (count,))
+
+
+def check_terms_do_not_depend_on_the_batch(subject: Subject) -> None:
+    """A pair's terms are the same whatever other pairs are measured with it: the engine cuts pairs up at will."""
+    job = _job(subject, subject.world())
+    pairs = _pairs(subject.component, job)
+    edited, frozen = _renderings(job, pairs)
+    with torch.no_grad():
+        whole = subject.component.terms(edited, frozen, job.measures)
+        rows = [subject.component.terms(_row(edited, i), _row(frozen, i), job.measures) for i in range(len(pairs))]
+    for name, value in whole.items():
+        alone = torch.cat([row[name] for row in rows])
+        same = alone.shape == value.shape and bool(torch.allclose(alone, value, rtol=1e-3, atol=1e-5))
+        expect(same, f"term '{name}' of a pair to be the same alone and among others", f"{alone} alone, {value} among")
+
+
+def check_gradient_reaches_the_edited_rendering(subject: Subject) -> None:
+    """The weighted sum moves the edited rendering, with a finite gradient, and asks nothing of the frozen one."""
+    job = _job(subject, subject.world())
+    edited, frozen = _renderings(job, _pairs(subject.component, job))
+    leaves = [value.detach().requires_grad_(True) for value in (edited.image, edited.features)]
+    terms = subject.component.terms(Rendering(*leaves), frozen, job.measures)
+    weights = subject.component.weights()
+    total = torch.stack([weights[name] * value.sum() for name, value in terms.items()]).sum()
+    expect(total.requires_grad, "a loss that depends on the edited rendering", "a constant (detach or no_grad?)")
+    slopes = [slope for slope in torch.autograd.grad(total, leaves, allow_unused=True) if slope is not None]
+    expect(all(bool(slope.isfinite().all()) for slope in slopes), "a finite gradient", "NaN or infinity")
+    expect(any(bool(slope.any()) for slope in slopes), "a gradient that is not zero (give settings where all weights "
+           "default to 0)", "zeros only")
+
+
+def check_measuring_changes_nothing(subject: Subject) -> None:
+    """``terms`` leaves both renderings as they are (no operation in place): other losses look at them too."""
+    job = _job(subject, subject.world())
+    edited, frozen = _renderings(job, _pairs(subject.component, job))
+    tensors = {"edited image": edited.image, "edited features": edited.features,
+               "frozen image": frozen.image, "frozen features": frozen.features}
+    before = snapshot(tensors)
+    with torch.no_grad():
+        subject.component.terms(edited, frozen, job.measures)
+    changed = [name for name in tensors if not same_bits(before[name], tensors[name])]
+    expect(not changed, "both renderings to stay as they are", f"another {', '.join(changed)}")
+
+
+def check_it_can_be_minimised(subject: Subject) -> None:
+    """The pair loop runs with this loss alone, for two steps, on generators with and without views."""
+    for made in subject.worlds():
+        job = _job(subject, made, losses={"checked": subject.component})
+        PairLoop(losses=("checked",), steps=2).unlearn(job)
+        editable = made.editable_parameters()
+        finite = all(bool(value.isfinite().all()) for value in editable.values())
+        expect(finite, "finite parameters after two steps", "NaN or infinity")
+
+
+# ---------------------------------------------------------------- a step for a loss
+
+def _job(subject: Subject, made: Generator, people: int = PEOPLE, losses: dict[str, Loss] | None = None) -> Job:
+    source = type(made)() if isinstance(made, ToyGenerator) else subject.world()
+    return make_job(made, source, losses or {}, people)
+
+
+def _pairs(loss: Loss, job: Job, index: int = 0) -> Pairs:
+    view = job.generator.sample_views(1, job.rng)
+    return loss.pairs(Step(index, job.generator, job.sources, job.targets, view, job.rng))
+
+
+def _renderings(job: Job, pairs: Pairs) -> tuple[Rendering, Rendering]:
+    """Both sides, from generators that differ: as in the middle of a run."""
+    with torch.no_grad():
+        for value in job.generator.editable_parameters().values():
+            value.add_(0.02)
+        sides = [job.generator.render(pairs.edited, pairs.views), job.source.render(pairs.frozen, pairs.views)]
+    return sides[0], sides[1]
+
+
+def _terms(subject: Subject) -> tuple[dict[str, Tensor], int]:
+    job = _job(subject, subject.world())
+    pairs = _pairs(subject.component, job)
+    with torch.no_grad():
+        terms: dict[str, Any] = subject.component.terms(*_renderings(job, pairs), job.measures)
+    return terms, len(pairs)
+
+
+def _row(whole: Rendering, index: int) -> Rendering:
+    return Rendering(whole.image[index : index + 1], whole.features[index : index + 1])

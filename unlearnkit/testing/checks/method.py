@@ -1,0 +1,163 @@
+"""What a method promises: it edits what may be edited, reports its steps, and can be stopped and gone on with."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from typing import Any
+
+import attrs
+import torch
+from torch import Tensor
+
+from unlearnkit.errors import Interrupted
+from unlearnkit.interfaces import Generator, Job, Loss, Progress, Unlearner
+from unlearnkit.plugins import registry
+from unlearnkit.testing.expect import NotApplicable, expect, same_bits, snapshot, twice
+from unlearnkit.testing.subject import Subject
+from unlearnkit.testing.world import ToyGenerator, make_job
+
+SEED = 11
+
+
+@attrs.define(eq=False)
+class Memory(Progress):
+    """Asks to save at every step, keeps what was saved and said, and stops after ``stop_after`` saves."""
+
+    stop_after: int = 10**9
+    kept: tuple[dict[str, Tensor], dict[str, Any]] | None = None
+    saves: int = 0
+    said: list[tuple[int, int, dict[str, float]]] = attrs.field(factory=list)
+
+    def load(self) -> tuple[dict[str, Tensor], dict[str, Any]] | None:
+        """What was saved last."""
+        return None if self.kept is None else (snapshot(self.kept[0]), dict(self.kept[1]))
+
+    def due(self) -> bool:
+        """Always."""
+        return True
+
+    def save(self, tensors: dict[str, Tensor], values: dict[str, Any]) -> None:
+        """Keep copies; stop where asked to."""
+        self.kept, self.saves = (snapshot(tensors), dict(values)), self.saves + 1
+        if self.saves >= self.stop_after:
+            raise Interrupted("the check asks the method to stop")
+
+    def step(self, index: int, total: int, terms: Mapping[str, float]) -> None:
+        """Keep what was said."""
+        self.said.append((index, total, dict(terms)))
+
+
+def check_something_is_edited(subject: Subject) -> None:
+    """A few steps change editable parameters, and leave them finite."""
+    for made in subject.worlds():
+        before = snapshot(made.editable_parameters())
+        after = _run(subject, made).generator.editable_parameters()
+        expect(not same_bits(before, after), "another generator than before", "the same bits")
+        bad = [name for name, value in after.items() if not value.isfinite().all()]
+        expect(not bad, "finite parameters", f"NaN or infinity in {', '.join(bad[:4])}")
+
+
+def check_only_editable_parameters_change(subject: Subject) -> None:
+    """Nothing else in the network changes, nor anything in ``job.source``, sources and targets."""
+    made = subject.world()
+    free = set(made.editable_parameters())
+    before = snapshot(made.module.state_dict())
+    job = _job(subject, made)
+    others = snapshot({"sources": job.sources, "targets": job.targets, **_named("source.", job.source)})
+    subject.fresh().unlearn(job)
+    state = made.module.state_dict()
+    moved = [name for name in before if name not in free and not same_bits(before[name], state[name])]
+    expect(not moved, "changes in editable parameters only", f"changes in {', '.join(moved[:4])}")
+    now = {"sources": job.sources, "targets": job.targets, **_named("source.", job.source)}
+    touched = [name for name in others if not same_bits(others[name], now[name])]
+    expect(not touched, "job.source, sources and targets to stay", f"changes in {', '.join(touched[:4])}")
+
+
+def check_several_people_at_once(subject: Subject) -> None:
+    """A request of several people works like one of a single person."""
+    after = _run(subject, subject.world(), people=3).generator.editable_parameters()
+    expect(all(bool(value.isfinite().all()) for value in after.values()), "finite parameters", "NaN or infinity")
+
+
+def check_the_seed_decides_everything(subject: Subject) -> None:
+    """Two runs with one seed end in the same bits, whatever torch's global random numbers are."""
+    runs = iter([(subject.fresh(), _job(subject, subject.world())) for _ in range(2)])
+
+    def run() -> dict[str, Tensor]:
+        method, job = next(runs)
+        method.unlearn(job)
+        return snapshot(job.generator.module.state_dict())
+
+    one, other = twice(run)
+    expect(same_bits(one, other), "two runs with the same seed to end in the same bits", "others")
+
+
+def check_steps_are_reported(subject: Subject) -> None:
+    """``progress.step`` hears of each step in order, with finite plain numbers."""
+    progress = Memory()
+    _run(subject, subject.world(), progress=progress)
+    if not progress.said:
+        raise NotApplicable("it reports no steps (a method that is no loop need not)")
+    indices, totals = [index for index, _, _ in progress.said], {total for _, total, _ in progress.said}
+    expect(indices == list(range(len(indices))), "steps 0, 1, 2, ...", f"{indices[:5]}")
+    expect(totals == {len(indices)}, f"the total {len(indices)} at each step", f"{sorted(totals)}")
+    for name, value in progress.said[-1][2].items():
+        plain = isinstance(value, int | float) and math.isfinite(value)
+        expect(plain, f"'{name}' to be a finite plain number", f"{value!r} of type {type(value).__name__}")
+
+
+def check_resume_is_exact(subject: Subject) -> None:
+    """Stopped at any save and gone on with from there, a run ends in the same bits as one that was left alone."""
+    whole = Memory()
+    wanted = snapshot(_run(subject, subject.world(), progress=whole).generator.module.state_dict())
+    if whole.saves < 2:
+        raise NotApplicable("it saves nothing on its way, so there is nothing to resume from")
+    for stop in range(1, whole.saves):
+        first = Memory(stop_after=stop)
+        try:
+            _run(subject, subject.world(), progress=first)
+        except Interrupted:
+            pass
+        else:
+            expect(False, "Interrupted, raised by progress.save, to end the run", "a run that goes on")
+        # Another seed: whatever chance is left must come out of what was saved.
+        second = Memory(kept=first.kept)
+        ended = _run(subject, subject.world(), progress=second, seed=SEED + 1).generator.module.state_dict()
+        expect(same_bits(wanted, dict(ended)), f"the same bits after a stop at save {stop} and a resume", "others")
+        expect(len(second.said) < len(whole.said), "a resumed run to do the remaining steps only",
+               f"{len(second.said)} of {len(whole.said)} steps again")
+
+
+# ---------------------------------------------------------------- a run for a method
+
+def _run(
+    subject: Subject, made: Generator, people: int = 1, seed: int = SEED, progress: Progress | None = None
+) -> Job:
+    job = _job(subject, made, people, seed)
+    if progress is not None:
+        job.progress = progress
+    subject.fresh().unlearn(job)
+    return job
+
+
+def _job(subject: Subject, made: Generator, people: int = 1, seed: int = SEED) -> Job:
+    """A job with the losses and the target that the method asks for by name."""
+    method: Unlearner = subject.component
+    source = type(made)() if isinstance(made, ToyGenerator) else subject.world()
+    job = make_job(made, source, {name: _part("loss", name) for name in method.losses}, people, seed)
+    if method.target is not None:
+        with torch.no_grad():
+            rng = torch.Generator().manual_seed(3)
+            job.targets = _part("target", method.target).select(job.sources, made, rng)
+    return job
+
+
+def _part(kind: str, name: str) -> Any:
+    part: Loss = registry().component_class(kind, name)()
+    part.prepare(torch.device("cpu"))
+    return part
+
+
+def _named(prefix: str, made: Generator) -> dict[str, Tensor]:
+    return {prefix + name: value for name, value in made.module.state_dict().items()}

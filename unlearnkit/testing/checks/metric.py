@@ -1,0 +1,70 @@
+"""What a metric promises: before and after to named finite numbers, without touching either."""
+
+from __future__ import annotations
+
+import math
+import re
+
+import torch
+
+from unlearnkit.interfaces import Evidence, Generator
+from unlearnkit.testing.expect import expect, twice, unchanged
+from unlearnkit.testing.subject import Subject
+from unlearnkit.testing.world import make_evidence
+
+_NAME = re.compile(r"[a-z][a-z0-9_]*")
+
+
+def check_numbers_have_names(subject: Subject) -> None:
+    """``measure`` gives finite plain numbers by snake_case names, for one person and for several."""
+    for before in subject.worlds():
+        for people in (1, 2):
+            numbers = subject.component.measure(_evidence(subject, before, people))
+            expect(isinstance(numbers, dict) and bool(numbers), "numbers by name", f"{numbers!r:.80}")
+            for name, value in numbers.items():
+                expect(isinstance(name, str) and bool(_NAME.fullmatch(name)), "names in snake_case", repr(name))
+                plain = type(value) in (int, float) and math.isfinite(value)
+                expect(plain, f"'{name}' to be a finite plain number", f"{value!r} of type {type(value).__name__}")
+
+
+def check_measuring_is_repeatable(subject: Subject) -> None:
+    """Equal evidence gives equal numbers; draws come from ``evidence.rng`` only."""
+    before = subject.world()
+    one, other = twice(lambda: subject.component.measure(_evidence(subject, before)))
+    expect(one == other, "the same numbers each time", f"{one} and {other}")
+
+
+def check_measuring_changes_nothing(subject: Subject) -> None:
+    """Both generators, the request's latents and pictures, and ``evidence.rng`` stay as they are.
+
+    What one metric draws must not change what the next one sees: draw from a copy of the rng.
+    """
+    evidence = _evidence(subject, subject.world())
+    people = (*evidence.request.people, *evidence.request.bystanders)
+
+    def all_tensors() -> dict[str, torch.Tensor]:
+        tensors = {f"before.{name}": value for name, value in evidence.before.module.state_dict().items()}
+        tensors |= {f"after.{name}": value for name, value in evidence.after.module.state_dict().items()}
+        tensors |= {f"latents of {person.name}": person.latents for person in people}
+        tensors |= {f"pictures of {p.name}": p.pictures for p in people if p.pictures is not None}
+        return {**tensors, "evidence.rng": evidence.rng.get_state()}
+
+    with unchanged(all_tensors, "the evidence"):
+        subject.component.measure(evidence)
+
+
+def check_no_change_can_be_measured(subject: Subject) -> None:
+    """A generator that nobody edited is measured too, and gives finite numbers: no division by a change of zero."""
+    before = subject.world()
+    numbers = subject.component.measure(make_evidence(before, before))
+    bad = {name: value for name, value in numbers.items() if not math.isfinite(value)}
+    expect(not bad, "finite numbers where nothing has changed", f"{bad}")
+
+
+def _evidence(subject: Subject, before: Generator, people: int = 1) -> Evidence:
+    """The generator, and one like it whose editable parameters have moved a little."""
+    after = type(before)() if subject.generator is None else subject.world()
+    with torch.no_grad():
+        for value in after.editable_parameters().values():
+            value.mul_(0.9)
+    return make_evidence(before, after, people)

@@ -1,0 +1,741 @@
+"""For every check a component that breaks just the promise that the check is about."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import attrs
+import torch
+from torch import nn
+
+from unlearnkit.config import option
+from unlearnkit.engine import PairLoop
+from unlearnkit.interfaces import (
+    Base,
+    Inverter,
+    Loss,
+    Metric,
+    Pairs,
+    Perceptual,
+    Rendering,
+    TargetSelector,
+    Unlearner,
+)
+from unlearnkit.testing import ToyGenerator, ToyIdentity, ToyPerceptual, ToyViewGenerator, random_latents
+from unlearnkit.testing.expect import snapshot
+
+CASES: list[tuple[str, type, str]] = []
+"""Check (``kind/name`` or ``common/name``), component, words of the message."""
+
+
+def broken(check: str, words: str) -> Callable[[type], type]:
+    """Make an attrs component of the class, and note which check must catch it, in which words."""
+    def note(cls: type) -> type:
+        made = attrs.define(eq=False)(cls)
+        CASES.append((check, made, words))
+        return made
+
+    return note
+
+
+# ---------------------------------------------------------------- what is right: each passes every check
+
+@attrs.define(eq=False)
+class GoodLoss(Loss):
+    """Source shall look like target."""
+
+    weight: float = option(1.0, ge=0, help="weight of the pixels")
+
+    def pairs(self, step):
+        return step.pairs(step.sources, step.targets, constant=True)
+
+    def terms(self, edited, frozen, measures):
+        return {"pixels": (edited.image - frozen.image).square().mean((1, 2, 3))}
+
+    def weights(self):
+        return {"pixels": self.weight}
+
+
+@attrs.define(eq=False)
+class GoodTarget(TargetSelector):
+    """A random latent for each person."""
+
+    def select(self, sources, generator, rng):
+        return generator.map(torch.randn(len(sources), generator.z_dim, generator=rng))
+
+
+@attrs.define(eq=False)
+class GoodMethod(Unlearner):
+    """One parameter after another moves towards zero."""
+
+    factor: float = option(0.9, gt=0, lt=1, help="what parameters are multiplied with")
+    steps: int = option(4, ge=1, help="how often")
+
+    def unlearn(self, job):
+        saved = job.progress.load()
+        parameters = job.generator.editable_parameters()
+        start = 0
+        with torch.no_grad():
+            if saved is not None:
+                start = saved[1]["step"]
+                for name, value in parameters.items():
+                    value.copy_(saved[0][name])
+            for index in range(start, self.steps):
+                for value in parameters.values():
+                    value.mul_(self.factor)
+                job.progress.step(index, self.steps, {"factor": self.factor})
+                if job.progress.due():
+                    job.progress.save(snapshot(parameters), {"step": index + 1})
+
+
+@attrs.define(eq=False)
+class GoodInverter(Inverter):
+    """The nearest of a few random latents, moved a little by the picture."""
+
+    def invert(self, images, generator):
+        return generator.w_avg + images.mean((1, 2, 3))[:, None, None].expand(-1, generator.num_ws, generator.w_dim)
+
+
+@attrs.define(eq=False)
+class GoodMetric(Metric):
+    """How much random latents change."""
+
+    def measure(self, evidence):
+        latents = random_latents(evidence.before, 4)
+        views = evidence.before.evaluation_views()
+        views = None if views is None else views[:1].expand(4, -1)
+        before, after = (g.render(latents, views).image for g in (evidence.before, evidence.after))
+        return {"change": float((before - after).abs().mean().detach()), "n_change": 4.0}
+
+
+GOOD = [GoodLoss, GoodTarget, GoodMethod, GoodInverter, GoodMetric, ToyGenerator, ToyViewGenerator, ToyIdentity,
+        ToyPerceptual]
+
+
+# ---------------------------------------------------------------- common
+
+@broken("common/check_it_is_an_attrs_component", "weights")
+class AbstractLoss(Loss):
+    def pairs(self, step): ...
+
+    def terms(self, edited, frozen, measures): ...
+
+
+class PlainLoss(GoodLoss):
+    """No attrs.define."""
+
+
+CASES.append(("common/check_it_is_an_attrs_component", PlainLoss, "attrs class"))
+
+
+@broken("common/check_every_option_has_help", "'gamma'")
+class NoHelp(GoodLoss):
+    gamma: float = 1.0
+
+
+@broken("common/check_defaults_build", "allowed")
+class ForbiddenDefault(GoodLoss):
+    gamma: float = option(-1.0, gt=0, help="a default that its own bound forbids")
+
+
+@broken("common/check_wrong_values_are_refused", "'gamma'")
+class Unvalidated(GoodLoss):
+    gamma: float = attrs.field(default=1.0, metadata={"help": "bounds that nobody checks", "bounds": {"gt": 0}})
+
+
+@broken("common/check_wrong_values_are_refused", "ValueError")
+class ForeignError(GoodLoss):
+    mode: str = attrs.field(default="a", validator=attrs.validators.in_("ab"),
+                            metadata={"help": "attrs' own error", "choices": ("a", "b")})
+
+
+@broken("common/check_settings_survive_a_file", "'gamma'")
+class Drifting(GoodLoss):
+    gamma: float = option(2.0, help="doubled by every reading")
+
+    def __attrs_post_init__(self):
+        self.gamma = 2 * self.gamma
+
+
+@broken("common/check_components_share_nothing", "'kept'")
+class Sharing(GoodLoss):
+    kept: list = attrs.field(default=[], init=False)
+
+
+@broken("common/check_prepare_works_or_says_what_is_missing", "RuntimeError")
+class CrashingPrepare(GoodLoss):
+    def prepare(self, device):
+        raise RuntimeError("no such file")
+
+
+# ---------------------------------------------------------------- generator
+
+@broken("generator/check_sizes_are_stated", "num_ws")
+class FloatSize(ToyGenerator):
+    num_ws = 2.0
+
+
+@broken("generator/check_map_gives_latents", "(2, 2, 3)")
+class FlatMap(ToyGenerator):
+    def map(self, z):
+        return ToyGenerator.map(self, z)[:, 0]
+
+
+@broken("generator/check_map_is_repeatable", "global random")
+class NoisyMap(ToyGenerator):
+    def map(self, z):
+        return ToyGenerator.map(self, z) + 0.1 * torch.randn(1)
+
+
+@broken("generator/check_map_does_not_depend_on_the_batch", "difference")
+class NormalisingMap(ToyGenerator):
+    def map(self, z):
+        latents = ToyGenerator.map(self, z)
+        return latents - latents.mean(0)
+
+
+@broken("generator/check_rendering_has_its_shapes", "[-1, 1]")
+class ByteColours(ToyGenerator):
+    def render(self, latents, views=None, rng=None):
+        drawn = ToyGenerator.render(self, latents)
+        return Rendering((drawn.image + 1) * 127.5, drawn.features)
+
+
+@broken("generator/check_rendering_has_its_shapes", "features")
+class FlatFeatures(ToyGenerator):
+    def render(self, latents, views=None, rng=None):
+        drawn = ToyGenerator.render(self, latents)
+        return Rendering(drawn.image, drawn.features.flatten(1))
+
+
+@broken("generator/check_rendering_follows_the_latent", "two featuress")
+class ConstantFeatures(ToyGenerator):
+    def render(self, latents, views=None, rng=None):
+        drawn = ToyGenerator.render(self, latents)
+        return Rendering(drawn.image, drawn.features * 0)
+
+
+@broken("generator/check_rendering_is_repeatable", "global random")
+class GlobalNoise(ToyGenerator):
+    def render(self, latents, views=None, rng=None):
+        drawn = ToyGenerator.render(self, latents)
+        return Rendering(drawn.image + 0.01 * torch.randn(1), drawn.features)
+
+
+@broken("generator/check_rendering_is_repeatable", "without an rng")
+class OwnNoise(ToyGenerator):
+    drawn: Any = attrs.field(init=False, factory=torch.Generator)
+
+    def render(self, latents, views=None, rng=None):
+        drawn = ToyGenerator.render(self, latents)
+        return Rendering(drawn.image + 0.01 * torch.randn(1, generator=self.drawn), drawn.features)
+
+
+@broken("generator/check_rendering_does_not_depend_on_the_batch", "difference")
+class BatchStatistics(ToyGenerator):
+    def render(self, latents, views=None, rng=None):
+        return ToyGenerator.render(self, latents - latents.mean(0, keepdim=True))
+
+
+@broken("generator/check_image_and_features_come_from_one_pass", "one forward pass")
+class TwoPasses(ToyGenerator):
+    def render(self, latents, views=None, rng=None):
+        return Rendering(ToyGenerator.render(self, latents).image, ToyGenerator.render(self, latents).features)
+
+
+@broken("generator/check_gradients_reach_the_latent", "no graph")
+class DetachedLatents(ToyGenerator):
+    def render(self, latents, views=None, rng=None):
+        drawn = ToyGenerator.render(self, latents)
+        return Rendering(drawn.image, drawn.features.detach())
+
+
+@broken("generator/check_editable_parameters_belong_to_the_module", "state_dict")
+class CopiedParameters(ToyGenerator):
+    def editable_parameters(self):
+        named = ToyGenerator.editable_parameters(self)
+        return {name: nn.Parameter(value.detach().clone()) for name, value in named.items()}
+
+
+@broken("generator/check_editable_parameters_belong_to_the_module", "state_dict")
+class RenamedParameters(ToyGenerator):
+    def editable_parameters(self):
+        return {name.upper(): value for name, value in ToyGenerator.editable_parameters(self).items()}
+
+
+@broken("generator/check_gradients_reach_editable_parameters_only", "map()")
+class EditableMapping(ToyGenerator):
+    def editable_parameters(self):
+        return dict(self.network.named_parameters())
+
+
+@broken("generator/check_a_copy_is_independent", "share tensors")
+class SharedNetwork(ToyGenerator):
+    def __deepcopy__(self, memo):
+        twin = type(self)()
+        twin.network = self.network
+        return twin
+
+
+@broken("generator/check_rendering_leaves_the_network_alone", "mapping.bias")
+class RunningStatistics(ToyGenerator):
+    def map(self, z):
+        with torch.no_grad():
+            self.network["mapping"].bias.mul_(0.99)
+        return ToyGenerator.map(self, z)
+
+
+@broken("generator/check_views_are_sampled", "global random")
+class GlobalViews(ToyViewGenerator):
+    def sample_views(self, count, rng):
+        return torch.randn(count, 2)
+
+
+@broken("generator/check_views_are_sampled", "has_views is False")
+class UndeclaredViews(ToyGenerator):
+    def sample_views(self, count, rng):
+        return torch.randn(count, 2, generator=rng)
+
+
+@broken("generator/check_views_are_sampled", "another image")
+class IgnoredViews(ToyViewGenerator):
+    def render(self, latents, views=None, rng=None):
+        return ToyGenerator.render(self, latents)
+
+
+@broken("generator/check_base_is_known", "64 hexadecimal")
+class NoHash(ToyGenerator):
+    @property
+    def base(self):
+        return Base(Path("toy"), "toy", "unknown")
+
+
+@broken("generator/check_file_tensors_keep_every_number", "numbers of the editable")
+class LosingTensors(ToyGenerator):
+    def file_tensors(self, tensors):
+        return dict(list(tensors.items())[:1])
+
+
+# ---------------------------------------------------------------- target
+
+@broken("target/check_targets_have_the_shape_of_sources", "(3, 2, 3)")
+class OneTarget(GoodTarget):
+    def select(self, sources, generator, rng):
+        return generator.w_avg[None].clone()
+
+
+@broken("target/check_mean_face_has_a_target", "NaN")
+class Dividing(GoodTarget):
+    def select(self, sources, generator, rng):
+        offset = sources - generator.w_avg
+        return generator.w_avg - offset / offset.norm(dim=(1, 2), keepdim=True)
+
+
+@broken("target/check_targets_are_repeatable", "global random")
+class GlobalTarget(GoodTarget):
+    def select(self, sources, generator, rng):
+        return generator.map(torch.randn(len(sources), generator.z_dim))
+
+
+@broken("target/check_selecting_changes_nothing", "sources")
+class InPlaceTarget(GoodTarget):
+    def select(self, sources, generator, rng):
+        return sources.add_(1)
+
+
+@broken("target/check_selecting_changes_nothing", "changes in sources")
+class AliasTarget(GoodTarget):
+    def select(self, sources, generator, rng):
+        return sources
+
+
+# ---------------------------------------------------------------- loss
+
+@broken("loss/check_pairs_have_their_shapes", "at least one pair")
+class NoPairs(GoodLoss):
+    def pairs(self, step):
+        return step.pairs(step.sources[:0], step.targets[:0])
+
+
+@broken("loss/check_pairs_have_their_shapes", "views")
+class ViewsForgotten(GoodLoss):
+    def pairs(self, step):
+        return Pairs(step.sources, step.targets)
+
+
+@broken("loss/check_constant_pairs_are_constant", "frozen latents")
+class FalselyConstant(GoodLoss):
+    def pairs(self, step):
+        return step.pairs(step.sources, step.random_latents(len(step.sources)), constant=True)
+
+
+@broken("loss/check_constant_pairs_are_constant", "views")
+class FalselyConstantViews(GoodLoss):
+    def pairs(self, step):
+        return attrs.evolve(step.pairs(step.sources, step.targets), constant=True)
+
+
+@broken("loss/check_pairs_are_repeatable", "global random")
+class GlobalPairs(GoodLoss):
+    def pairs(self, step):
+        return step.pairs(step.sources, step.targets + torch.randn(1))
+
+
+@broken("loss/check_naming_pairs_changes_nothing", "changes in sources")
+class InPlacePairs(GoodLoss):
+    def pairs(self, step):
+        return step.pairs(step.sources.mul_(0.5), step.targets)
+
+
+@broken("loss/check_it_never_renders", "to render nothing")
+class RendersItself(GoodLoss):
+    def pairs(self, step):
+        step.generator.render(step.sources, step.view)
+        return GoodLoss.pairs(self, step)
+
+
+@broken("loss/check_terms_have_weights", "'pixel'")
+class MisspeltWeight(GoodLoss):
+    def weights(self):
+        return {"pixel": self.weight}
+
+
+@broken("loss/check_terms_are_one_number_a_pair", "(2)")
+class SummedTerms(GoodLoss):
+    def terms(self, edited, frozen, measures):
+        return {"pixels": (edited.image - frozen.image).square().mean()}
+
+
+@broken("loss/check_terms_are_one_number_a_pair", "NaN")
+class NanTerms(GoodLoss):
+    def terms(self, edited, frozen, measures):
+        return {"pixels": (edited.image - frozen.image).mean((1, 2, 3)).sub(99).log()}
+
+
+@broken("loss/check_terms_do_not_depend_on_the_batch", "alone")
+class BatchTerms(GoodLoss):
+    def terms(self, edited, frozen, measures):
+        made = edited.image - edited.image.mean(0)
+        return {"pixels": (made - frozen.image).square().mean((1, 2, 3))}
+
+
+@broken("loss/check_gradient_reaches_the_edited_rendering", "constant")
+class DetachedTerms(GoodLoss):
+    def terms(self, edited, frozen, measures):
+        return {"pixels": GoodLoss.terms(self, edited, frozen, measures)["pixels"].detach()}
+
+
+@broken("loss/check_gradient_reaches_the_edited_rendering", "zeros only")
+class WeightlessTerms(GoodLoss):
+    def weights(self):
+        return {"pixels": 0.0}
+
+
+@broken("loss/check_measuring_changes_nothing", "frozen image")
+class InPlaceTerms(GoodLoss):
+    def terms(self, edited, frozen, measures):
+        return {"pixels": (edited.image - frozen.image.mul_(0.5)).square().mean((1, 2, 3))}
+
+
+@broken("loss/check_it_can_be_minimised", "became nan")
+class ExplodingSlope(GoodLoss):
+    def terms(self, edited, frozen, measures):
+        gap = edited.image - edited.image.detach()
+        return {"pixels": gap.square().sum((1, 2, 3)).sqrt()}  # 0 at 0, where its gradient is NaN
+
+
+# ---------------------------------------------------------------- method
+
+@broken("method/check_something_is_edited", "same bits")
+class Idle(GoodMethod):
+    def unlearn(self, job):
+        job.progress.step(0, 1, {})
+
+
+@broken("method/check_only_editable_parameters_change", "mapping.weight")
+class MovesMapping(GoodMethod):
+    def unlearn(self, job):
+        with torch.no_grad():
+            for value in job.generator.module.parameters():
+                value.mul_(0.9)
+
+
+@broken("method/check_only_editable_parameters_change", "source.")
+class MovesSource(GoodMethod):
+    def unlearn(self, job):
+        GoodMethod.unlearn(self, job)
+        with torch.no_grad():
+            for value in job.source.editable_parameters().values():
+                value.mul_(0.9)
+
+
+@broken("method/check_several_people_at_once", "NaN")
+class OnePersonOnly(GoodMethod):
+    def unlearn(self, job):
+        # The unbiased deviation over people minus itself: NaN for some counts is what such code ends in.
+        with torch.no_grad():
+            for value in job.generator.editable_parameters().values():
+                value.mul_(float("nan") if len(job.sources) > 1 else 0.9)
+
+
+@broken("method/check_the_seed_decides_everything", "global random")
+class GlobalMethod(GoodMethod):
+    def unlearn(self, job):
+        with torch.no_grad():
+            for value in job.generator.editable_parameters().values():
+                value.add_(0.01 * torch.randn_like(value))
+
+
+@broken("method/check_the_seed_decides_everything", "same bits")
+class ClockMethod(GoodMethod):
+    def unlearn(self, job):
+        with torch.no_grad():
+            for value in job.generator.editable_parameters().values():
+                value.mul_(time.perf_counter() % 1)
+
+
+@broken("method/check_steps_are_reported", "steps 0, 1, 2")
+class CountsFromOne(GoodMethod):
+    def unlearn(self, job):
+        with torch.no_grad():
+            for index in range(1, 4):
+                job.progress.step(index, 3, {"loss": 0.0})
+
+
+@broken("method/check_steps_are_reported", "Tensor")
+class TensorTerms(GoodMethod):
+    def unlearn(self, job):
+        job.progress.step(0, 1, {"loss": torch.zeros(())})
+
+
+@broken("method/check_resume_is_exact", "same bits")
+class ForgetsAdam(PairLoop):
+    """Restores the parameters only: the next step is another one, since Adam has lost its memory."""
+
+    losses: tuple[str, ...] = option(("guide-local",), help="losses")
+    target: str = option("average", help="target")
+    learning_rate: float = option(0.01, help="step size")
+
+    def unlearn(self, job):
+        load = job.progress.load
+        job.progress.load = lambda: _without_adam(load())
+        PairLoop.unlearn(self, job)
+
+
+def _without_adam(saved):
+    return saved and ({name: value for name, value in saved[0].items() if not name.startswith("adam/")}, saved[1])
+
+
+@broken("method/check_resume_is_exact", "remaining steps")
+class StartsAnew(GoodMethod):
+    def unlearn(self, job):
+        job.progress.load = lambda: None
+        GoodMethod.unlearn(self, job)
+
+
+# ---------------------------------------------------------------- identity
+
+@broken("identity/check_embeddings_have_unit_length", "length 1")
+class LongEmbedding(ToyIdentity):
+    def embed(self, images):
+        return 2 * ToyIdentity.embed(self, images)
+
+
+@broken("identity/check_any_resolution_is_taken", "one D")
+class SizedEmbedding(ToyIdentity):
+    def embed(self, images):
+        return nn.functional.normalize(images.flatten(1), dim=1)
+
+
+@broken("identity/check_embedding_is_repeatable", "global random")
+class DropoutEmbedding(ToyIdentity):
+    def embed(self, images):
+        return ToyIdentity.embed(self, nn.functional.dropout(images, 0.1))
+
+
+@broken("identity/check_embedding_does_not_depend_on_the_batch", "difference")
+class BatchEmbedding(ToyIdentity):
+    def embed(self, images):
+        return ToyIdentity.embed(self, images - images.mean(0) * 0.5)
+
+
+@broken("identity/check_different_pictures_differ", "two embeddings")
+class Blind(ToyIdentity):
+    def embed(self, images):
+        return ToyIdentity.embed(self, images * 0 + 1)
+
+
+@broken("identity/check_embedding_is_differentiable", "no graph")
+class NoGradEmbedding(ToyIdentity):
+    def embed(self, images):
+        with torch.no_grad():
+            return ToyIdentity.embed(self, images)
+
+
+@broken("identity/check_encoder_is_frozen", "frozen")
+class TrainableEncoder(ToyIdentity):
+    network: Any = attrs.field(init=False, factory=lambda: nn.Linear(2, 2).eval())
+
+
+@broken("identity/check_encoder_is_frozen", "evaluation mode")
+class TrainingEncoder(ToyIdentity):
+    network: Any = attrs.field(init=False, factory=lambda: nn.Sequential(nn.Dropout()).requires_grad_(False))
+
+
+@broken("identity/check_embedding_changes_nothing", "pictures")
+class InPlaceEmbedding(ToyIdentity):
+    def embed(self, images):
+        return ToyIdentity.embed(self, images.mul_(0.5))
+
+
+@broken("identity/check_levels_are_plausible", "strangers")
+class OddLevels(ToyIdentity):
+    def levels(self):
+        return {"same_person": 0.1, "strangers": 0.6}
+
+
+# ---------------------------------------------------------------- perceptual
+
+@broken("perceptual/check_features_are_maps", "a list of feature maps")
+class BareFeatures(ToyPerceptual):
+    def features(self, images):
+        return images
+
+
+@broken("perceptual/check_equal_pictures_have_distance_zero", "distance 0")
+class Offset(ToyPerceptual):
+    def distance(self, a, b):
+        return ToyPerceptual.distance(self, a, b) + 0.01
+
+
+@broken("perceptual/check_distance_is_not_negative", "above zero")
+class SignedDistance(ToyPerceptual):
+    def distance(self, a, b):
+        return -ToyPerceptual.distance(self, a, b)
+
+
+@broken("perceptual/check_distance_is_symmetric", "symmetric = False")
+class Lopsided(ToyPerceptual):
+    def distance(self, a, b):
+        return ToyPerceptual.distance(self, a, b) * (1 + a[0].abs().mean((1, 2, 3)))
+
+
+@broken("perceptual/check_distance_does_not_depend_on_the_batch", "alone")
+class BatchDistance(ToyPerceptual):
+    def distance(self, a, b):
+        return ToyPerceptual.distance(self, a, b).mean().expand(len(a[0]))
+
+
+@broken("perceptual/check_distance_is_repeatable", "global random")
+class DropoutDistance(ToyPerceptual):
+    def features(self, images):
+        return [nn.functional.dropout(images, 0.1)]
+
+
+@broken("perceptual/check_distance_is_differentiable", "no graph")
+class DetachedDistance(ToyPerceptual):
+    def features(self, images):
+        return [images.detach()]
+
+
+@broken("perceptual/check_pooled_is_one_vector_a_picture", "pooled")
+class FlatPooled(ToyPerceptual):
+    def pooled(self, images):
+        return images.mean((0, 2, 3))
+
+
+@broken("perceptual/check_label_names_the_feature_space", "label")
+class Nameless(ToyPerceptual):
+    label = Perceptual.label
+
+
+@broken("perceptual/check_network_is_frozen", "frozen")
+class TrainablePerceptual(ToyPerceptual):
+    network: Any = attrs.field(init=False, factory=lambda: nn.Linear(2, 2).eval())
+
+
+@broken("perceptual/check_measuring_changes_nothing", "pictures")
+class InPlacePerceptual(ToyPerceptual):
+    def features(self, images):
+        return [images.clamp_(-0.5, 0.5)]
+
+
+# ---------------------------------------------------------------- inverter
+
+@broken("inverter/check_inversion_gives_latents", "(2, 2, 3)")
+class PlainW(GoodInverter):
+    def invert(self, images, generator):
+        return GoodInverter.invert(self, images, generator)[:, :1]
+
+
+@broken("inverter/check_inversion_is_repeatable", "global random")
+class GlobalStart(GoodInverter):
+    def invert(self, images, generator):
+        return GoodInverter.invert(self, images, generator) + torch.rand(1)
+
+
+@broken("inverter/check_inversion_looks_at_the_picture", "two latents")
+class AlwaysMean(GoodInverter):
+    def invert(self, images, generator):
+        return generator.w_avg.expand(len(images), -1, -1)
+
+
+@broken("inverter/check_inversion_does_not_depend_on_the_batch", "difference")
+class BatchInverter(GoodInverter):
+    def invert(self, images, generator):
+        return len(images) * GoodInverter.invert(self, images, generator)
+
+
+@broken("inverter/check_inverting_changes_nothing", "gradient left")
+class LeavesGradients(GoodInverter):
+    def invert(self, images, generator):
+        views = None if not generator.has_views else generator.evaluation_views()[:1]
+        generator.render(generator.w_avg[None], views).image.sum().backward()
+        return GoodInverter.invert(self, images, generator)
+
+
+# ---------------------------------------------------------------- metric
+
+@broken("metric/check_numbers_have_names", "Tensor")
+class TensorNumber(GoodMetric):
+    def measure(self, evidence):
+        return {"change": torch.zeros(())}
+
+
+@broken("metric/check_numbers_have_names", "snake_case")
+class SpacedName(GoodMetric):
+    def measure(self, evidence):
+        return {"The change": 1.0}
+
+
+@broken("metric/check_measuring_is_repeatable", "global random")
+class GlobalMetric(GoodMetric):
+    def measure(self, evidence):
+        return {"change": float(torch.rand(()))}
+
+
+@broken("metric/check_measuring_changes_nothing", "evidence.rng")
+class SpendsChance(GoodMetric):
+    def measure(self, evidence):
+        return {"change": float(torch.rand((), generator=evidence.rng))}
+
+
+@broken("metric/check_measuring_changes_nothing", "after.")
+class EditsEvidence(GoodMetric):
+    def measure(self, evidence):
+        with torch.no_grad():
+            for value in evidence.after.editable_parameters().values():
+                value.zero_()
+        return {"change": 1.0}
+
+
+@broken("metric/check_no_change_can_be_measured", "nothing has changed")
+class DividesByChange(GoodMetric):
+    def measure(self, evidence):
+        change = torch.tensor(GoodMetric.measure(self, evidence)["change"])
+        return {"relative": float(change / change)}
+
+

@@ -19,7 +19,7 @@ from unlearnkit.errors import Interrupted, UnlearnkitError
 
 __all__ = ["cli", "main"]
 
-_COMMANDS = ("run", "apply", "sample", "invert", "plugins", "show", "doctor")
+_COMMANDS = ("run", "apply", "sample", "invert", "plugins", "show", "new", "doctor")
 
 
 class _LazyGroup(click.Group):
@@ -56,6 +56,7 @@ def cli(ctx: click.Context) -> None:
     unlearnkit run --method guide --generator stylegan2 --checkpoint ffhq.pkl --image me.png
     unlearnkit apply runs/mine/edit.safetensors --base ffhq.pkl --out edited.pkl
     unlearnkit show method                                 which methods there are
+    unlearnkit new left-ear                                a plugin of your own to start from
     """
     if ctx.invoked_subcommand is None:
         click.echo(ctx.get_help())

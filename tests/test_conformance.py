@@ -71,6 +71,8 @@ NEEDS = {
     ("inverter", "e4e"): "e4e_ffhq_encode.pt and a generator of 18 x 512; its own tests use random weights",
 }
 """Of these only registration and options are checked here."""
+NO_CHECKS_YET: dict[str, str] = {}
+"""Kind of component -> why unlearnkit.testing has no checks for it but the common ones."""
 
 
 @parametrize_with_checks(components_of(*SHIPPED, settings=SETTINGS, generator=GENERATORS, needs=NEEDS))
@@ -108,7 +110,7 @@ def test_nothing_that_ships_is_left_out() -> None:
              if registry().get(kind, name).distribution == "unlearnkit"}
     assert checked == there
     for subject in tests:
-        assert checks_of(subject.kind) and subject.kind in CHECKS, f"no checks for the kind {subject.kind}"
+        assert subject.kind in {*CHECKS, *NO_CHECKS_YET}, f"write checks for the kind {subject.kind} (or say why not)"
         assert subject.needs is None or len(subject.needs) > 20, f"{subject}: a reason, please"
 
 

@@ -124,7 +124,8 @@ def as_subject(what: Any) -> Subject:
     if isinstance(what, type) and issubclass(what, Component):
         return Subject(_kind(what), what.__name__, component_class=what)
     if isinstance(what, Component):
-        given = {field.alias: getattr(what, field.name) for field in attrs.fields(type(what)) if field.init}
+        fields: Any = attrs.fields(type(what))  # type: ignore[arg-type]  # every component is an attrs class
+        given = {field.alias: getattr(what, field.name) for field in fields if field.init}
         return Subject(_kind(type(what)), type(what).__name__, given, component_class=type(what))
     raise PluginError(f"{what!r} names no component; give (kind, name), (kind, name, settings), a class or a Subject")
 

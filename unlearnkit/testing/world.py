@@ -70,13 +70,13 @@ class ToyGenerator(Generator):
 
     def map(self, z: Tensor) -> Tensor:
         """z ``(N, 3)`` -> latents ``(N, 2, 3)``."""
-        mapped: Tensor = self.network["mapping"](z)  # type: ignore[index,operator]
+        mapped: Tensor = self.network["mapping"](z)  # type: ignore[index]
         return mapped[:, None].repeat(1, 2, 1)
 
     def render(self, latents: Tensor, views: Tensor | None = None, rng: torch.Generator | None = None) -> Rendering:
         """Latents ``(N, 2, 3)`` -> image ``(N, 3, 4, 4)`` and, as features, its first two channels."""
         self.rendered += len(latents)
-        drawn: Tensor = self.network["synthesis"](latents.flatten(1))  # type: ignore[index,operator]
+        drawn: Tensor = self.network["synthesis"](latents.flatten(1))  # type: ignore[index]
         image = drawn.tanh().reshape(-1, 3, 4, 4)
         return Rendering(image, image[:, :2])
 

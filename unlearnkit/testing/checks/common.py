@@ -89,7 +89,7 @@ def check_settings_survive_a_file(subject: Subject) -> None:
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "config.toml"
         write_toml(path, {"component": complete(subject.cls, component)})
-        again = build(subject.cls, read_toml(path)["component"], subject.kind)
+        again: Any = build(subject.cls, read_toml(path)["component"], subject.kind)
     for found in describe(subject.cls):
         wanted, got = complete(subject.cls, component), complete(subject.cls, again)
         expect(wanted.get(found.name) == got.get(found.name),

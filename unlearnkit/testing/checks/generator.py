@@ -187,6 +187,7 @@ def check_views_are_sampled(subject: Subject) -> None:
         return
     expect(isinstance(one, Tensor) and len(one) == 3, "sample_views(3, rng) to give three views", one)
     expect(isinstance(fixed, Tensor) and len(fixed) > 0, "evaluation_views() to give some views", fixed)
+    assert one is not None and fixed is not None
     expect(same_bits(one, other), "the same views from the same seed", "others")
     expect(not same_bits(one[0], one[1]), "different views", "the same one twice")
     expect(fixed.shape[1:] == one.shape[1:], "both sorts of views in one shape", f"{one.shape} and {fixed.shape}")

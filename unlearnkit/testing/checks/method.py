@@ -10,8 +10,9 @@ import attrs
 import torch
 from torch import Tensor
 
+from unlearnkit.config import build, nest
 from unlearnkit.errors import Interrupted
-from unlearnkit.interfaces import Generator, Job, Loss, Progress, Unlearner
+from unlearnkit.interfaces import Component, Generator, Job, Progress, Unlearner
 from unlearnkit.plugins import registry
 from unlearnkit.testing.expect import NotApplicable, expect, same_bits, snapshot, twice
 from unlearnkit.testing.subject import Subject
@@ -145,16 +146,21 @@ def _job(subject: Subject, made: Generator, people: int = 1, seed: int = SEED) -
     """A job with the losses and the target that the method asks for by name."""
     method: Unlearner = subject.component
     source = type(made)() if isinstance(made, ToyGenerator) else subject.world()
-    job = make_job(made, source, {name: _part("loss", name) for name in method.losses}, people, seed)
+    preset = {} if subject.component_class is not None else nest(subject.registration.preset)
+    tables = preset.get("loss", {})
+    losses = {name: _part("loss", name, tables.get(name, {})) for name in method.losses}
+    job = make_job(made, source, losses, people, seed)
     if method.target is not None:
         with torch.no_grad():
             rng = torch.Generator().manual_seed(3)
-            job.targets = _part("target", method.target).select(job.sources, made, rng)
+            job.targets = _part("target", method.target, preset.get("target", {})).select(job.sources, made, rng)
     return job
 
 
-def _part(kind: str, name: str) -> Any:
-    part: Loss = registry().component_class(kind, name)()
+def _part(kind: str, name: str, preset: Mapping[str, Any]) -> Any:
+    """A loss or a target selector as a run of this method would have it: with what its registration presets."""
+    options = {key: value for key, value in preset.items() if key != "name"}
+    part: Component = build(registry().component_class(kind, name), options, f"{kind}.{name}")
     part.prepare(torch.device("cpu"))
     return part
 

@@ -63,6 +63,8 @@ class PairLoop(Unlearner):
 
     def _loop(self, job: Job, parameters: dict[str, nn.Parameter], adam: torch.optim.Adam) -> None:
         cache: dict[Any, Rendering] = {}
+        for loss in job.losses.values():
+            loss.begin(job)
         saved = job.progress.load()
         start = 0 if saved is None else _restore(*saved, parameters, adam, job.rng)
         for index in range(start, self.steps):

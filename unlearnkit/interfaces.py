@@ -279,7 +279,13 @@ class TargetSelector(Component):
 
 
 class Loss(Component):
-    """Pairs and a distance. A loss never renders: the engine renders every pair once, for all losses."""
+    """Pairs and a distance. In a step a loss never renders: the engine renders every pair once, for all losses."""
+
+    def begin(self, job: Job) -> None:
+        """Look at ``job.source`` and ``job.sources`` before the first step, and again when a run is resumed.
+
+        The same each time: leave ``job.rng`` alone.
+        """
 
     @abstractmethod
     def pairs(self, step: Step) -> Pairs:

@@ -20,6 +20,8 @@ def unlearnkit_register_target_selectors(register):
 def unlearnkit_register_losses(register):
     register("guide-local", "unlearnkit_guide.losses:Local", "The erased latent shows the target (GUIDE)")
     register("guide-adjacency", "unlearnkit_guide.losses:Adjacency", "So do the latents around it (GUIDE)")
+    register("same-person", "unlearnkit_guide.same_person:SamePerson",
+             "So do other pictures of the person, imagined from one (ours)")
     register("guide-global", "unlearnkit_guide.losses:Global", "Random latents stay as they are (GUIDE)")
 
 

@@ -6,6 +6,7 @@ import inspect
 import json
 import re
 import runpy
+import shlex
 import sys
 import tomllib
 from collections.abc import Iterator
@@ -15,7 +16,7 @@ import pytest
 from rich.console import Console
 
 from unlearnkit import hookspecs, plugins, session
-from unlearnkit.cli import _COMMANDS
+from unlearnkit.cli import _COMMANDS, cli
 from unlearnkit.config import resolve
 from unlearnkit.testing import Subject, check_component, components_of
 
@@ -108,3 +109,11 @@ def test_every_hook_is_in_the_table() -> None:
 def test_every_command_on_the_page_exists() -> None:
     named = set(re.findall(r"(?:^|`)unlearnkit ([a-z]+)", PAGE, re.MULTILINE))
     assert named and named <= set(_COMMANDS)
+
+
+def test_every_run_on_the_page_has_sound_settings(afternoon: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    runs = re.findall(r"^unlearnkit (run .*)$", PAGE, re.MULTILINE)
+    assert len(runs) == 2
+    for line in runs:
+        cli.main([*shlex.split(line), "--dry-run"], prog_name="unlearnkit", standalone_mode=False)
+        assert tomllib.loads(capsys.readouterr().out)["method"]["name"] == "afternoon"

@@ -354,6 +354,23 @@ class AliasTarget(GoodTarget):
 
 # ---------------------------------------------------------------- loss
 
+@broken("loss/check_beginning_leaves_the_run_alone", "job.rng")
+class DrawsAtTheBeginning(GoodLoss):
+    def begin(self, job):
+        torch.randn(1, generator=job.rng)
+
+
+@broken("loss/check_beginning_leaves_the_run_alone", "beginning again")
+class Accumulates(GoodLoss):
+    begun: int = attrs.field(init=False, default=0)
+
+    def begin(self, job):
+        self.begun += 1
+
+    def pairs(self, step):
+        return step.pairs(step.sources + self.begun, step.targets)
+
+
 @broken("loss/check_pairs_have_their_shapes", "at least one pair")
 class NoPairs(GoodLoss):
     def pairs(self, step):

@@ -18,6 +18,25 @@ from unlearnkit.testing.world import ToyGenerator, make_job
 PEOPLE = 2
 
 
+def check_beginning_leaves_the_run_alone(subject: Subject) -> None:
+    """``begin`` changes nothing and draws nothing from the run's rng, since a resumed run begins again."""
+    def begun() -> list[Tensor]:
+        job = make_job(subject.world(), subject.world(), {}, PEOPLE)
+
+        def everything() -> dict[str, Tensor]:
+            networks = (("generator", job.generator), ("source", job.source))
+            tensors = {f"{who} {name}": value for who, g in networks for name, value in g.module.state_dict().items()}
+            return {**tensors, "sources": job.sources, "targets": job.targets, "job.rng": job.rng.get_state()}
+
+        with unchanged(everything, "the job"):
+            subject.component.begin(job)
+        pairs = _pairs(subject.component, job)
+        return [pairs.edited, pairs.frozen]
+
+    one, other = twice(begun)
+    expect(same_bits(one, other), "the same pairs after beginning again", "others")
+
+
 def check_pairs_have_their_shapes(subject: Subject) -> None:
     """``pairs`` names at least one pair of finite latents ``(N, num_ws, w_dim)``, and a view for each or none."""
     for made in subject.worlds():
@@ -68,11 +87,12 @@ def check_naming_pairs_changes_nothing(subject: Subject) -> None:
 
 
 def check_it_never_renders(subject: Subject) -> None:
-    """Neither ``pairs`` nor ``terms`` renders: the engine does, once for all losses."""
+    """Neither ``pairs`` nor ``terms`` renders: the engine does, once for all losses (``begin`` may)."""
     made = ToyGenerator()
-    job = make_job(made, ToyGenerator(), {}, PEOPLE)
+    job = _job(subject, made)
+    before = made.rendered
     pairs = _pairs(subject.component, job)
-    expect(made.rendered == 0, "pairs() to render nothing", f"{made.rendered} renderings")
+    expect(made.rendered == before, "pairs() to render nothing", f"{made.rendered - before} renderings")
     edited, frozen = _renderings(job, pairs)
     before = made.rendered
     subject.component.terms(edited, frozen, job.measures)
@@ -157,7 +177,9 @@ def check_it_can_be_minimised(subject: Subject) -> None:
 
 def _job(subject: Subject, made: Generator, people: int = PEOPLE, losses: dict[str, Loss] | None = None) -> Job:
     source = type(made)() if isinstance(made, ToyGenerator) else subject.world()
-    return make_job(made, source, losses or {}, people)
+    job = make_job(made, source, losses or {}, people)
+    subject.component.begin(job)
+    return job
 
 
 def _pairs(loss: Loss, job: Job, index: int = 0) -> Pairs:

@@ -41,6 +41,7 @@ class Check:
         :raises CheckFailed: if the component breaks the promise.
         :raises unittest.SkipTest: if its author has said why it does not apply, or there is nothing to check.
         """
+        __tracebackhide__ = True  # pytest then shows the sentence, not where in here it was made
         if self.name in subject.skip:
             raise unittest.SkipTest(subject.skip[self.name])
         if subject.needs is not None and self.function.__module__ != common.__name__:

@@ -133,11 +133,11 @@ def check_terms_do_not_depend_on_the_batch(subject: Subject) -> None:
 
 
 def check_gradient_reaches_the_edited_rendering(subject: Subject) -> None:
-    """The weighted sum moves the edited rendering, with a finite gradient, and asks nothing of the frozen one."""
+    """The weighted sum moves the edited rendering, with a finite gradient that is not zero."""
     job = _job(subject, subject.world())
     edited, frozen = _renderings(job, _pairs(subject.component, job))
     leaves = [value.detach().requires_grad_(True) for value in (edited.image, edited.features)]
-    terms = subject.component.terms(Rendering(*leaves), frozen, job.measures)
+    terms = subject.component.terms(Rendering(leaves[0], leaves[1]), frozen, job.measures)
     weights = subject.component.weights()
     total = torch.stack([weights[name] * value.sum() for name, value in terms.items()]).sum()
     expect(total.requires_grad, "a loss that depends on the edited rendering", "a constant (detach or no_grad?)")

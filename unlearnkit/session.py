@@ -44,8 +44,6 @@ from unlearnkit.runs import Run
 
 __all__ = ["Parts", "assemble", "invert", "run", "sample"]
 
-SAVE_SECONDS = 20.0
-
 
 @attrs.define(eq=False)
 class Parts:
@@ -120,6 +118,7 @@ class RunProgress(Progress):
 
     def __init__(self, run: Run, line: ProgressLine) -> None:
         self.run, self.line, self.saved, self.stop = run, line, time.monotonic(), False
+        self.save_every = float(run.config["save_every"])
 
     def load(self) -> tuple[dict[str, Tensor], dict[str, Any]] | None:
         """What the run saved last; the log is cut back to that moment."""
@@ -130,8 +129,8 @@ class RunProgress(Progress):
         return found
 
     def due(self) -> bool:
-        """True when asked to stop, and every ``SAVE_SECONDS``."""
-        return self.stop or time.monotonic() - self.saved > SAVE_SECONDS
+        """True when asked to stop, and every ``save_every`` seconds."""
+        return self.stop or time.monotonic() - self.saved > self.save_every
 
     def save(self, tensors: dict[str, Tensor], values: dict[str, Any]) -> None:
         """Write a checkpoint; if asked to stop, this is the moment.

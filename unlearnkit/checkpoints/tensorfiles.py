@@ -148,8 +148,22 @@ def write_tensors(path: str | Path, tensors: Mapping[str, Tensor], metadata: Map
     own = {name: _own_memory(tensor) for name, tensor in tensors.items()}
     with guarded(path), temporary_beside(path) as part:
         save_file(own, part, metadata=dict(metadata))
+        _sort_header(part)
         sync(part)
         os.replace(part, path)
+
+
+def _sort_header(path: Path) -> None:
+    """Equal contents, equal bytes: safetensors writes the metadata in another order each time."""
+    with path.open("r+b") as file:
+        size = int.from_bytes(file.read(8), "little")
+        header = json.loads(file.read(size))
+        texts = header.pop(METADATA, {})
+        whole = {METADATA: dict(sorted(texts.items()))} | header if texts else header
+        again = json.dumps(whole, separators=(",", ":"), ensure_ascii=False).encode().ljust(size)
+        if len(again) == size:  # else it stays as it is: right, only not the same each time
+            file.seek(8)
+            file.write(again)
 
 
 def _own_memory(tensor: Tensor) -> Tensor:

@@ -44,6 +44,7 @@ class RunSettings:
 
     seed: int = option(0, ge=0, lt=2**63, help="start of every random number")
     device: str = option("auto", help="where to compute: auto, cpu, mps, cuda or cuda:N")
+    save_every: float = option(20.0, ge=0.0, unit="seconds", help="time between checkpoints; 0 saves after each step")
 
 
 @attrs.frozen

@@ -124,8 +124,11 @@ NETWORKS: Mapping[str, Callable[..., nn.Module]] = {
 
 def build(architecture: Mapping[str, Any]) -> nn.Module:
     """The network that a weight file's metadata describe: ``{"name": "trunk", "size": 96, ...}``."""
-    options = {key: tuple(value) if isinstance(value, list) else value for key, value in architecture.items()}
-    return NETWORKS[options.pop("name")](**options)
+    options: dict[str, Any] = {
+        key: tuple(value) if isinstance(value, list) else value for key, value in architecture.items()
+    }
+    name = str(options.pop("name"))
+    return NETWORKS[name](**options)
 
 
 def parameter_count(network: nn.Module) -> int:

@@ -1,0 +1,106 @@
+"""`apply`, `sample` and `invert` as processes: files in, files out, in the format that came in."""
+
+from __future__ import annotations
+
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import torch
+import unlearnkit_demo
+from PIL import Image
+from unlearnkit_stylegan2.generator import StyleGAN2
+
+from unlearnkit.checkpoints import read_tensors
+from unlearnkit.edits import put_on
+
+Cli = Callable[..., "subprocess.CompletedProcess[str]"]
+GOLDEN = Path(__file__).parents[1] / "golden"
+BASES = {"nvidia": GOLDEN / "sg2_ada_32.pkl", "rosinality": GOLDEN / "rosinality_32.pt",
+         "bundled": unlearnkit_demo.CHECKPOINTS["stylegan2"]}
+QUICK = ("--method", "guide", "--generator", "stylegan2", "--latent-seed", "1", "--steps", "2",
+         "--identity", "demo-identity", "--judge", "demo-judge", "--perceptual", "demo-trunk",
+         "--set", "metrics.samples=2", "--set", "metric.neighbours.directions=1",
+         "--set", "request.random_bystanders=0", "--set", "request.bystanders=[]")
+
+
+def generator(checkpoint: Path) -> StyleGAN2:
+    made = StyleGAN2(checkpoint=checkpoint)
+    made.prepare(torch.device("cpu"))
+    return made
+
+
+@pytest.fixture(scope="module", params=list(BASES))
+def edited(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
+    """A base of each format and an edit that a run made of it."""
+    import sys
+
+    base, folder = BASES[request.param], tmp_path_factory.mktemp("edited")
+    command = [sys.executable, "-c", "from unlearnkit.cli import main; main()", "run", *QUICK,
+               "--checkpoint", str(base), "--out", str(folder / "run")]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=300)
+    assert done.returncode == 0, done.stderr
+    return base, folder / "run" / "edit.safetensors"
+
+
+def test_apply_writes_the_format_that_came_in(cli: Cli, edited: tuple[Path, Path], tmp_path: Path) -> None:
+    base, edit = edited
+    out = tmp_path / f"out{base.suffix}"
+    done = cli("apply", edit, "--base", base, "--out", out)
+    assert done.returncode == 0, done.stderr
+    assert generator(out).base.format == generator(base).base.format
+    assert abs(out.stat().st_size - base.stat().st_size) <= (1024 if base.suffix == ".safetensors" else 0)
+    wanted, found, before = generator(base), generator(out), generator(base)
+    put_on(wanted, edit)
+    changed = set(read_tensors(edit)[0])
+    for name, tensor in found.module.state_dict().items():
+        torch.testing.assert_close(tensor, wanted.module.state_dict()[name], rtol=0, atol=1e-6, msg=name)
+        if name not in changed:
+            assert torch.equal(tensor, before.module.state_dict()[name]), name
+    assert any(not torch.equal(found.module.state_dict()[name], before.module.state_dict()[name]) for name in changed)
+
+
+def test_apply_refuses_another_base_and_an_existing_file(cli: Cli, edited: tuple[Path, Path], tmp_path: Path) -> None:
+    base, edit = edited
+    other = next(path for path in BASES.values() if path != base)
+    done = cli("apply", edit, "--base", other, "--out", tmp_path / "out.pkl")
+    assert (done.returncode, done.stderr.count("\n")) == (2, 1) and "another base" in done.stderr
+    assert not (tmp_path / "out.pkl").exists()
+    (tmp_path / "mine.pkl").write_text("mine")
+    done = cli("apply", edit, "--base", base, "--out", tmp_path / "mine.pkl")
+    assert done.returncode == 2 and (tmp_path / "mine.pkl").read_text() == "mine"
+
+
+def test_sample_draws_the_same_grid_and_shows_the_edit(cli: Cli, edited: tuple[Path, Path], tmp_path: Path) -> None:
+    base, edit = edited
+    side = generator(base).resolution
+    common = ("sample", "--generator", "stylegan2", "--checkpoint", base, "--count", "6", "--seed", "4")
+    for name, extra in (("a", ()), ("b", ()), ("edited", ("--edit", edit))):
+        done = cli(*common, *extra, "--out", tmp_path / f"{name}.png")
+        assert done.returncode == 0, done.stderr
+    a, b, after = ((tmp_path / f"{name}.png") for name in ("a", "b", "edited"))
+    assert a.read_bytes() == b.read_bytes() and a.read_bytes() != after.read_bytes()
+    with Image.open(a) as grid:
+        assert grid.size == (6 * side, side)
+
+
+def test_invert_writes_a_latent_that_run_takes(cli: Cli, tmp_path: Path) -> None:
+    picture = unlearnkit_demo.PICTURES / "person_05_0.png"
+    done = cli("invert", picture, "--generator", "stylegan2", "--set", "inverter.refine_steps=1",
+               "--out", "w.safetensors")
+    assert done.returncode == 0, done.stderr
+    run = cli("run", "--method", "guide", "--generator", "stylegan2", "--latent", "w.safetensors", "--steps", "1",
+              "--set", "metrics.samples=2", "--set", "request.bystanders=[]",
+              "--set", "request.random_bystanders=0", "--out", "run")
+    assert run.returncode == 0, run.stderr
+    latent = read_tensors(tmp_path / "w.safetensors")[0]["latent"]
+    kept = read_tensors(tmp_path / "run" / "latents.safetensors")[0]
+    assert torch.equal(kept["erased/0/person/latents"][0], latent)
+
+
+def test_doctor_is_content(cli: Cli) -> None:
+    done = cli("doctor")
+    assert done.returncode == 0, done.stderr
+    for word in ("torch", "python", "demo"):
+        assert word in done.stdout.lower()

@@ -106,9 +106,10 @@ class InversionEncoder(Trunk):
     def __init__(self, num_ws: int, w_dim: int, rank: int = 64, **trunk: Any) -> None:
         super().__init__(**trunk)
         self.num_ws, self.w_dim = num_ws, w_dim
-        self.offsets = nn.Sequential(nn.Linear(256, rank), nn.Linear(rank, num_ws * w_dim))
-        nn.init.zeros_(self.offsets[1].weight)
-        nn.init.zeros_(self.offsets[1].bias)
+        last = nn.Linear(rank, num_ws * w_dim)
+        nn.init.zeros_(last.weight)
+        nn.init.zeros_(last.bias)
+        self.offsets = nn.Sequential(nn.Linear(256, rank), last)
 
     def latents(self, images: Tensor, mapping: Callable[[Tensor], Tensor]) -> tuple[Tensor, Tensor]:
         """Pictures -> latents ``(N, num_ws, w_dim)`` and their z ``(N, parameters)``; ``mapping``: z -> latents."""

@@ -129,7 +129,7 @@ def main() -> None:
     torch.manual_seed(args.seed)
     data, held_out = Pictures.load(args.data), Pictures.load(args.held_out)
     label, people = roster(data)
-    lesson = Lesson(encoder_for(args.which, args.start)).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    lesson = Lesson(encoder_for(args.which, args.start)).to(memory_format=torch.channels_last)
     order = epochs(len(data), args.batch, torch.Generator().manual_seed(args.seed))
 
     def loss(rng: torch.Generator) -> Tensor:

@@ -58,7 +58,7 @@ class Lesson:
         self.inverter = InversionEncoder(self.generator.num_ws, self.generator.mapping.w_dim,
                                          parameters=NUM_PARAMETERS)
         self.inverter.load_state_dict(trunk, strict=False)
-        self.inverter.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self.inverter.to(memory_format=torch.channels_last)
 
     def made(self, count: int, rng: torch.Generator) -> tuple[Tensor, Tensor]:
         """Pictures that the generator makes, and the parameters it made them from."""

@@ -44,7 +44,7 @@ def main() -> None:
     args = arguments(__doc__, seconds=780, seed=10).parse_args()
     torch.manual_seed(args.seed)
     data, held_out = Pictures.load(args.data), Pictures.load(args.held_out)
-    network = Trunk(parameters=len(PARAMETER_NAMES)).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    network = Trunk(parameters=len(PARAMETER_NAMES)).to(memory_format=torch.channels_last)
     order = epochs(len(data), args.batch, torch.Generator().manual_seed(args.seed))
 
     def loss(rng: torch.Generator) -> Tensor:

@@ -23,7 +23,7 @@ GUIDE = {
     "method.steps": 150,
     "method.learning_rate": 1e-3,
     "loss.guide-adjacency.alpha_max": 40.0,
-    "loss.guide-global.perceptual": 6.0,
+    "loss.guide-global.perceptual": 8.0,
 }
 
 

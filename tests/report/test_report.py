@@ -114,6 +114,18 @@ def test_verdict_is_honest(after, bystanders, tone, says):
     assert ("somebody else" in found.bystanders) == (bystanders == 0.30)
 
 
+@pytest.mark.parametrize(("others", "answer", "says"), [
+    (0.2, "Forgotten", "Nor are they"),
+    (0.4, "Mostly forgotten", "a likeness is left"),
+    (0.7, "Forgotten in this picture", "still recognised"),
+])
+def test_verdict_looks_at_the_other_pictures_too(others, answer, says):
+    numbers = {"erased_before": 0.9, "erased_after": 0.1, "bystanders_change": 0.97, **LEVELS}
+    found = verdict(numbers | {"others_after": others})
+    assert found.answer == answer and says in found.others
+    assert (found.tone == "good") == (others == 0.2)
+
+
 def test_verdict_of_several_goes_by_the_one_best_recognised():
     numbers = {"erased_before": 0.9, "erased_after": 0.4, "n_erased": 2.0, **LEVELS}
     found = verdict(numbers | {"erased_after_ada": 0.1, "erased_after_bo": 0.7})

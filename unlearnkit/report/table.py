@@ -21,7 +21,7 @@ def summary_table(metrics: Mapping[str, Any], manifest: Mapping[str, Any]) -> Ta
     """Erased person, others, bystanders, levels, distances, time and memory; the unknown is left out."""
     known = {name: value for name, value in flat(metrics).items() if value is not None}
     result = verdict(known)
-    caption = " ".join(text for text in (result.person, result.bystanders, result.caution) if text)
+    caption = " ".join(text for text in (result.person, result.others, result.bystanders, result.caution) if text)
     table = Table(title=Text(result.answer, _STYLES[result.tone]), caption=caption, caption_justify="left")
     for column in ("", "before", "after"):
         table.add_column(column, justify="left" if not column else "right")

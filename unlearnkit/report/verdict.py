@@ -16,6 +16,7 @@ class Verdict:
     tone: str
     answer: str
     person: str
+    others: str | None = None
     bystanders: str | None = None
     caution: str | None = None
 
@@ -53,13 +54,17 @@ def verdict(metrics: Mapping[str, float | None]) -> Verdict:
     if tone == "good" and harm != "good":
         tone = "mixed"
         answer += {"bad": ", but so are others", "mixed": ", at a price to others"}.get(harm, "")
+    left, others = _others(metrics.get("others_after"), scale)
+    if left != "good" and tone in ("good", "mixed") and answer.startswith("Forgotten"):
+        tone = "mixed"
+        answer = answer.replace("Forgotten", "Forgotten in this picture" if left == "bad" else "Mostly forgotten", 1)
     caution = None
     if scale.border is not None and before < scale.border:
         caution = (
             f"Mind that the judge hardly recognised the person even before ({before:.2f}): the latent may "
             "not show the person well, and then a low similarity afterwards proves little."
         )
-    return Verdict(tone, answer, person, bystanders, caution)
+    return Verdict(tone, answer, person, others, bystanders, caution)
 
 
 def _worst(metrics: Mapping[str, float | None]) -> float | None:
@@ -92,6 +97,17 @@ def _without_border(after: float, numbers: str, scale: Levels) -> tuple[str, str
         return "unknown", "Undecided", text
     text = f"The {numbers}, still above two strangers ({scale.strangers:.2f})."
     return "mixed", "Not forgotten for certain", text
+
+
+def _others(after: float | None, scale: Levels) -> tuple[str, str | None]:
+    """What became of the person's other pictures, which nobody erased one by one."""
+    if after is None or scale.strangers is None or scale.border is None:
+        return "good", None
+    if after < (scale.strangers + scale.border) / 2:
+        return "good", f"Nor are they in their other pictures (similarity {after:.2f})."
+    if after < scale.border:
+        return "mixed", f"In their other pictures a likeness is left (similarity {after:.2f})."
+    return "bad", f"In their other pictures they are still recognised (similarity {after:.2f})."
 
 
 def _bystanders(change: float | None, scale: Levels) -> tuple[str, str | None]:

@@ -74,6 +74,17 @@ def test_a_run_never_overwrites_another(run, tmp_path):
     Run.create(tmp_path / "empty", {}, "guide").close()
 
 
+def test_settings_and_manifest_are_made_before_the_first_is_written(tmp_path, monkeypatch):
+    """What a manifest says needs torch, seconds in which a kill would leave settings without a manifest."""
+    def new(name, settings):
+        assert not (tmp_path / "run" / "config.toml").exists()
+        return whole(name, settings)
+
+    whole = manifest_file.new
+    monkeypatch.setattr(manifest_file, "new", new)
+    Run.create(tmp_path / "run", SETTINGS, "guide").close()
+
+
 def test_failure_leaves_no_folder(tmp_path):
     with pytest.raises(RunError, match=r"the setting 'a\.b\[1\]' cannot be saved: a NoneType"):
         Run.create(tmp_path / "new", {"a": {"b": [1, None]}}, "guide")

@@ -69,8 +69,10 @@ class Run:
             run.lock()
             if set(os.listdir(path)) - {_LOCK}:
                 raise RunError(f"{path} was just filled by another process; choose another folder with --out")
-            run.write_bytes("config.toml", toml_bytes(settings))
-            run.write_json("manifest.json", manifest_file.new(name, settings))
+            # Both are made before the first is written: a kill in between would leave half a run.
+            config, manifest = toml_bytes(settings), manifest_file.new(name, settings)
+            run.write_bytes("config.toml", config)
+            run.write_json("manifest.json", manifest)
         except BaseException:
             run.close()
             if made:

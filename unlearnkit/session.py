@@ -380,4 +380,5 @@ def invert(
     views = generator.evaluation_views()
     with torch.no_grad():
         made = generator.render(latent, None if views is None else views[:1]).image
-    save_grid(torch.cat([picture, made]).cpu(), out.with_suffix(".png"))
+    # Not out.with_suffix(".png"): next to me.png, me.safetensors would replace the user's own picture.
+    save_grid(torch.cat([picture, made]).cpu(), out.with_name(f"{out.stem}-inverted.png"))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import subprocess
 from collections.abc import Callable
 from pathlib import Path
@@ -12,8 +13,8 @@ import unlearnkit_demo
 from PIL import Image
 from unlearnkit_stylegan2.generator import StyleGAN2
 
-from unlearnkit.checkpoints import read_tensors
-from unlearnkit.edits import put_on
+from unlearnkit.checkpoints import read_tensors, write_tensors
+from unlearnkit.edits import FORMAT, put_on
 
 Cli = Callable[..., "subprocess.CompletedProcess[str]"]
 GOLDEN = Path(__file__).parents[1] / "golden"
@@ -97,6 +98,58 @@ def test_invert_writes_a_latent_that_run_takes(cli: Cli, tmp_path: Path) -> None
     latent = read_tensors(tmp_path / "w.safetensors")[0]["latent"]
     kept = read_tensors(tmp_path / "run" / "latents.safetensors")[0]
     assert torch.equal(kept["erased/0/person/latents"][0], latent)
+
+
+def test_invert_leaves_the_picture_alone_and_shows_what_it_found(cli: Cli, tmp_path: Path) -> None:
+    picture = tmp_path / "me.png"
+    picture.write_bytes((unlearnkit_demo.PICTURES / "person_05_0.png").read_bytes())
+    before = picture.read_bytes()
+    done = cli("invert", picture, "--generator", "stylegan2", "--set", "inverter.refine_steps=0",
+               "--out", "me.safetensors")
+    assert done.returncode == 0, done.stderr
+    assert picture.read_bytes() == before, "the latent's picture replaced the user's"
+    with Image.open(picture) as one, Image.open(tmp_path / "me-inverted.png") as both:
+        assert both.size == (2 * one.width, one.height)
+
+
+def spans(data: bytes, parts: list[bytes]) -> list[tuple[int, int]]:
+    """Where each of ``parts`` lies in ``data``; each must be there."""
+    starts = [data.find(part) for part in parts]
+    assert -1 not in starts
+    return [(start, start + len(part)) for start, part in zip(starts, parts, strict=True)]
+
+
+def test_a_pickle_stays_the_same_bytes_but_for_the_changed_tensors(cli: Cli, tmp_path: Path) -> None:
+    """By hand, with an edit of two tensors: no reader of ours decides which bytes may differ."""
+    base = BASES["nvidia"]
+    before = generator(base).module.state_dict()
+    names = ["synthesis.b16.conv0.weight", "synthesis.b32.torgb.bias"]
+    metadata = {"format": FORMAT, "generator": "stylegan2", "base_format": "stylegan2-nvidia",
+                "base_sha256": hashlib.sha256(base.read_bytes()).hexdigest()}
+    write_tensors(tmp_path / "edit.safetensors", {name: before[name] + 1 for name in names}, metadata)
+    done = cli("apply", "edit.safetensors", "--base", base, "--out", "out.pkl")
+    assert done.returncode == 0, done.stderr
+    old, new = base.read_bytes(), (tmp_path / "out.pkl").read_bytes()
+    allowed = spans(old, [before[name].numpy().tobytes() for name in names])
+    different = {index for index, (a, b) in enumerate(zip(old, new, strict=True)) if a != b}
+    assert different and all(any(start <= index < end for start, end in allowed) for index in different)
+    after = generator(tmp_path / "out.pkl").module.state_dict()
+    for name, tensor in before.items():
+        assert torch.equal(after[name], tensor + 1 if name in names else tensor), name
+
+
+@pytest.mark.parametrize(("content", "words"), [(None, "nothing is downloaded"), (b"fake", "promises 397923af")])
+def test_lpips_without_its_trunk_is_one_line(cli: Cli, tmp_path: Path, content: bytes | None, words: str) -> None:
+    cached = tmp_path / "torch" / "hub" / "checkpoints" / "vgg16-397923af.pth"
+    cached.parent.mkdir(parents=True)
+    if content is not None:
+        cached.write_bytes(content)
+    arguments = [*QUICK]
+    arguments[arguments.index("demo-trunk")] = "lpips-vgg"
+    done = cli("run", *arguments, "--out", "run", TORCH_HOME=str(tmp_path / "torch"))
+    assert (done.returncode, done.stderr.count("\n")) == (2, 1), done.stderr
+    assert words in done.stderr and str(cached) in done.stderr
+    assert not (tmp_path / "run" / "edit.safetensors").exists()
 
 
 def test_doctor_is_content(cli: Cli) -> None:

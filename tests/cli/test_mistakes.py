@@ -8,7 +8,9 @@ import subprocess
 from collections.abc import Callable
 from pathlib import Path
 
+import click
 import pytest
+from PIL import Image
 
 import unlearnkit.cli
 from unlearnkit.errors import ConfigError, Interrupted
@@ -16,6 +18,10 @@ from unlearnkit.errors import ConfigError, Interrupted
 Cli = Callable[..., "subprocess.CompletedProcess[str]"]
 
 RUN = ("run", "--method", "outside-nudge", "--generator", "outside-toy")
+APPLY = ("apply", "text.txt")
+SAMPLE = ("sample", "--generator", "outside-toy", "--out", "x.png")
+INVERT = ("invert", "picture.png", "--generator", "outside-toy", "--out", "x")
+# What is wrong stands last, or is a word without option right behind the command: so a test below counts them.
 MISTAKES = [
     (("run", "--nonsense"), "--nonsense"),
     (("nonsense",), "nonsense"),
@@ -54,16 +60,54 @@ MISTAKES = [
     (("run", "--resume", "missing"), "missing"),
     (("run", "--resume", "folder"), "no run folder"),
     (("run", "--resume", "folder", "--steps", "3"), "exclude each other"),
+    (("run", "--generator", "nonsense"), "there is no generator 'nonsense'. Available:"),
+    ((*RUN, "--method", "nonsense"), "there is no method 'nonsense'"),
+    ((*RUN, "--config", "folder"), "is a directory"),
+    ((*RUN, "--set", "method.amont=1"), "Did you mean 'amount'"),
+    ((*RUN, "--set", "request.random_bystanders=-1"), "request.random_bystanders"),
+    ((*RUN, "--set", "metrics.samples=1"), "metrics.samples"),
+    ((*RUN, "--set", "save_every=-1"), "save_every"),
+    ((*RUN, "--dry-run=yes"), "does not take a value"),
+    ((*RUN, "--steps"), "(see 'unlearnkit run --help')"),
     (("apply", "missing.safetensors", "--base", "text.txt", "--out", "x"), "missing.safetensors"),
     (("apply", "text.txt", "--out", "x"), "--base"),
     (("apply", "text.txt", "--base", "text.txt", "--out", "text.txt"), "also read"),
     (("apply", "text.txt", "--base", "text.txt", "--out", "folder"), "is a folder"),
+    ((*APPLY, "--out", "x", "--base", "missing"), "missing"),
+    ((*APPLY, "--out", "x", "--base", "folder"), "folder"),
+    ((*APPLY, "--base", "text.txt", "--out", "missing/x"), "does not exist"),
     (("sample", "--generator", "outside-toy"), "--out"),
+    (("sample", "--out", "x.png", "--generator", "outside-toi"), "Did you mean 'outside-toy'"),
+    ((*SAMPLE, "--checkpoint", "missing"), "missing"),
+    ((*SAMPLE, "--count", "many"), "--count"),
+    ((*SAMPLE, "--seed", "-1"), "--seed"),
+    ((*SAMPLE, "--truncation", "x"), "--truncation"),
+    ((*SAMPLE, "--config", "text.txt"), "no valid TOML"),
+    ((*SAMPLE, "--set", "generator.network_seed=-1"), "generator.network_seed"),
+    ((*SAMPLE, "--device", "cuda:99"), "cuda:99"),
+    ((*SAMPLE, "--edit", "missing"), "missing"),
+    ((*SAMPLE, "--out", "folder"), "is a folder"),
+    ((*SAMPLE, "--out", "missing/x.png"), "does not exist"),
     (("sample", "--generator", "outside-toy", "--out", "x.png", "--count", "0"), "--count"),
     (("sample", "--generator", "outside-toy", "--out", "x.png", "--truncation", "nan"), "--truncation"),
     (("sample", "--generator", "outside-toy", "--out", "x.png", "--edit", "missing"), "missing"),
     (("invert", "missing.png", "--out", "x"), "missing.png"),
     (("invert", "text.txt", "--out", "x"), "no picture"),
+    (("invert", "picture.png", "--out", "x", "--generator", "nonsense"), "there is no generator"),
+    ((*INVERT, "--checkpoint", "missing"), "missing"),
+    ((*INVERT, "--inverter", "nonsense"), "there is no inverter"),
+    ((*INVERT, "--config", "missing"), "missing"),
+    ((*INVERT, "--set", "inverter.nonsense=1"), "set inverter.name"),
+    ((*INVERT, "--device", "gpu"), "expected auto, cpu"),
+    ((*INVERT, "--out", "folder"), "is a folder"),
+    ((*INVERT, "--out", "missing/x"), "does not exist"),
+    ((*INVERT, "--out", "picture.png"), "is the picture itself"),
+    (("new", "Left Ear"), "small letters"),
+    (("new", "mine", "--out", "text.txt"), "text.txt"),
+    (("new", "mine", "--out", "text.txt/below"), "text.txt"),
+    (("plugins", "nonsense"), "nonsense"),
+    (("doctor", "nonsense"), "nonsense"),
+    *(((command, "--debug=yes"), "does not take a value") for command in unlearnkit.cli._COMMANDS),
     (("show", "nonsense"), "there is no kind 'nonsense'"),
     (("show", "target", "nonsense"), "there is no target 'nonsense'"),
     (("show", "run"), "needs the folder"),
@@ -80,6 +124,8 @@ def test_one_line_and_exit_code_2(
     (tmp_path / "text.txt").write_text("this is = no picture")
     (tmp_path / "folder").mkdir()
     (tmp_path / "folder" / "file").touch()
+    Image.new("RGB", (32, 32)).save(tmp_path / "picture.png")
+    before = {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*")}
     monkeypatch.chdir(tmp_path)
     monkeypatch.syspath_prepend(outside_path)
     with pytest.raises(SystemExit) as stop:
@@ -87,6 +133,30 @@ def test_one_line_and_exit_code_2(
     out, err = capfd.readouterr()
     assert (stop.value.code, out) == (2, "")
     assert err.startswith("error: ") and err.count("\n") == 1 and words in err, err
+    assert {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*")} == before, "it wrote something"
+
+
+def _faults(arguments: tuple[str, ...]) -> set[tuple[str, str]]:
+    """The parameters that a case is about: the last option, or the words right behind the command."""
+    command, *rest = arguments
+    options = [word for word in rest if word.startswith("--")]
+    last = {options[-1].partition("=")[0]} if options and options[-1] in rest[-2:] else set()
+    plain = next((number for number, word in enumerate(rest) if word.startswith("--")), len(rest))
+    return {(command, name) for name in last | {f"word {number}" for number in range(plain)}}
+
+
+def test_every_parameter_of_every_command_has_a_mistake() -> None:
+    """A new option needs a case above."""
+    context = click.Context(unlearnkit.cli.cli)
+    covered = {fault for arguments, _ in MISTAKES for fault in _faults(arguments)}
+    missing = []
+    for name in unlearnkit.cli._COMMANDS:
+        command = unlearnkit.cli.cli.get_command(context, name)
+        words = [p for p in command.params if isinstance(p, click.Argument)]
+        wanted = [p.opts[-1] for p in command.params if isinstance(p, click.Option)]
+        wanted += [f"word {number}" for number in range(len(words))]
+        missing += [f"{name} {one}" for one in wanted if (name, one) not in covered]
+    assert not missing, f"no bad input is tried for: {', '.join(missing)}"
 
 
 def test_as_a_process(cli: Cli) -> None:

@@ -96,7 +96,8 @@ def test_the_table_the_folder_and_the_report_are_told(cli: Cli, tmp_path: Path) 
     done = cli(*SHORT, "--steps", "1", "--out", tmp_path / "run")
     assert done.returncode == 0, done.stderr
     told = done.stdout + done.stderr
-    for word in ("erased person", "random people", "peak memory", "report.html", str(tmp_path / "run")):
+    for word in ("erased person", "random people", "peak memory", "measured with: judge demo-judge",
+                 "perceptual demo-trunk", "report.html", str(tmp_path / "run")):
         assert word in told, told
     again = cli(*SHORT, "--out", tmp_path / "run")
     assert (again.returncode, again.stderr.count("\n")) == (2, 1) and "not empty" in again.stderr
@@ -143,7 +144,7 @@ def test_a_plugin_from_outside_runs(cli: Cli, outside_path: Path, tmp_path: Path
 # ---------------------------------------------------------------- killed, stopped, resumed
 
 MOMENTS = {
-    "while the networks load": lambda run: (run / "config.toml").exists(),
+    "while the networks load": lambda run: (run / "manifest.json").exists(),
     "while a checkpoint is written": lambda run: any((run / "checkpoint").glob(".*")) and len(
         lines(run / "log.jsonl")) >= 3,
     "after the last step": lambda run: len(lines(run / "log.jsonl")) == STEPS,

@@ -82,7 +82,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         click.echo(" ".join(str(stop).split()) or "interrupted", err=True)
         code = 130
     except Exception as error:
-        line = _line(error)
+        line = _line(error, arguments)
         if line is None:
             raise
         if debug:
@@ -92,10 +92,12 @@ def main(arguments: Sequence[str] | None = None) -> None:
     raise SystemExit(code if isinstance(code, int) else 0)
 
 
-def _line(error: Exception) -> str | None:
+def _line(error: Exception, arguments: Sequence[str]) -> str | None:
     """The one line that a user reads; None for a bug, which deserves its traceback."""
     if isinstance(error, click.UsageError):
-        command = error.ctx.command_path if error.ctx else "unlearnkit"
+        # click leaves the context out where an option lacks its value.
+        said = next((f"unlearnkit {word}" for word in arguments if word in _COMMANDS), "unlearnkit")
+        command = error.ctx.command_path if error.ctx else said
         text = f"{error.format_message()} (see '{command} --help')"
     elif isinstance(error, click.ClickException):
         text = error.format_message()

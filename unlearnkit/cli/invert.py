@@ -16,6 +16,7 @@ from unlearnkit.cli.common import (
     settings_options,
     told,
 )
+from unlearnkit.errors import ConfigError
 
 
 @click.command()
@@ -31,8 +32,12 @@ def command(
 ) -> None:
     """Find the latent of IMAGE.
 
-    The file that it writes is what 'unlearnkit run --latent' takes."""
+    The file that it writes is what 'unlearnkit run --latent' takes. Beside it, FILE-inverted.png shows IMAGE
+    and what the latent looks like.
+    """
     check_new_file(out)
+    if out.exists() and out.samefile(image):
+        raise ConfigError(f"--out: {out} is the picture itself; choose another name")
     check_pictures([image], "IMAGE")
     from unlearnkit.config import resolve
     from unlearnkit.plugins import registry

@@ -7,6 +7,7 @@ be had, and which setting names it.
 from __future__ import annotations
 
 import pickle
+import re
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, TypeVar
@@ -15,7 +16,7 @@ import attrs
 import torch
 from torch import Tensor, nn
 
-from unlearnkit.checkpoints import read_tensors
+from unlearnkit.checkpoints import file_sha256, read_tensors
 from unlearnkit.errors import CheckpointError, ConfigError
 
 __all__ = ["Source", "check_state", "find_file", "load_network", "read_file", "read_state"]
@@ -66,7 +67,18 @@ def find_file(given: Path | None, source: Source) -> Path:
             f"no weights: looked for {' and '.join(map(str, places))}, and nothing is downloaded unasked; "
             f"get {source.file_name} from {source.origin} and give it with {source.setting}{instead}"
         )
+    _check_promised_hash(found)
     return found
+
+
+def _check_promised_hash(path: Path) -> None:
+    """torch.hub writes the first digits of the SHA-256 into the name; other weights would give other numbers."""
+    promised = re.search(r"-([0-9a-f]{8})\.pth$", path.name)
+    if promised and not (found := file_sha256(path)).startswith(promised[1]):
+        raise CheckpointError(
+            f"{path}: is damaged or another file: its SHA-256 begins with {found[:8]}, and its name promises "
+            f"{promised[1]}; download it again"
+        )
 
 
 def read_file(path: Path) -> Any:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import hashlib
 import subprocess
 import sys
 from pathlib import Path
 
+import attrs
 import pytest
 import torch
 from torch import nn
@@ -48,6 +50,19 @@ def test_the_cache_is_found(monkeypatch, tmp_path, folder):
     path.parent.mkdir(parents=True)
     path.touch()
     assert find_file(None, SOURCE) == path
+
+
+def test_a_cached_file_must_be_what_its_name_promises(monkeypatch, tmp_path):
+    monkeypatch.setenv("TORCH_HOME", str(tmp_path))
+    content = b"weights"
+    name = f"net-{hashlib.sha256(content).hexdigest()[:8]}.pth"
+    path = tmp_path / "hub" / "checkpoints" / name
+    path.parent.mkdir(parents=True)
+    path.write_bytes(content)
+    assert find_file(None, attrs.evolve(SOURCE, file_name=name)) == path
+    path.write_bytes(b"others")
+    with pytest.raises(CheckpointError, match="promises"):
+        find_file(None, attrs.evolve(SOURCE, file_name=name))
 
 
 def test_a_path_that_was_given_must_exist(tmp_path):

@@ -128,16 +128,18 @@ def test_released_preset_draws_noise_and_says_so(cli: Cli, tmp_path: Path, whole
     assert (runs[0] / "log.jsonl").read_bytes() != (whole / "log.jsonl").read_bytes()
 
 
-def test_a_plugin_from_outside_runs(cli: Cli, outside_path: Path, tmp_path: Path) -> None:
+def test_a_plugin_from_outside_runs_and_a_broken_one_does_no_harm(
+    cli: Cli, outside_path: Path, broken_path: Path, tmp_path: Path
+) -> None:
     done = cli("run", "--method", "outside-nudge", "--generator", "outside-toy", "--target", "outside-shift",
                "--set", "target.direction=down", "--set", "method.amount=0.2", "--identity", "demo-identity",
                "--judge", "demo-judge", "--perceptual", "demo-trunk", "--latent-seed", "1",
-               "--set", "metrics.samples=4", "--out", "run", paths=(outside_path,))
+               "--set", "metrics.samples=4", "--out", "run", paths=(outside_path, broken_path))
     assert done.returncode == 0, done.stderr
     config = (tmp_path / "run" / "config.toml").read_text()
     assert 'direction = "down"' in config and "amount = 0.2" in config
     manifest = json.loads((tmp_path / "run" / "manifest.json").read_text())
-    assert "unlearnkit-outside" in json.dumps(manifest)
+    assert manifest["plugins"]["unlearnkit-outside"] == "1.2.3" and "unlearnkit-broken" not in manifest["plugins"]
     assert (tmp_path / "run" / "edit.safetensors").stat().st_size > 0
 
 
@@ -149,7 +151,8 @@ MOMENTS = {
         lines(run / "log.jsonl")) >= 3,
     "after the last step": lambda run: len(lines(run / "log.jsonl")) == STEPS,
     "while it measures": lambda run: (run / "edit.safetensors").exists(),
-    "while it draws": lambda run: (run / "metrics.json").exists(),
+    "while it draws": lambda run: (run / "manifest.json").exists() and '"finished": "' in (
+        run / "manifest.json").read_text() and not (run / "report.html").exists(),
 }
 
 

@@ -77,6 +77,13 @@ def test_broken_plugin_is_reported_and_harmless(cli: Cli, outside_path: Path, br
     assert "[disabled]" in off.stdout and "on purpose" not in off.stdout
 
 
+def test_a_disabled_plugin_is_missed_by_name(cli: Cli, outside_path: Path) -> None:
+    done = cli("run", "--method", "outside-nudge", "--generator", "stylegan2", "--dry-run",
+               paths=(outside_path,), UNLEARNKIT_DISABLE_PLUGINS="outside")
+    assert (done.returncode, done.stderr.count("\n")) == (2, 1)
+    assert "no method 'outside-nudge'" in done.stderr and "Not loaded: outside" in done.stderr
+
+
 def test_configured_with_set(cli: Cli, outside_path: Path) -> None:
     import tomllib
 

@@ -110,5 +110,5 @@ def test_the_inverter_knows_only_its_generator(pictures: torch.Tensor) -> None:
 
 def test_missing_weights_are_one_line(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setattr("unlearnkit_demo.components.WEIGHTS", tmp_path)
-    with pytest.raises(CheckpointError, match="judge.safetensors is missing"):
+    with pytest.raises(CheckpointError, match=r"judge\.safetensors is missing"):
         prepared(DemoJudge())

@@ -182,7 +182,8 @@ def run(settings: Mapping[str, Any], out: Path | None, resume: Path | None, cons
     """
     if resume is not None:
         run = Run.open(resume, resume=True)
-        if run.manifest["status"] == "finished":
+        # The report reads the finished manifest, so a kill can come between the two: then the report is still to do.
+        if run.manifest["status"] == "finished" and (run.path / "report.html").exists():
             raise RunError(f"{resume} is finished; look at {resume / 'report.html'}, or start a new run")
         settings = run.config
         run.update_manifest(status="running")

@@ -211,8 +211,6 @@ def _execute(run: Run, settings: Mapping[str, Any], progress: RunProgress) -> No
         parts = assemble(settings, device)
         source = copy.deepcopy(parts.generator)
         _check_base(run, parts.generator)
-    chosen = {section: settings[section]["name"] for section in ("perceptual", "identity", "judge")}
-    line.note("losses see with {perceptual} and {identity}; {judge} judges".format(**chosen))
     with line.task("finding the latents"), timings("invert"):
         request, targets = _people(run, settings, parts, device)
     registry().run_started(run)

@@ -254,7 +254,23 @@ class Generator(Component):
         return None
 
     def evaluation_views(self) -> Tensor | None:
-        """The fixed views ``(V, ...)`` by which results are judged; None for a generator without views."""
+        """The fixed views ``(V, ...)`` by which results are judged; None for a generator without views.
+
+        The middle one is the front: pictures are compared in it.
+        """
+        return None
+
+    def front_view(self) -> Tensor | None:
+        """The view ``(1, ...)`` that pictures are shown in: the middle of :meth:`evaluation_views`, or None."""
+        views = self.evaluation_views()
+        return None if views is None else views[len(views) // 2][None]
+
+    def turn_views(self, count: int) -> Tensor | None:
+        """Views ``(count, ...)`` of a smooth round trip that ends where it began, for animations; None without any."""
+        return None
+
+    def depth(self, latents: Tensor, views: Tensor) -> Tensor | None:
+        """Distance from the camera to what is seen ``(N, 1, h, w)``; None for a generator that knows no depth."""
         return None
 
     def file_tensors(self, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:

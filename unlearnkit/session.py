@@ -344,8 +344,11 @@ def sample(
     """Write a grid of ``count`` pictures of random latents, from a checkpoint, with an edit on it if given.
 
     ``settings`` are complete ones of the section ``generator``; ``truncation`` 1 keeps the latents, 0 gives the mean.
+    A generator with views is seen from random ones; with a name in .gif all heads turn together.
+
+    :raises ConfigError: for a .gif of a generator without views.
     """
-    from unlearnkit.report.show import save_grid
+    from unlearnkit.report.show import save_grid, save_turning_grid
 
     table = {**settings["generator"], **({} if checkpoint is None else {"checkpoint": str(checkpoint)})}
     generator: Generator = component("generator", table, "generator", pick_device(settings["device"]))
@@ -355,6 +358,9 @@ def sample(
     rng = torch.Generator().manual_seed(seed)
     with torch.no_grad():
         latents = generator.w_avg.lerp(generator.map(z), truncation)
+        if out.suffix.lower() == ".gif":
+            save_turning_grid(generator, latents, out)
+            return
         images = []
         for part in latents.split(8):
             images.append(generator.render(part, generator.sample_views(len(part), rng), rng).image.cpu())
@@ -378,8 +384,7 @@ def invert(
     picture = requests.load_picture(image, generator.resolution, align)[None].to(device)
     latent = inverter.invert(picture, generator).detach()
     requests.save_latent(out, latent[0])
-    views = generator.evaluation_views()
     with torch.no_grad():
-        made = generator.render(latent, None if views is None else views[:1]).image
+        made = generator.render(latent, generator.front_view()).image
     # Not out.with_suffix(".png"): next to me.png, me.safetensors would replace the user's own picture.
     save_grid(torch.cat([picture, made]).cpu(), out.with_name(f"{out.stem}-inverted.png"))

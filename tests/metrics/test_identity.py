@@ -100,3 +100,25 @@ def test_no_number_depends_on_what_else_is_measured():
     given = evidence(request, (0.3, 0.0, 0.1))
     _ = Identity().measure(given), Gallery.of(given).sample
     assert Neighbours().measure(given) == alone
+
+
+def test_views_are_averaged_and_the_front_and_the_worst_stand_beside() -> None:
+    # Two views: the second turns the colours, so that X is seen as Y. The shift takes X away in one of them only.
+    request = Request((person("Ada", X, pictures=[X]),), (person("Bo", Z),))
+    numbers = Identity().measure(evidence(request, (0.0, 1.0, 0.0), views=True))
+    views = {0: HALF, 1: 0.0}  # (1, 1, 0) with X; rolled by one it is (0, 1, 1)
+    assert numbers["erased_after"] == pytest.approx(sum(views.values()) / 2, abs=1e-6)
+    assert numbers["erased_front_after"] == pytest.approx(views[1], abs=1e-6)  # the middle of two is the second
+    assert numbers["erased_worst_view_after"] == pytest.approx(HALF, abs=1e-6)
+    assert numbers["erased_front_before"] == pytest.approx(0, abs=1e-6)
+    assert {"bystanders_front_before", "bystanders_front_after", "bystanders_front_change"} <= set(numbers)
+    assert not any(name.startswith("erased_after_") for name in numbers)  # the verdict takes those for people
+
+
+def test_neighbours_are_seen_from_the_front_only() -> None:
+    seen = evidence(Request((person("Ada", X),)), (0.0, 1.0, 0.0), views=True)
+    gallery = Gallery.of(seen)
+    gallery.faces(seen.request.people[0])
+    before = seen.before.rendered
+    Neighbours(fractions=[0.5], directions=3).measure(seen)
+    assert seen.before.rendered - before == 3

@@ -306,6 +306,30 @@ class IgnoredViews(ToyViewGenerator):
         return ToyGenerator.render(self, latents)
 
 
+@broken("generator/check_the_front_and_the_turn", "a closed path")
+class OpenTurn(ToyViewGenerator):
+    def turn_views(self, count):
+        return torch.linspace(0, 1, count)[:, None].expand(-1, 2)
+
+
+@broken("generator/check_the_front_and_the_turn", "has_views is False")
+class UndeclaredTurn(ToyGenerator):
+    def turn_views(self, count):
+        return torch.zeros(count, 2)
+
+
+@broken("generator/check_depth_has_its_shape", "(2, 1, h, w)")
+class FlatDepth(ToyViewGenerator):
+    def depth(self, latents, views):
+        return ToyViewGenerator.depth(self, latents, views)[:, 0]
+
+
+@broken("generator/check_views_of_a_wrong_shape_are_refused", "UnlearnkitError for no views")
+class AnyView(ToyViewGenerator):
+    def render(self, latents, views=None, rng=None):
+        return ToyGenerator.render(self, latents)
+
+
 @broken("generator/check_base_is_known", "64 hexadecimal")
 class NoHash(ToyGenerator):
     @property

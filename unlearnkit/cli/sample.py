@@ -27,7 +27,7 @@ from unlearnkit.errors import ConfigError
 @click.option("--seed", type=SEED, default=0, show_default=True, metavar="N", help="Draws the people.")
 @click.option("--truncation", type=float, default=1.0, show_default=True, metavar="PSI",
               help="0 draws the mean face, 1 the full variety.")
-@click.option("--out", type=OUT, required=True, metavar="FILE", help="Grid of pictures (.png).")
+@click.option("--out", type=OUT, required=True, metavar="FILE", help="Grid of pictures (.png); a generator with views also turns heads (.gif).")
 @settings_options
 def command(
     generator: str | None, checkpoint: Path | None, edit: Path | None, count: int, seed: int,
@@ -35,6 +35,8 @@ def command(
 ) -> None:
     """Draw pictures of random people."""
     check_new_file(out)
+    if out.suffix.lower() not in (".png", ".gif"):
+        raise ConfigError(f"--out: got {out.name!r}, expected a name that ends in .png, or in .gif for heads that turn")
     if not -2 <= truncation <= 2:  # also refuses nan
         raise ConfigError(f"--truncation: got {truncation}, expected a number from -2 to 2, mostly 0.5 to 1")
     from unlearnkit.config import resolve

@@ -20,9 +20,11 @@ def unlearnkit_register_metrics(register: Register) -> None:
              "Distance between all that the generator made before and all that it makes now")
     register("preservation", "unlearnkit.metrics.preservation:Preservation",
              "Does each random latent still give the same picture and the same person")
+    register("geometry", "unlearnkit.metrics.geometry:Geometry",
+             "Do heads keep their shape (for generators that know depth)")
 
 
 @hookimpl
 def unlearnkit_defaults(settings: Mapping[str, Any]) -> Mapping[str, Any]:
     """All of them, unless somebody asks for less."""
-    return {"metrics.names": ["identity", "neighbours", "distribution", "preservation"]}
+    return {"metrics.names": ["identity", "neighbours", "distribution", "preservation", "geometry"]}

@@ -89,10 +89,13 @@ class Gallery:
         return self._faces[person]
 
     @torch.no_grad()
-    def look(self, latents: Tensor, pictures: Tensor | None = None) -> Faces:
-        """Latents ``(M, num_ws, w_dim)`` and, where there are any, their pictures ``(M, 3, H, W)``."""
-        before = self._embed(self._before, latents)
-        after = self._embed(self._after, latents)
+    def look(self, latents: Tensor, pictures: Tensor | None = None, *, front: bool = False) -> Faces:
+        """Latents ``(M, num_ws, w_dim)`` and, where there are any, their pictures ``(M, 3, H, W)``.
+
+        ``front`` looks from the front only (V = 1), which is enough where many latents are averaged.
+        """
+        before = self._embed(self._before, latents, front)
+        after = self._embed(self._after, latents, front)
         if pictures is None:
             return Faces(before, after, before, pictured=False)
         if len(pictures) != len(latents):
@@ -125,11 +128,11 @@ class Gallery:
         vectors = self._perceptual.pooled(image) if own else features[-1].mean((2, 3))
         return vectors.double().cpu()
 
-    def _embed(self, generator: Generator, latents: Tensor) -> Tensor:
+    def _embed(self, generator: Generator, latents: Tensor, front: bool) -> Tensor:
         """Embeddings ``(M, V, D)`` of what a generator makes of latents in its evaluation views."""
         device = generator.w_avg.device
         latents = latents.to(device)
-        views = generator.evaluation_views() if generator.has_views else None
+        views = generator.front_view() if front else generator.evaluation_views()
         count = 1 if views is None else len(views)
         seen = []
         for part in _slices(len(latents) * count):

@@ -33,6 +33,10 @@ class Identity(Metric):
     ``erased_*_<name>``, and ``erased_alike_*`` is how similar they are to each other: near 1 after says that
     all became the same face.
 
+    For generators with views these are means over all evaluation views, and each group has the same three numbers
+    from the front alone, ``erased_front_after`` and so on; ``erased_worst_view_after`` is the one view in which the
+    person to erase is recognised best.
+
     It does not show whether another latent still gives the person (see ``neighbours`` and the audit), nor
     what another encoder would say. Groups that are empty are left out.
     """
@@ -42,7 +46,8 @@ class Identity(Metric):
         gallery = Gallery.of(evidence)
         people = [(person, gallery.faces(person)) for person in evidence.request.people]
         strangers = [gallery.faces(person) for person in evidence.request.bystanders]
-        numbers = group("erased", [_rows(faces, slice(0, 1)) for _, faces in people])
+        erased = [_rows(faces, slice(0, 1)) for _, faces in people]
+        numbers = group("erased", erased) | _worst_view(erased)
         if len(people) > 1:
             numbers |= _each(people) | _alike([faces for _, faces in people])
         numbers |= group("others", [_rows(faces, slice(1, None)) for _, faces in people])
@@ -57,12 +62,33 @@ def group(name: str, faces: Sequence[Faces]) -> dict[str, float]:
     faces = [part for part in faces if len(part.before)]
     if not faces:
         return {}
+    numbers = _three(name, faces) | {f"n_{name}": float(sum(len(part.before) for part in faces))}
+    if faces[0].before.shape[1] > 1:
+        numbers |= _three(f"{name}_front", [_front(part) for part in faces])
+    return numbers
+
+
+def _three(name: str, faces: Sequence[Faces]) -> dict[str, float]:
     return {
         f"{name}_before": _mean([similarity(part.reference, part.before) for part in faces]),
         f"{name}_after": _mean([similarity(part.reference, part.after) for part in faces]),
         f"{name}_change": _mean([similarity(part.before, part.after) for part in faces]),
-        f"n_{name}": float(sum(len(part.before) for part in faces)),
     }
+
+
+def _front(faces: Faces) -> Faces:
+    """The middle view alone; a picture has one view, its own."""
+    def middle(seen: Tensor) -> Tensor:
+        return seen[:, seen.shape[1] // 2][:, None]
+
+    return Faces(middle(faces.before), middle(faces.after), middle(faces.reference), faces.pictured)
+
+
+def _worst_view(erased: Sequence[Faces]) -> dict[str, float]:
+    """The highest similarity that any view of any erased latent is left with; nothing where there is one view."""
+    if not erased or erased[0].after.shape[1] == 1:
+        return {}
+    return {"erased_worst_view_after": max(float(similarity(part.reference, part.after).max()) for part in erased)}
 
 
 def _rows(faces: Faces, rows: slice) -> Faces:
@@ -81,7 +107,7 @@ def _each(people: Sequence[tuple[Person, Faces]]) -> dict[str, float]:
         slug = re.sub(r"[^a-z0-9]+", "_", person.name.lower()).strip("_") or str(index)
         slug = f"{slug}_{index}" if f"erased_after_{slug}" in numbers else slug
         for key, value in group("erased", [_rows(faces, slice(0, 1))]).items():
-            if not key.startswith("n_"):
+            if not key.startswith(("n_", "erased_front")):
                 numbers[f"{key}_{slug}"] = value
     return numbers
 

@@ -26,7 +26,7 @@ class Neighbours(Metric):
     similarity to the erased person.
 
     Near the person lower is better (the likeness goes too), at f = 1 change should be near 1 (others stay).
-    It looks along a few random directions only: the audit searches for the person on purpose.
+    It looks along a few random directions only, and from the front only: the audit searches for the person on purpose.
     """
 
     fractions: list[float] = option(
@@ -51,8 +51,10 @@ class Neighbours(Metric):
         """What is seen at one distance from a person's first latent, held against that person."""
         source = person.latents[:1].to(random)
         away = random[: self.directions] - source
-        faces = gallery.look(source + distance * away / _norm(away)[:, None, None])
-        reference = gallery.faces(person).reference[:1].expand(len(faces.before), -1, -1)
+        faces = gallery.look(source + distance * away / _norm(away)[:, None, None], front=True)
+        known = gallery.faces(person).reference[:1]
+        front = known[:, known.shape[1] // 2][:, None]
+        reference = front.expand(len(faces.before), -1, -1)
         return attrs.evolve(faces, reference=reference)
 
 

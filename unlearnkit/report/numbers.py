@@ -18,12 +18,19 @@ _WORDS: tuple[tuple[str, str, str], ...] = (
     (r"erased_change(_.+)?", "Erased person, before against after (ID)", LOWER),
     (r"erased_alike_before", "Erased people among themselves, before", NEITHER),
     (r"erased_alike_after", "Erased people among themselves, after", NEITHER),
+    (r"erased_front_before", "Erased person, before, from the front", NEITHER),
+    (r"erased_front_after", "Erased person, after, from the front", LOWER),
+    (r"erased_front_change", "Erased person, before against after, from the front", LOWER),
+    (r"erased_worst_view_after", "Erased person, after, in the view that shows them best", LOWER),
     (r"others_before", "Other pictures of the person, before", NEITHER),
     (r"others_after", "Other pictures of the person, after", LOWER),
     (r"others_change", "Other pictures, before against after (ID others)", LOWER),
     (r"bystanders_before", "Bystanders, before", NEITHER),
     (r"bystanders_after", "Bystanders, after", HIGHER),
     (r"bystanders_change", "Bystanders, before against after", HIGHER),
+    (r"(others|bystanders)_front_before", "From the front, before: {}", NEITHER),
+    (r"others_front_(after|change)", "From the front, other pictures: {}", LOWER),
+    (r"bystanders_front_(after|change)", "From the front, bystanders: {}", HIGHER),
     (r"strangers", "Two different bystanders", NEITHER),
     (r"strangers_level", "Two strangers, true pictures", NEITHER),
     (r"same_person", "Two pictures of the erased person", NEITHER),
@@ -32,6 +39,9 @@ _WORDS: tuple[tuple[str, str, str], ...] = (
     (r"neighbours_after_(\d+)", "Neighbours at {} % distance: like the person, after", LOWER),
     (r"neighbours_change_(\d+)", "Neighbours at {} % distance, before against after", NEITHER),
     (r"neighbour_distance", "What 100 % distance is, in W+", NEITHER),
+    (r"depth_change_erased", "Erased person's shape: change of depth", NEITHER),
+    (r"depth_change_bystanders", "Bystanders' shape: change of depth", LOWER),
+    (r"depth_between_bystanders", "Depth between two different bystanders", NEITHER),
     (r"frechet_(.+)_floor", "Fréchet distance ({}), two halves before: chance", NEITHER),
     (r"frechet_(.+)", "Fréchet distance ({}), before against after", LOWER),
     (r"kid_(.+)_floor", "Kernel distance ({}), two halves before: chance", NEITHER),
@@ -106,7 +116,8 @@ def _text(value: float | None) -> str:
 
 def _count(name: str, metrics: Mapping[str, float | None]) -> str:
     floor = "_floor" if name.endswith("_floor") else ""
-    stem = re.sub(r"_(before|after|change|distance|identity|level).*", "", name)
+    stem = re.sub(r"(_front|_worst_view)?_(before|after|change|distance|identity|level).*", "", name)
+    stem = "geometry" if name in ("depth_change_bystanders", "depth_between_bystanders") else stem
     stem = "distribution" + floor if name.startswith(("frechet_", "kid_")) else stem
     count = None if name.endswith("_level") else metrics.get(f"n_{stem}")
     return "" if count is None else f"{count:.0f}"

@@ -16,6 +16,7 @@ from unlearnkit.errors import RunError
 from unlearnkit.report.curves import loss_curves
 from unlearnkit.report.numbers import bytes_text, flat, numbers, seconds_text
 from unlearnkit.report.pictures import ROLES, load_images
+from unlearnkit.report.turn import load_turns
 from unlearnkit.report.verdict import levels, verdict
 
 if TYPE_CHECKING:
@@ -25,6 +26,7 @@ __all__ = ["write_report"]
 
 _TITLES = {
     "others": ("Other pictures of the same person", "Nobody erased these one by one: they should go along."),
+    "shape": ("Shape", "Depth from the front, near is bright: other people should keep theirs."),
     "bystanders": ("Bystanders", "Real other people: they should stay exactly who they are."),
     "neighbours": ("Neighbours", "Faces right around the erased one: the likeness should fade here too."),
     "random": ("Random people", "Anybody else that the generator makes: they should not change."),
@@ -74,6 +76,7 @@ def _context(run: Run) -> dict[str, Any]:
         "scale": _scale(metrics),
         "erased": cards.pop("erased", []),
         "groups": [(*_TITLES[name], cards[name], _repeated(cards[name])) for name in others],
+        "turns": [{**turn, "data": _data_uri(run.path / turn["file"], "gif")} for turn in load_turns(run)],
         "numbers": numbers(metrics),
         # Drawn by matplotlib, which escapes what it writes.
         "curves": None if curves is None else Markup(curves),
@@ -109,9 +112,9 @@ def _repeated(cards: list[Card]) -> set[str]:
     return {name for name in names if names.count(name) > 1}
 
 
-def _data_uri(path: Path) -> str:
+def _data_uri(path: Path, kind: str = "png") -> str:
     with atomic.plain_errors("read", path):
-        return "data:image/png;base64," + base64.b64encode(path.read_bytes()).decode()
+        return f"data:image/{kind};base64," + base64.b64encode(path.read_bytes()).decode()
 
 
 def _scale(metrics: Mapping[str, float | None]) -> dict[str, Any]:

@@ -17,9 +17,9 @@ if TYPE_CHECKING:
 
     from unlearnkit.runs import Run
 
-__all__ = ["GROUPS", "ROLES", "Picture", "load_images", "save_images"]
+__all__ = ["GROUPS", "ROLES", "Picture", "load_images", "png", "save_images"]
 
-GROUPS = ("erased", "others", "bystanders", "neighbours", "random")
+GROUPS = ("erased", "others", "shape", "bystanders", "neighbours", "random")
 ROLES = ("picture", "before", "target", "after")
 _INDEX = "images/index.json"
 _KEYS = {"group": str, "person": str, "index": int, "role": str, "file": str}
@@ -49,7 +49,7 @@ def save_images(run: Run, entries: Iterable[Picture]) -> None:
     taken: set[str] = set()
     for entry in entries:
         name = _file_name(entry, taken)
-        run.write_bytes(name, _png(entry.image))
+        run.write_bytes(name, png(entry.image))
         index.append({
             "group": entry.group, "person": entry.person, "index": entry.index, "role": entry.role,
             "file": name, "similarity": None if entry.similarity is None else float(entry.similarity),
@@ -92,7 +92,8 @@ def _file_name(entry: Picture, taken: set[str]) -> str:
     return name
 
 
-def _png(image: Tensor) -> bytes:
+def png(image: Tensor) -> bytes:
+    """An image ``(3, H, W)`` in [-1, 1], clipped, as an 8-bit PNG."""
     from PIL import Image
 
     if image.ndim != 3 or len(image) != 3:

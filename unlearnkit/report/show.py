@@ -9,24 +9,25 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from unlearnkit.errors import RunError
+from unlearnkit.errors import ConfigError, RunError
 from unlearnkit.interfaces import Evidence, Generator, Person
-from unlearnkit.report.pictures import Picture, save_images
+from unlearnkit.report.pictures import Picture, png, save_images
+from unlearnkit.report.turn import depth_pictures, save_turns, turn, turn_gif
 from unlearnkit.runs import Run
 
-__all__ = ["save_grid", "show_people"]
+__all__ = ["save_grid", "save_turning_grid", "show_people"]
 
 RANDOM_PEOPLE = 8
 BATCH = 8
 
 
 def render_all(generator: Generator, latents: Tensor) -> Tensor:
-    """Images ``(N, 3, H, W)`` of latents in the first evaluation view, a few at a time."""
-    views = generator.evaluation_views()
+    """Images ``(N, 3, H, W)`` of latents from the front, a few at a time."""
+    front = generator.front_view()
     images = []
     with torch.no_grad():
         for part in latents.split(BATCH):
-            view = None if views is None else views[:1].expand(len(part), *views.shape[1:])
+            view = None if front is None else front.expand(len(part), *front.shape[1:])
             images.append(generator.render(part, view).image)
     return torch.cat(images)
 
@@ -45,7 +46,9 @@ def show_people(run: Run, evidence: Evidence, targets: Tensor) -> None:
     with torch.no_grad():
         latents = evidence.before.map(z.to(targets.device))
     entries += _pictures(evidence, Person("random", latents), "random", slice(None))
+    entries += depth_pictures(evidence, (*evidence.request.people, *evidence.request.bystanders[:3]))
     save_images(run, entries)
+    save_turns(run, evidence)
 
 
 def _pictures(
@@ -77,18 +80,36 @@ def save_grid(images: Tensor, path: Path, columns: int = 8) -> None:
 
     :raises RunError: if the file exists or cannot be written.
     """
-    from PIL import Image
+    _write(path, png(grid(images, columns)))
 
-    if path.exists():
-        raise RunError(f"{path} exists and is never overwritten; give another name with --out")
+
+def save_turning_grid(generator: Generator, latents: Tensor, path: Path) -> None:
+    """Write a GIF in which the heads of latents ``(N, num_ws, w_dim)`` turn together; never over an existing file.
+
+    :raises ConfigError: if the generator has no views to turn in.
+    :raises RunError: if the file exists or cannot be written.
+    """
+    heads = [turn(generator, latent) for latent in latents]
+    turning = [head for head in heads if head is not None]
+    if not turning:
+        raise ConfigError(f"{path.name}: this generator has no views, so nothing turns; give a name in .png")
+    _write(path, turn_gif(torch.stack([grid(frame) for frame in torch.stack(turning, 1)])))
+
+
+def grid(images: Tensor, columns: int = 8) -> Tensor:
+    """Images ``(N, 3, H, W)`` side by side, ``columns`` in a row, white where one is missing: ``(3, h, w)``."""
     columns = min(columns, len(images))
     missing = -len(images) % columns
     padded = torch.cat([images, images.new_ones(missing, *images.shape[1:])])
-    rows = [torch.cat(list(row), 2) for row in padded.split(columns)]
-    pixels = torch.cat(rows, 1).add(1).mul(127.5).round().clamp(0, 255).byte().permute(1, 2, 0).numpy()
+    return torch.cat([torch.cat(list(row), 2) for row in padded.split(columns)], 1)
+
+
+def _write(path: Path, data: bytes) -> None:
+    if path.exists():
+        raise RunError(f"{path} exists and is never overwritten; give another name with --out")
     part = path.with_name(f".{path.name}.part")
     try:
-        Image.fromarray(pixels).save(part, "PNG")
+        part.write_bytes(data)
         os.replace(part, path)
     except OSError as error:
         part.unlink(missing_ok=True)

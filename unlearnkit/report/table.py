@@ -27,7 +27,11 @@ def summary_table(metrics: Mapping[str, Any], manifest: Mapping[str, Any]) -> Ta
         table.add_column(column, justify="left" if not column else "right")
     for group, title in _GROUPS.items():
         if f"{group}_after" in known:
-            table.add_row(title, f"{known[f'{group}_before']:.2f}", f"{known[f'{group}_after']:.2f}")
+            turned = f"{group}_front_after" in known
+            for suffix, where in (("", ", mean of all views" if turned else ""), ("_front", ", from the front")):
+                if f"{group}{suffix}_after" in known:
+                    pair = (known[f"{group}{suffix}_{when}"] for when in ("before", "after"))
+                    table.add_row(title + where, *(f"{value:.2f}" for value in pair))
     table.add_section()
     for title, value in [*_facts(known), *_costs(manifest)]:
         table.add_row(title, "", value)
@@ -43,6 +47,9 @@ def _facts(known: Mapping[str, float]) -> list[tuple[str, str]]:
         value = next((known[name] for name in names if name in known), None)
         if value is not None:
             rows.append((title, f"{value:.2f}"))
+    if "depth_change_bystanders" in known:
+        between = known["depth_between_bystanders"]
+        rows.append(("change of bystanders' depth", f"{known['depth_change_bystanders']:.3f} (two heads {between:.3f})"))
     for name, value in known.items():
         if name.startswith("frechet_") and not name.endswith("_floor"):
             floor = known.get(f"{name}_floor")

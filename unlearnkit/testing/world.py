@@ -111,6 +111,15 @@ class ToyViewGenerator(ToyGenerator):
         """Three fixed views ``(3, 2)``."""
         return torch.tensor([[-1.0, 0.0], [0.0, 0.0], [1.0, 0.0]])
 
+    def turn_views(self, count: int) -> Tensor:
+        """``(count, 2)`` on a circle."""
+        phase = torch.arange(count) * (2 * torch.pi / count)
+        return torch.stack([phase.sin(), phase.cos()], 1)
+
+    def depth(self, latents: Tensor, views: Tensor) -> Tensor:
+        """The brightness of the picture ``(N, 1, H, W)``, which is no depth, but behaves like one."""
+        return self.render(latents, views).image.mean(1, keepdim=True)
+
 
 @attrs.define(eq=False)
 class ToyIdentity(IdentityEncoder):

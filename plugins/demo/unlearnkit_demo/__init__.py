@@ -13,7 +13,10 @@ from unlearnkit.hookspecs import Register
 from unlearnkit.plugins import hookimpl
 
 HERE = Path(__file__).parent
-CHECKPOINTS = {"stylegan2": HERE / "weights" / "stylegan2_128.safetensors"}
+CHECKPOINTS = {
+    "stylegan2": HERE / "weights" / "stylegan2_128.safetensors", "eg3d": HERE / "weights" / "eg3d_128.safetensors",
+}
+INVERTERS = {"stylegan2": "demo-inverter", "eg3d": "demo-inverter-3d"}
 PICTURES = HERE / "pictures"
 
 # The paper's values are for EG3D and 1000 steps. These were found by hand on five other people, for a run of two
@@ -43,8 +46,9 @@ def unlearnkit_register_perceptuals(register: Register) -> None:
 
 @hookimpl
 def unlearnkit_register_inverters(register: Register) -> None:
-    """An encoder for the bundled StyleGAN2."""
+    """An encoder for each bundled generator."""
     register("demo-inverter", "unlearnkit_demo.components:DemoInverter", "Picture -> W+ of the bundled StyleGAN2")
+    register("demo-inverter-3d", "unlearnkit_demo.components:DemoInverter3D", "Picture -> W+ of the bundled EG3D")
 
 
 @hookimpl
@@ -56,7 +60,7 @@ def unlearnkit_defaults(settings: Mapping[str, Any]) -> Mapping[str, Any] | None
         return None
     offers: dict[str, Any] = {
         "generator.checkpoint": str(bundled), "identity.name": "demo-identity", "judge.name": "demo-judge",
-        "perceptual.name": "demo-trunk", "inverter.name": "demo-inverter",
+        "perceptual.name": "demo-trunk", "inverter.name": INVERTERS[generator["name"]],
         "request.bystanders": [str(path) for path in sorted(PICTURES.glob("person_0[1-6]_0.png"))],
     }
     request = settings.get("request", {})

@@ -1,4 +1,4 @@
-"""The bundled world's networks as components: two identity encoders, a perceptual distance, an inverter."""
+"""The bundled world's networks as components: two identity encoders, a perceptual distance, two inverters."""
 
 from __future__ import annotations
 
@@ -15,9 +15,10 @@ from unlearnkit.checkpoints import read_tensors
 from unlearnkit.config import option
 from unlearnkit.errors import CheckpointError, ConfigError
 from unlearnkit.interfaces import Generator, IdentityEncoder, Inverter, Perceptual
+from unlearnkit_demo.cameras import PITCH, YAW, portrait_cameras
 from unlearnkit_demo.networks import InversionEncoder, Trunk, build, normalised_maps, resized, unit
 
-__all__ = ["DemoIdentity", "DemoInverter", "DemoJudge", "DemoPerceptual"]
+__all__ = ["DemoIdentity", "DemoInverter", "DemoInverter3D", "DemoJudge", "DemoPerceptual"]
 
 WEIGHTS = Path(__file__).parent / "weights"
 
@@ -96,12 +97,14 @@ class DemoInverter(Inverter):
     refine_steps: int = option(30, ge=0, unit="steps", help="Adam steps on the latent after the encoder's guess")
     learning_rate: float = option(0.01, gt=0.0, help="Adam's step size in the refinement")
     stay: float = option(0.05, ge=0.0, help="weight of the squared distance from the encoder's guess")
+    file: ClassVar[str] = "inverter"
+    spatial: ClassVar[bool] = False
     _network: InversionEncoder = attrs.field(init=False, default=None, repr=False)
     _perceptual: DemoPerceptual = attrs.field(init=False, factory=DemoPerceptual, repr=False)
 
     def prepare(self, device: torch.device) -> None:
         """Load the weights that ship."""
-        self._network = load("inverter", device)[0]
+        self._network = load(self.file, device)[0]
         self._perceptual.prepare(device)
 
     def invert(self, images: Tensor, generator: Generator) -> Tensor:
@@ -110,26 +113,46 @@ class DemoInverter(Inverter):
         :raises ConfigError: for a generator that it was not trained for.
         """
         net = self._network
-        if (generator.num_ws, generator.w_dim, generator.z_dim) != (net.num_ws, net.w_dim, net.head[2].out_features):
+        ours = (net.num_ws, net.w_dim, net.head[2].out_features, self.spatial)
+        if (generator.num_ws, generator.w_dim, generator.z_dim, generator.has_views) != ours:
             raise ConfigError(
-                f"demo-inverter knows only the bundled generator (latents {net.num_ws}×{net.w_dim}), not this one "
-                f"({generator.num_ws}×{generator.w_dim}); try --inverter optimise"
+                f"this inverter knows only the bundled {'EG3D' if self.spatial else 'StyleGAN2'} (latents "
+                f"{net.num_ws}×{net.w_dim}), not this generator ({generator.num_ws}×{generator.w_dim}); "
+                "try --inverter optimise"
             )
         with torch.no_grad():
-            guess = net.latents(images, generator.map)[0]
-        return self._refined(images, guess, generator) if self.refine_steps else guess
+            guess, z = net.latents(images, generator.map)
+        return self._refined(images, guess, self.views(z), generator) if self.refine_steps else guess
 
-    def _refined(self, images: Tensor, guess: Tensor, generator: Generator) -> Tensor:
+    def views(self, z: Tensor) -> Tensor | None:
+        """From where pictures of the estimated parameters ``(N, K)`` were taken: no views in two dimensions."""
+        return None
+
+    def _refined(self, images: Tensor, guess: Tensor, views: Tensor | None, generator: Generator) -> Tensor:
         """Each picture on its own optimiser state: Adam acts on every number, so a batch changes nothing."""
         latents = guess.clone().requires_grad_(True)
         adam = torch.optim.Adam([latents], lr=self.learning_rate)
         with torch.no_grad():
             wanted = self._perceptual.features(images)
         for _ in range(self.refine_steps):
-            made = generator.render(latents).image
+            made = generator.render(latents, views).image
             look = self._perceptual.distance(self._perceptual.features(made), wanted).sum()
             loss = look + F.l1_loss(made, images) * len(images)
             loss = loss + self.stay * (latents - guess).square().mean((1, 2)).sum()
             (latents.grad,) = torch.autograd.grad(loss, [latents])
             adam.step()
         return latents.detach()
+
+
+@attrs.define(eq=False)
+class DemoInverter3D(DemoInverter):
+    """The same for the bundled EG3D: the encoder also says from where the picture was taken."""
+
+    refine_steps: int = option(12, ge=0, unit="steps", help="Adam steps on the latent after the encoder's guess")
+    learning_rate: float = option(0.02, gt=0.0, help="Adam's step size in the refinement")
+    file: ClassVar[str] = "inverter_3d"
+    spatial: ClassVar[bool] = True
+
+    def views(self, z: Tensor) -> Tensor:
+        """Cameras ``(N, 25)`` that see a head as a picture of the parameters ``(N, K)`` does."""
+        return portrait_cameras(z[:, YAW], z[:, PITCH])

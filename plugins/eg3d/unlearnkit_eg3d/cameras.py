@@ -15,7 +15,10 @@ from torch import Tensor
 
 from unlearnkit.errors import ShapeError
 
-__all__ = ["CAMERA_NUMBERS", "FOV", "RADIUS", "cameras", "check_cameras", "focal_length", "look_at"]
+__all__ = [
+    "CAMERA_NUMBERS", "FOV", "RADIUS", "cameras", "check_cameras", "focal_length", "look_at", "looking",
+    "with_intrinsics",
+]
 
 CAMERA_NUMBERS = 25
 FOV = 18.837
@@ -29,6 +32,20 @@ def focal_length(fov: float = FOV) -> float:
     return 1 / (math.tan(fov * 3.14159 / 360) * 1.414)
 
 
+def looking(origin: Tensor, pivot: Tensor, up: Tensor | None = None) -> Tensor:
+    """Camera-to-world matrices ``(N, 4, 4)`` of cameras at ``origin`` ``(N, 3)`` that look at ``pivot`` ``(3,)``.
+
+    ``up`` ``(3,)`` is what is upwards in the picture, as nearly as possible; (0, 1, 0) without it.
+    """
+    forward = F.normalize(pivot.to(origin) - origin, dim=1)
+    above = (torch.tensor(UP) if up is None else up).to(origin).expand_as(forward)
+    right = -F.normalize(torch.cross(above, forward, dim=1), dim=1)
+    above = F.normalize(torch.cross(forward, right, dim=1), dim=1)
+    matrix = torch.eye(4).to(origin).repeat(len(origin), 1, 1)
+    matrix[:, :3, 0], matrix[:, :3, 1], matrix[:, :3, 2], matrix[:, :3, 3] = right, above, forward, origin
+    return matrix
+
+
 def look_at(yaw: Tensor, pitch: Tensor, pivot: Tensor, radius: float = RADIUS) -> Tensor:
     """Camera-to-world matrices ``(N, 4, 4)`` on a sphere around the origin that look at ``pivot`` ``(3,)``.
 
@@ -37,26 +54,23 @@ def look_at(yaw: Tensor, pitch: Tensor, pivot: Tensor, radius: float = RADIUS) -
     """
     clipped = pitch.clamp(1e-5, math.pi - 1e-5)
     polar = torch.arccos(1 - 2 * (clipped / math.pi))
-    origin = radius * torch.stack([
+    return looking(radius * torch.stack([
         torch.sin(polar) * torch.cos(math.pi - yaw), torch.cos(polar), torch.sin(polar) * torch.sin(math.pi - yaw),
-    ], dim=1)
-    forward = F.normalize(pivot.to(origin) - origin, dim=1)
-    up = torch.tensor(UP).to(origin).expand_as(forward)
-    right = -F.normalize(torch.cross(up, forward, dim=1), dim=1)
-    up = F.normalize(torch.cross(forward, right, dim=1), dim=1)
-    matrix = torch.eye(4).to(origin).repeat(len(origin), 1, 1)
-    matrix[:, :3, 0], matrix[:, :3, 1], matrix[:, :3, 2], matrix[:, :3, 3] = right, up, forward, origin
-    return matrix
+    ], dim=1), pivot)
+
+
+def with_intrinsics(pose: Tensor, fov: float = FOV) -> Tensor:
+    """Camera-to-world ``(N, 4, 4)`` -> cameras ``(N, 25)`` with FFHQ's intrinsics."""
+    focal = focal_length(fov)
+    intrinsics = torch.tensor([focal, 0, 0.5, 0, focal, 0.5, 0, 0, 1.0]).to(pose)
+    return torch.cat([pose.flatten(1), intrinsics.expand(len(pose), -1)], dim=1)
 
 
 def cameras(
     yaw: Tensor, pitch: Tensor, pivot: Tensor, radius: float = RADIUS, fov: float = FOV
 ) -> Tensor:
     """Cameras ``(N, 25)`` at ``yaw``, ``pitch`` (radians away from the front) that look at ``pivot``."""
-    pose = look_at(math.pi / 2 + yaw, math.pi / 2 + pitch, pivot, radius)
-    focal = focal_length(fov)
-    intrinsics = torch.tensor([focal, 0, 0.5, 0, focal, 0.5, 0, 0, 1.0]).to(pose)
-    return torch.cat([pose.flatten(1), intrinsics.expand(len(pose), -1)], dim=1)
+    return with_intrinsics(look_at(math.pi / 2 + yaw, math.pi / 2 + pitch, pivot, radius), fov)
 
 
 def check_cameras(views: Tensor | None, count: int) -> Tensor:

@@ -37,6 +37,9 @@ class EG3D(Generator):
     jitter: str = option(
         "none", choices=("none", "random"),
         help="samples along rays: the middle of each stratum, or drawn anew in each rendering")
+    feature_pass: str = option(
+        "same", choices=("same", "separate"),
+        help="'separate' (with random noise) takes the tri-planes of the losses from a pass of their own, as GUIDE does")
     pivot: str = option(
         "checkpoint", choices=("checkpoint", "origin"),
         help="what cameras look at: the file's point, or [0, 0, 0] as GUIDE's released program does")
@@ -59,7 +62,7 @@ class EG3D(Generator):
         :raises ConfigError: if no file is given.
         """
         if self.checkpoint is None:
-            raise ConfigError("checkpoint: got none, and no EG3D is bundled yet; give --checkpoint FILE")
+            raise ConfigError("checkpoint: got none; give --checkpoint FILE")
         checkpoint = read_checkpoint(self.checkpoint.expanduser())
         self._network = network_from_checkpoint(checkpoint).to(device)
         self._base = Base(self.checkpoint, checkpoint.format, checkpoint.sha256)
@@ -108,7 +111,10 @@ class EG3D(Generator):
         :raises ShapeError: if latents or cameras do not fit.
         """
         drawn = self.draw(latents, views, rng)
-        return Rendering(drawn.image, drawn.planes)
+        planes = drawn.planes
+        if self.feature_pass == "separate" and self.noise == "random" and rng is not None:
+            planes = self.module.backbone.synthesis(latents.to(self.w_avg.device), noise_mode="random", generator=rng)
+        return Rendering(drawn.image, planes)
 
     def draw(self, latents: Tensor, views: Tensor | None, rng: torch.Generator | None = None) -> Drawn:
         """All that one forward pass gives, depth included; arguments as for :meth:`render`."""
@@ -132,6 +138,16 @@ class EG3D(Generator):
         """The 11 cameras of GUIDE's evaluation, from -`yaw` to `yaw`."""
         yaw = torch.linspace(-self.yaw, self.yaw, EVALUATION_VIEWS)
         return cameras(yaw, torch.full_like(yaw, self.pitch), self._pivot)
+
+    def turn_views(self, count: int) -> Tensor:
+        """Cameras `(count, 25)` on a closed path: a little farther to the sides than `yaw`, a little up and down."""
+        phase = torch.arange(count) * (2 * math.pi / count)
+        yaw, pitch = 1.3 * self.yaw * torch.sin(phase), self.pitch + 0.1 * torch.cos(phase)
+        return cameras(yaw, pitch, self._pivot)
+
+    def depth(self, latents: Tensor, views: Tensor) -> Tensor:
+        """Distance from the camera along each ray of neural rendering `(N, 1, r, r)`, in units of EG3D's world."""
+        return self.draw(latents, views).depth
 
     def editable_parameters(self) -> dict[str, nn.Parameter]:
         """The backbone's synthesis: mapping, decoder and super-resolution stay as they are."""

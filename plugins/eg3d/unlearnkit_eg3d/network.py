@@ -122,6 +122,16 @@ class TriPlaneGenerator(nn.Module):
         ws: Tensor = self.backbone.mapping(z, c * self.c_scale, **truncation)
         return ws
 
+    def planes(self, ws: Tensor, **noise: Any) -> Tensor:
+        """Tri-planes ``(N, 96, h, w)``; equal neighbours among the latents, one head seen by several cameras, are
+        drawn once unless noise makes each of them different."""
+        if noise.get("noise_mode") == "random" or ws.requires_grad or len(ws) < 2:
+            drawn: Tensor = self.backbone.synthesis(ws, **noise)
+            return drawn
+        rows, back = torch.unique_consecutive(ws, dim=0, return_inverse=True)
+        drawn = self.backbone.synthesis(rows, **noise)
+        return drawn if len(rows) == len(ws) else drawn[back]
+
     def forward(
         self, ws: Tensor, views: Tensor, *, noise_mode: str = "const", generator: torch.Generator | None = None,
         draws: Draws | None = None,
@@ -131,7 +141,7 @@ class TriPlaneGenerator(nn.Module):
         :raises ShapeError: if latents or cameras do not fit.
         """
         views = check_cameras(views, len(ws)).to(ws)
-        planes: Tensor = self.backbone.synthesis(ws, noise_mode=noise_mode, generator=generator)
+        planes = self.planes(ws, noise_mode=noise_mode, generator=generator)
         side = self.neural_resolution
         origins, directions = rays(views, side)
         if draws is None:

@@ -1,11 +1,7 @@
-"""From tri-planes to a feature picture: rays, samples along them, decoder, and alpha compositing.
+"""From tri-planes to a feature picture: rays, coarse samples along them, and the decoder.
 
-Formulas: Chan et al., "Efficient Geometry-aware 3D Generative Adversarial Networks", CVPR 2022; importance sampling
-and compositing as in Mildenhall et al., NeRF, ECCV 2020, section 5, with the constants of EG3D's release.
-
-Colours are never sorted by depth. A sample's share of its ray is (the weight of the interval before it + that of
-the one behind it) / 2, because an interval shows the mean of its two ends; so only densities are sorted, and one
-batched product makes the picture.
+Formulas: Chan et al., "Efficient Geometry-aware 3D Generative Adversarial Networks", CVPR 2022, with the constants of
+its release. Sampling of planes and marching along rays are `unlearnkit.ops.volume`.
 """
 
 from __future__ import annotations
@@ -16,11 +12,10 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from unlearnkit_stylegan2.layers import FullyConnected
 
-__all__ = ["Decoder", "Draws", "RenderSettings", "Rendered", "interval_weights", "render", "rays", "sample_planes"]
+from unlearnkit.ops import march, merged_planes, sample_planes
 
-PDF_EPS = 1e-5
-WEIGHT_FLOOR = 0.01
-OPAQUE_EPS = 1e-10
+__all__ = ["Decoder", "Draws", "RenderSettings", "Rendered", "limits", "rays", "render", "stratified"]
+
 COLOUR_MARGIN = 0.001
 
 
@@ -121,78 +116,17 @@ def stratified(near: Tensor, far: Tensor, offsets: Tensor, disparity: bool) -> T
     return near + (far - near) * t
 
 
-def sample_planes(planes: Tensor, points: Tensor, box_warp: float) -> Tensor:
-    """Mean features ``(N, M, 32)`` of points ``(N, M, 3)`` on planes ``(N, 3, 32, h, w)``.
-
-    The planes are (x, y), (x, z) and (z, x): the third is the second transposed, a slip of the release that every
-    published checkpoint was trained with.
-    """
-    x, y, z = (points * (2 / box_warp)).unbind(-1)
-    grid = torch.stack([torch.stack(pair, -1) for pair in ((x, y), (x, z), (z, x))], dim=1)
-    found = F.grid_sample(
-        planes.flatten(0, 1), grid.flatten(0, 1)[:, None], mode="bilinear", padding_mode="zeros", align_corners=False
-    )
-    return found[:, :, 0].unflatten(0, planes.shape[:2]).mean(1).transpose(1, 2)
-
-
-def interval_weights(depths: Tensor, densities: Tensor) -> Tensor:
-    """Weight of each interval between sorted depths ``(N, R, S)``: ``(N, R, S - 1)``."""
-    delta = depths.diff(dim=-1)
-    middle = (densities[..., 1:] + densities[..., :-1]) / 2
-    alpha = 1 - torch.exp(-F.softplus(middle - 1) * delta)
-    through = torch.cumprod(torch.cat([torch.ones_like(alpha[..., :1]), 1 - alpha + OPAQUE_EPS], -1), -1)
-    return alpha * through[..., :-1]
-
-
-@torch.no_grad()
-def importance(depths: Tensor, weights: Tensor, draws: Tensor) -> Tensor:
-    """Depths ``(N, R, F)`` drawn where the coarse weights ``(N, R, S - 1)`` are: they carry no gradient."""
-    flat = weights.flatten(0, 1)[:, None]
-    smooth = F.avg_pool1d(F.max_pool1d(flat, 2, 1, padding=1), 2, 1)[:, 0] + WEIGHT_FLOOR
-    bins = (depths[..., 1:] + depths[..., :-1]).flatten(0, 1) / 2
-    pdf = smooth[:, 1:-1] + PDF_EPS
-    cdf = torch.cat([torch.zeros_like(pdf[:, :1]), torch.cumsum(pdf / pdf.sum(-1, keepdim=True), -1)], -1)
-    u = draws.flatten(0, 1).contiguous()
-    above = torch.searchsorted(cdf, u, right=True)
-    below, above = (above - 1).clamp_min(0), above.clamp_max(pdf.shape[-1])
-    low, high = cdf.gather(1, below), cdf.gather(1, above)
-    start, end = bins.gather(1, below), bins.gather(1, above)
-    width = torch.where(high - low < PDF_EPS, torch.ones_like(low), high - low)
-    return (start + (u - low) / width * (end - start)).unflatten(0, depths.shape[:2])
-
-
 def render(planes: Tensor, decoder: Decoder, origins: Tensor, directions: Tensor, settings: RenderSettings,
            draws: Draws) -> Rendered:
-    """Volume rendering of planes ``(N, 3, 32, h, w)`` along rays ``(N, R, 3)``."""
+    """Volume rendering of planes ``(N, 3, 32, h, h)`` along rays ``(N, R, 3)``."""
+    merged = merged_planes(planes)
 
     def look(depths: Tensor) -> tuple[Tensor, Tensor]:
         points = origins[:, :, None] + depths[..., None] * directions[:, :, None]
-        found = sample_planes(planes, points.flatten(1, 2), settings.box_warp)
-        density, colour = decoder(found)
+        density, colour = decoder(sample_planes(merged, points.flatten(1, 2), settings.box_warp))
         return density.unflatten(1, depths.shape[1:]), colour.unflatten(1, depths.shape[1:])
 
     near, far = limits(origins, directions, settings)
     depths = stratified(near, far, draws.offsets.to(near), settings.disparity)
-    density, colour = look(depths)
-    if settings.fine:
-        weights = interval_weights(depths, density.detach())
-        more = importance(depths, weights, draws.importance.to(near))
-        fine = look(more)
-        depths = torch.cat([depths, more], -1)
-        density, colour = torch.cat([density, fine[0]], -1), torch.cat([colour, fine[1]], 2)
-    return _composite(depths, density, colour, settings.white_back)
-
-
-def _composite(depths: Tensor, density: Tensor, colour: Tensor, white_back: bool) -> Rendered:
-    ordered, order = depths.sort(dim=-1)
-    weights = interval_weights(ordered, density.gather(-1, order))
-    share = (F.pad(weights, (1, 0)) + F.pad(weights, (0, 1))) / 2
-    unsorted = torch.zeros_like(share).scatter(-1, order, share)
-    features = (unsorted[..., None, :] @ colour)[..., 0, :]
-    opacity = weights.sum(-1)
-    middle = (ordered[..., 1:] + ordered[..., :-1]) / 2
-    depth = ((weights * middle).sum(-1) / opacity).nan_to_num(float("inf"))
-    depth = depth.clamp(depths.min(), depths.max())  # over the whole batch, as the release does
-    if white_back:
-        features = features + 1 - opacity[..., None]
-    return Rendered(features * 2 - 1, depth, opacity)
+    seen = march(look, depths, draws.importance.to(near), settings.white_back)
+    return Rendered(seen.colours * 2 - 1, seen.depth, seen.opacity)

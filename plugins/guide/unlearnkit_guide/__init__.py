@@ -4,10 +4,13 @@ from unlearnkit.hookspecs import Register
 from unlearnkit.plugins import hookimpl
 
 # What the released program does and the paper does not ask for: fresh noise in every rendering, and features from
-# another forward pass than the picture. Its other quirks concern EG3D's cameras or an encoder that is not here.
+# another forward pass than the picture. On EG3D also: samples along rays drawn anew in each rendering, and cameras
+# that look at the origin, because a misspelt key misses the file's pivot. A generator without such an option skips it.
 RELEASED = {
     "generator.noise": "random",
     "generator.feature_pass": "separate",
+    "generator.jitter": "random",
+    "generator.pivot": "origin",
 }
 
 

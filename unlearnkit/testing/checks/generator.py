@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from unlearnkit.engine import freeze
+from unlearnkit.errors import UnlearnkitError
 from unlearnkit.interfaces import Generator, Rendering
 from unlearnkit.testing.expect import (
     NotApplicable,
@@ -195,6 +196,56 @@ def check_views_are_sampled(subject: Subject) -> None:
     with torch.no_grad():
         left, right = (made.render(latents, one[i : i + 1]).image for i in range(2))
     expect(not same_bits(left, right), "another view to give another image", "the same one")
+
+
+def check_the_front_and_the_turn(subject: Subject) -> None:
+    """The front is one view of the shape of all others; a turn, where there is one, ends beside where it began."""
+    made: Generator = subject.component
+    front, turn = made.front_view(), made.turn_views(8)
+    if not made.has_views:
+        expect(front is None and turn is None, "no views, since has_views is False", f"{front}, {turn}")
+        return
+    views = made.sample_views(1, torch.Generator().manual_seed(4))
+    assert views is not None
+    expect(isinstance(front, Tensor) and front.shape == views.shape, f"a front view {tuple(views.shape)}", front)
+    if turn is None:
+        return
+    expect(turn.shape == (8, *views.shape[1:]), f"turn_views(8) to be {(8, *views.shape[1:])}", tuple(turn.shape))
+    steps = (turn - turn.roll(1, 0)).flatten(1).norm(dim=1)
+    expect(bool(turn.isfinite().all()) and float(steps[0]) <= 3 * float(steps[1:].max()),
+           "a closed path: the last view of turn_views() beside its first", f"a jump of {float(steps[0]):.3g}")
+
+
+def check_depth_has_its_shape(subject: Subject) -> None:
+    """``depth`` is finite ``(N, 1, h, w)``, or None; another latent has another one."""
+    made: Generator = subject.component
+    front = made.front_view()
+    if front is None:
+        return
+    latents = random_latents(made, BATCH)
+    with torch.no_grad():
+        depth = made.depth(latents, front.expand(BATCH, *front.shape[1:]))
+    if depth is None:
+        return
+    expect_tensor("depth", depth, (BATCH, 1, "h", "w"))
+    expect(not same_bits(depth[0], depth[1]), "two latents to give two depths", "the same one twice")
+
+
+def check_views_of_a_wrong_shape_are_refused(subject: Subject) -> None:
+    """A generator with views answers views that are missing or too many with one line, an UnlearnkitError."""
+    made: Generator = subject.component
+    front = made.front_view()
+    if front is None:
+        return
+    latents = random_latents(made, BATCH)
+    for views, words in ((None, "no views"), (front.expand(BATCH + 1, *front.shape[1:]), "a view too many")):
+        try:
+            with torch.no_grad():
+                made.render(latents, views)
+        except UnlearnkitError as error:
+            expect("\n" not in str(error), "one line", str(error))
+        else:
+            expect(False, f"an UnlearnkitError for {words}", "none")
 
 
 def check_base_is_known(subject: Subject) -> None:

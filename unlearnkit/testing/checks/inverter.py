@@ -54,10 +54,10 @@ def check_inverting_changes_nothing(subject: Subject) -> None:
 
 def _pictures(made: Generator, count: int) -> Tensor:
     """What the generator itself makes of random latents: surely pictures that it can make."""
-    views = made.evaluation_views()
-    middle = None if views is None else views[len(views) // 2][None].expand(count, *views.shape[1:])
+    front = made.front_view()
+    view = None if front is None else front.expand(count, *front.shape[1:])
     with torch.no_grad():
-        return made.render(random_latents(made, count), middle).image.clamp(-1, 1)
+        return made.render(random_latents(made, count), view).image.clamp(-1, 1)
 
 
 def _invert(subject: Subject, made: Generator, images: Tensor) -> Tensor:

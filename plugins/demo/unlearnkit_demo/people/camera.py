@@ -18,9 +18,17 @@ class Camera:
     focus: np.ndarray
     back: np.ndarray
     right: np.ndarray
+    view_angle: float = VIEW_ANGLE
+
+    @property
+    def up(self) -> np.ndarray:
+        """The picture's upward direction."""
+        return np.cross(self.back, self.right)
 
 
-def aligned_camera(eyes: np.ndarray, mouth: np.ndarray, yaw: float, pitch: float) -> Camera:
+def aligned_camera(
+    eyes: np.ndarray, mouth: np.ndarray, yaw: float, pitch: float, view_angle: float = VIEW_ANGLE
+) -> Camera:
     """Camera seeing the point ``eyes`` at EYE_HEIGHT and ``mouth`` at MOUTH_HEIGHT, turned by yaw and pitch.
 
     In camera axes a point at (u, v) with depth w is seen at v = t (d - w) above the centre, so two points
@@ -29,7 +37,7 @@ def aligned_camera(eyes: np.ndarray, mouth: np.ndarray, yaw: float, pitch: float
     back = np.array([np.sin(yaw) * np.cos(pitch), -np.cos(yaw) * np.cos(pitch), np.sin(pitch)])
     right = np.array([np.cos(yaw), np.sin(yaw), 0.0])
     up = np.cross(back, right)
-    half = np.tan(np.deg2rad(VIEW_ANGLE) / 2)
+    half = np.tan(np.deg2rad(view_angle) / 2)
     t_eyes, t_mouth = (1 - 2 * EYE_HEIGHT) * half, (1 - 2 * MOUTH_HEIGHT) * half
     w_eyes, w_mouth = eyes @ back, mouth @ back
     distance = (eyes @ up - mouth @ up + t_eyes * w_eyes - t_mouth * w_mouth) / (t_eyes - t_mouth)
@@ -37,4 +45,4 @@ def aligned_camera(eyes: np.ndarray, mouth: np.ndarray, yaw: float, pitch: float
     # Half-way between the points across, which keeps the hair in the picture when the head is turned.
     across = 0.5 * (eyes + mouth) @ right
     focus = across * right + height * up
-    return Camera(focus + distance * back, focus, back, right)
+    return Camera(focus + distance * back, focus, back, right, view_angle)

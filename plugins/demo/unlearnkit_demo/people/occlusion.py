@@ -51,7 +51,7 @@ def _visible(
     camera.focal_point, camera.position, camera.up = centre, centre + 3 * radius * toward, up
     camera.parallel_scale, camera.clipping_range = radius, (radius, 5 * radius)
     plotter.render_window.Render()
-    depth = _depth_buffer(plotter.render_window)
+    depth = depth_buffer(plotter.render_window)
     size = depth.shape[0]
     rel = points - centre
     column = ((rel @ right / radius * 0.5 + 0.5) * size).astype(int).clip(0, size - 1)
@@ -63,7 +63,8 @@ def _visible(
     return 1 - np.clip((behind - bias) / bias, 0, 1)
 
 
-def _depth_buffer(window: Any) -> np.ndarray:
+def depth_buffer(window: Any) -> np.ndarray:
+    """The window's z-buffer (height, width), bottom row first, 0 at the near and 1 at the far plane."""
     import vtk
     from vtk.util.numpy_support import vtk_to_numpy
 

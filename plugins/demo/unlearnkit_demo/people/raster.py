@@ -6,7 +6,8 @@ from typing import Any
 
 import numpy as np
 
-from .camera import VIEW_ANGLE, Camera
+from .camera import Camera
+from .occlusion import depth_buffer
 
 
 class Raster:
@@ -24,22 +25,36 @@ class Raster:
         self.plotter.add_mesh(self.mesh, scalars="colour", rgb=True, lighting=False)
         window: Any = self.plotter.render_window
         window.SetMultiSamples(0)  # we average ourselves
-        self.plotter.camera.view_angle = VIEW_ANGLE
 
     def draw(
         self, points: np.ndarray, colours: np.ndarray, camera: Camera, background: np.ndarray
     ) -> np.ndarray:
         """One picture (size, size, 3), uint8; colours (V, 3) in 0..1, sRGB."""
+        self.load(points, colours, background)
+        return self.look(camera)
+
+    def load(self, points: np.ndarray, colours: np.ndarray, background: np.ndarray) -> None:
+        """Take over a scene, to be looked at from one camera or several."""
         self.mesh.points = points.astype(np.float32)
         self.mesh.point_data["colour"][:] = (colours * 255 + 0.5).astype(np.uint8)
         self.mesh.GetPointData().GetScalars().Modified()
         self.plotter.set_background([float(c) for c in background])
+
+    def look(self, camera: Camera) -> np.ndarray:
+        """The loaded scene as ``camera`` sees it: (size, size, 3), uint8."""
         view = self.plotter.camera
-        view.position, view.focal_point, view.up = camera.position, camera.focus, (0.0, 0.0, 1.0)
-        distance = np.linalg.norm(camera.position - camera.focus)
-        view.clipping_range = (0.5 * distance, 2.0 * distance)
+        view.view_angle = camera.view_angle
+        view.position, view.focal_point, view.up = camera.position, camera.focus, camera.up
+        self._clipping = clipping(camera)
+        view.clipping_range = self._clipping
         self.plotter.render_window.Render()
         return self._averaged(self._pixels())
+
+    def depth(self) -> np.ndarray:
+        """Of the last look, distance along the camera's axis (side, side), side = size × oversampling; inf: nothing."""
+        near, far = self._clipping
+        z = depth_buffer(self.plotter.render_window)[::-1]
+        return np.where(z < 1, near * far / (far - z * (far - near)), np.inf)
 
     def _pixels(self) -> np.ndarray:
         import vtk
@@ -53,3 +68,9 @@ class Raster:
     def _averaged(self, large: np.ndarray) -> np.ndarray:
         k, n = self.oversampling, self.size
         return (large.reshape(n, k, n, k, 3).astype(np.float32).mean((1, 3)) + 0.5).astype(np.uint8)
+
+
+def clipping(camera: Camera) -> tuple[float, float]:
+    """Nearest and farthest distance that is drawn."""
+    distance = float(np.linalg.norm(camera.position - camera.focus))
+    return 0.5 * distance, 2.0 * distance

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import numpy as np
 
 from .body import Body
@@ -21,6 +23,19 @@ PLAIN_WRAP = np.array([0.3, 0.3, 0.3], np.float32)
 BATCH = 32
 Person = dict[str, float]  # one person's parameters by name
 Part = tuple[np.ndarray, np.ndarray]  # vertices and linear colours
+
+
+@dataclass(frozen=True)
+class Head:
+    """A posed head: coarse and fine surface, eyeballs, and the points between the eyes and on the upper lip."""
+
+    coarse: np.ndarray
+    eyes: np.ndarray
+    points: np.ndarray
+    normals: np.ndarray
+    eye_radius: float
+    middle: np.ndarray
+    mouth: np.ndarray
 
 
 class PeopleRenderer:
@@ -72,13 +87,24 @@ class PeopleRenderer:
         return out
 
     def _one(self, q: dict[str, float], coarse: np.ndarray, eyes: np.ndarray) -> np.ndarray:
+        head = self.landmarks(coarse, eyes)
+        camera = aligned_camera(
+            head.middle, head.mouth, np.deg2rad(18) * np.tanh(0.7 * q["yaw"]),
+            np.deg2rad(8) * np.tanh(0.7 * q["pitch"])
+        )
+        points, colours = self.scene(q, head, camera)
+        return self.raster.draw(points, colours, camera, background(q))
+
+    def landmarks(self, coarse: np.ndarray, eyes: np.ndarray) -> Head:
+        """A posed head's fine surface and the points that cameras are placed by."""
         points, normals = self.skin.refine(coarse)
         radius = np.linalg.norm(coarse[self.skin.eyeball] - eyes[0], axis=1).mean() * self._eye_radius_ratio
-        mouth = points[self._upper_lip].mean(0)
         middle = eyes.mean(0) - np.array([0, radius, 0])
-        camera = aligned_camera(
-            middle, mouth, np.deg2rad(18) * np.tanh(0.7 * q["yaw"]), np.deg2rad(8) * np.tanh(0.7 * q["pitch"])
-        )
+        return Head(coarse, eyes, points, normals, radius, middle, points[self._upper_lip].mean(0))
+
+    def scene(self, q: Person, head: Head, camera: Camera) -> Part:
+        """Everything there is to see, lit and coloured (sRGB) for somebody at ``camera``, whom the eyes follow."""
+        coarse, eyes, points, normals, radius = head.coarse, head.eyes, head.points, head.normals, head.eye_radius
         light = make_light(
             0.7 * np.tanh(0.7 * q["light_azimuth"]), 0.5 + 0.3 * np.tanh(0.7 * q["light_height"]), camera.back
         )
@@ -92,7 +118,7 @@ class PeopleRenderer:
             self._shirt(q, neck, light),
         ]
         colours = np.sqrt(np.clip(np.concatenate([c for _, c in parts]), 0, 1))
-        return self.raster.draw(np.concatenate([v for v, _ in parts]), colours, camera, background(q))
+        return np.concatenate([v for v, _ in parts]), colours
 
     def _skin(self, q: Person, points: np.ndarray, normals: np.ndarray, light: Light) -> Part:
         """The head, its scalp raised by the hair on it."""

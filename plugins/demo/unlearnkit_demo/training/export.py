@@ -1,6 +1,8 @@
-"""Write what ships: the five weight files (with their facts as metadata) and the pictures of the default run.
+"""Write what ships: the weight files (with their facts as metadata) and the pictures of the default run.
 
-    python -m unlearnkit_demo.training.export --train DIR --held-out DIR
+    python -m unlearnkit_demo.training.export --train DIR --held-out DIR [--only spatial]
+
+`--only spatial` writes the EG3D and its inverter, which are trained when everything else ships already.
 """
 
 from __future__ import annotations
@@ -17,13 +19,14 @@ from torch import Tensor
 from unlearnkit.checkpoints import write_tensors
 from unlearnkit_demo.networks import FaceEncoder, InversionEncoder, PatchEncoder, Trunk
 from unlearnkit_demo.people.parameters import NUM_PARAMETERS
+from unlearnkit_demo.training import spatial
 from unlearnkit_demo.training.data import Pictures
 from unlearnkit_demo.training.encoders import DIM
 from unlearnkit_demo.training.generator import ARCHITECTURE, build
 
 HERE = Path(__file__).parents[1]
 PEOPLE, PICTURES = 10, 4
-SEEDS = {"generator": 0, "trunk": 10, "identity": 20, "judge": 21, "inverter": 30}
+SEEDS = {"generator": 0, "trunk": 10, "identity": 20, "judge": 21, "inverter": 30, "eg3d": 40, "inverter_3d": 50}
 
 
 def last_line(folder: Path) -> dict[str, Any]:
@@ -61,6 +64,18 @@ def export_generator(folder: Path, out: Path) -> None:
     replace(out, network.state_dict(), metadata)
 
 
+def export_spatial(folder: Path, out: Path) -> None:
+    """The EG3D: the running average, w_avg as above, and how to render it among its settings."""
+    network = spatial.build(torch.load(folder / "state.pt", weights_only=True)["average"])
+    with torch.no_grad():
+        z = torch.randn(100_000, NUM_PARAMETERS, generator=torch.Generator().manual_seed(0))
+        latents = network.mapping(z, torch.zeros(len(z), 25))
+        network.backbone.mapping.w_avg.copy_(latents[:, 0].mean(0))
+    settings = {**spatial.BACKBONE, "img_resolution": spatial.RESOLUTION, "img_channels": 3, "sr_num_fp16_res": 0,
+                "neural_rendering_resolution": spatial.NEURAL, "rendering_kwargs": spatial.SETTINGS}
+    replace(out, network.state_dict(), facts("eg3d", folder, init_kwargs=settings) | {"class_name": "TriPlaneGenerator"})
+
+
 def export_small(name: str, folder: Path, network: torch.nn.Module, architecture: dict[str, Any]) -> None:
     """One of the four small networks; the encoders lose the centres they were trained with."""
     state = torch.load(folder / "state.pt", weights_only=True)["average"]
@@ -84,7 +99,15 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--train", type=Path, required=True, help="folder with generator/ and small/")
     parser.add_argument("--held-out", type=Path, required=True, help="folder of people never learned from")
+    parser.add_argument("--only", choices=("spatial",), help="write a part, and leave what ships already")
     args = parser.parse_args()
+    if (args.train / "spatial" / "state.pt").exists():
+        export_spatial(args.train / "spatial", HERE / "weights" / "eg3d_128.safetensors")
+    if (args.train / "inverter_3d" / "state.pt").exists():
+        shape = {"num_ws": 12, "w_dim": ARCHITECTURE["w_dim"]}
+        export_small("inverter_3d", args.train / "inverter_3d", InversionEncoder(**shape), {"name": "inverter", **shape})
+    if args.only == "spatial":
+        return
     export_generator(args.train / "generator", HERE / "weights" / "stylegan2_128.safetensors")
     small = args.train / "small"
     export_small("trunk", small / "trunk", Trunk(), {"name": "trunk"})

@@ -1,0 +1,68 @@
+"""Do heads keep their shape?"""
+
+from __future__ import annotations
+
+import attrs
+import torch
+from torch import Tensor
+
+from unlearnkit.interfaces import Evidence, Generator, Metric
+from unlearnkit.metrics.gallery import BATCH, Gallery
+
+__all__ = ["Geometry"]
+
+
+@attrs.define
+class Geometry(Metric):
+    """Depth from the front before against after, for generators that know depth; in units of their world.
+
+    With D the depth map of a latent from the front, before, and D' after:
+
+    * ``depth_change_erased`` = mean over pixels of |D - D'| for the erased latents
+    * ``depth_change_bystanders`` = the same for everybody who must stay (lower is better)
+    * ``depth_between_bystanders`` = the same between different bystanders, before: what another head means
+
+    A change that is small beside the last number says that heads keep their shape. It says nothing of colours, and
+    where a generator puts the backdrop counts as much as the face. ``n_geometry`` is 0 for a generator without depth.
+    """
+
+    def measure(self, evidence: Evidence) -> dict[str, float]:
+        """The mean absolute differences, and how many bystanders they are from."""
+        before = _depths(evidence.before, torch.cat([person.latents[:1] for person in evidence.request.people]))
+        if before is None:
+            return {"n_geometry": 0.0}
+        after = _depths(evidence.after, torch.cat([person.latents[:1] for person in evidence.request.people]))
+        assert after is not None
+        numbers = {"depth_change_erased": float((before - after).abs().mean())}
+        latents = _others(evidence)
+        staying, moved = _depths(evidence.before, latents), _depths(evidence.after, latents)
+        assert staying is not None and moved is not None
+        return numbers | {
+            "depth_change_bystanders": float((staying - moved).abs().mean()),
+            "depth_between_bystanders": float((staying - staying.roll(1, 0)).abs().mean()),
+            "n_geometry": float(len(latents)),
+        }
+
+
+def _others(evidence: Evidence) -> Tensor:
+    """Latents of the bystanders; of random people where there are fewer than two."""
+    bystanders = [person.latents[:1] for person in evidence.request.bystanders]
+    if len(bystanders) > 1:
+        return torch.cat(bystanders)
+    gallery = Gallery.of(evidence)
+    return gallery.random_latents(BATCH, gallery.rng())
+
+
+@torch.no_grad()
+def _depths(generator: Generator, latents: Tensor) -> Tensor | None:
+    """Depth ``(N, 1, h, w)`` from the front, on the CPU; None without depth."""
+    front = generator.front_view()
+    if front is None:
+        return None
+    found = []
+    for part in latents.to(generator.w_avg.device).split(BATCH):
+        depth = generator.depth(part, front.expand(len(part), *front.shape[1:]))
+        if depth is None:
+            return None
+        found.append(depth.float().cpu())
+    return torch.cat(found)

@@ -67,13 +67,15 @@ def facenet() -> nn.Module:
 GOLDEN = Path(__file__).parent / "golden"
 UNTRAINED = {"check_rendering_has_its_shapes": "random weights: colours go far beyond [-1, 1]"}
 SETTINGS = {
-    ("generator", "eg3d"): {"checkpoint": str(GOLDEN / "eg3d_tiny_p32_n16_sr64.pkl")},
     ("inverter", "demo-inverter"): {"refine_steps": 1},
+    ("inverter", "demo-inverter-3d"): {"refine_steps": 1},
     ("perceptual", "lpips-alex"): random_weights("trunk", alexnet, "features."),
     ("perceptual", "lpips-vgg"): random_weights("trunk", vgg16, "features."),
     ("identity", "facenet-vggface2"): random_weights("weights", facenet),
 }
-GENERATORS = {("inverter", "demo-inverter"): ("generator", "stylegan2")}
+GENERATORS = {
+    ("inverter", "demo-inverter"): ("generator", "stylegan2"), ("inverter", "demo-inverter-3d"): ("generator", "eg3d"),
+}
 NEEDS = {
     ("identity", "arcface-ir-se50"): "model_ir_se50.pth, 170 MB: with random weights its checks pass, in 5 s",
     ("identity", "curricularface-ir101"): "CurricularFace_Backbone.pth, 250 MB: so do its checks, in 10 s",
@@ -84,11 +86,7 @@ NO_CHECKS_YET: dict[str, str] = {}
 """Kind of component -> why unlearnkit.testing has no checks for it but the common ones."""
 
 
-SKIP = {("generator", "eg3d"): UNTRAINED}
-
-
-@parametrize_with_checks(
-    components_of(*SHIPPED, settings=SETTINGS, generator=GENERATORS, skip=SKIP, needs=NEEDS))
+@parametrize_with_checks(components_of(*SHIPPED, settings=SETTINGS, generator=GENERATORS, needs=NEEDS))
 def test_what_ships(component: Subject, check: Check) -> None:
     check(component)
 
@@ -99,8 +97,9 @@ OUTSIDE = [
 
 
 @parametrize_with_checks([
-    Subject("generator", "stylegan2", {"checkpoint": str(GOLDEN / name)}, skip=UNTRAINED)
-    for name in ("sg2_ada_32.pkl", "rosinality_32.pt")
+    Subject("generator", generator, {"checkpoint": str(GOLDEN / name)}, skip=UNTRAINED)
+    for generator, name in (("stylegan2", "sg2_ada_32.pkl"), ("stylegan2", "rosinality_32.pt"),
+                            ("eg3d", "eg3d_tiny_p32_n16_sr64.pkl"))
 ])
 def test_other_files_of_a_generator(component: Subject, check: Check) -> None:
     check(component)

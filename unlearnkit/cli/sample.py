@@ -27,7 +27,8 @@ from unlearnkit.errors import ConfigError
 @click.option("--seed", type=SEED, default=0, show_default=True, metavar="N", help="Draws the people.")
 @click.option("--truncation", type=float, default=1.0, show_default=True, metavar="PSI",
               help="0 draws the mean face, 1 the full variety.")
-@click.option("--out", type=OUT, required=True, metavar="FILE", help="Grid of pictures (.png); a generator with views also turns heads (.gif).")
+@click.option("--out", type=OUT, required=True, metavar="FILE",
+              help="Grid of pictures (.png); a generator with views also turns heads (.gif).")
 @settings_options
 def command(
     generator: str | None, checkpoint: Path | None, edit: Path | None, count: int, seed: int,

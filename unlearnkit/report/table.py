@@ -48,8 +48,8 @@ def _facts(known: Mapping[str, float]) -> list[tuple[str, str]]:
         if value is not None:
             rows.append((title, f"{value:.2f}"))
     if "depth_change_bystanders" in known:
-        between = known["depth_between_bystanders"]
-        rows.append(("change of bystanders' depth", f"{known['depth_change_bystanders']:.3f} (two heads {between:.3f})"))
+        change, between = known["depth_change_bystanders"], known["depth_between_bystanders"]
+        rows.append(("change of bystanders' depth", f"{change:.3f} (two heads {between:.3f})"))
     for name, value in known.items():
         if name.startswith("frechet_") and not name.endswith("_floor"):
             floor = known.get(f"{name}_floor")

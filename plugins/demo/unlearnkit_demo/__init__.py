@@ -29,6 +29,10 @@ GUIDE = {
     "loss.guide-global.perceptual": 8.0,
 }
 
+# A rendering of the EG3D costs several times as much: fewer and larger steps, fewer people to look at afterwards.
+GUIDE_3D = GUIDE | {"method.steps": 45, "method.learning_rate": 2e-3}
+SPATIAL = {"metrics.samples": 40, "metric.neighbours.directions": 4, "request.random_bystanders": 0}
+
 
 @hookimpl
 def unlearnkit_register_identity_encoders(register: Register) -> None:
@@ -68,6 +72,9 @@ def unlearnkit_defaults(settings: Mapping[str, Any]) -> Mapping[str, Any] | None
         offers |= {
             "request.name": "person_00", "request.images": [str(p) for p in sorted(PICTURES.glob("person_00_*.png"))],
         }
+    spatial = generator["name"] == "eg3d"
+    if spatial:
+        offers |= SPATIAL
     if settings.get("method", {}).get("name") in ("guide", "guide-released"):
-        offers |= GUIDE
+        offers |= GUIDE_3D if spatial else GUIDE
     return offers

@@ -113,7 +113,7 @@ class DemoInverter(Inverter):
         :raises ConfigError: for a generator that it was not trained for.
         """
         net = self._network
-        ours = (net.num_ws, net.w_dim, net.head[2].out_features, self.spatial)
+        ours: tuple[Any, ...] = (net.num_ws, net.w_dim, net.head[2].out_features, self.spatial)
         if (generator.num_ws, generator.w_dim, generator.z_dim, generator.has_views) != ours:
             raise ConfigError(
                 f"this inverter knows only the bundled {'EG3D' if self.spatial else 'StyleGAN2'} (latents "

@@ -9,6 +9,7 @@ from typing import ClassVar
 import attrs
 import torch
 from torch import Tensor, nn
+from unlearnkit_stylegan2.generator import bundled_checkpoint
 
 from unlearnkit.checkpoints import read_checkpoint
 from unlearnkit.config import option
@@ -21,6 +22,7 @@ from unlearnkit_eg3d.volume import Draws
 
 __all__ = ["EG3D"]
 
+BUNDLED_FILE = "weights/eg3d_128.safetensors"
 EVALUATION_VIEWS = 11
 YAW = math.pi / 12
 """GUIDE's cameras: yaw in ±15°, pitch -0.2 radians (facts of its released program)."""
@@ -30,7 +32,7 @@ YAW = math.pi / 12
 class EG3D(Generator):
     """An EG3D of any published size: NVIDIA `.pkl`, or our own safetensors."""
 
-    checkpoint: Path | None = option(None, help="file of weights")
+    checkpoint: Path | None = option(None, help="file of weights; without one, the bundled EG3D")
     noise: str = option(
         "const", choices=("const", "random", "none"),
         help="per-pixel noise: 'const' from the file, 'random' in each rendering anew, or 'none'")
@@ -39,7 +41,7 @@ class EG3D(Generator):
         help="samples along rays: the middle of each stratum, or drawn anew in each rendering")
     feature_pass: str = option(
         "same", choices=("same", "separate"),
-        help="'separate' (with random noise) takes the tri-planes of the losses from a pass of their own, as GUIDE does")
+        help="'separate', with random noise: the losses' tri-planes come from a pass of their own, as GUIDE's do")
     pivot: str = option(
         "checkpoint", choices=("checkpoint", "origin"),
         help="what cameras look at: the file's point, or [0, 0, 0] as GUIDE's released program does")
@@ -59,13 +61,15 @@ class EG3D(Generator):
         """Read the file and put the network on `device`.
 
         :raises CheckpointError: if the file is no EG3D.
-        :raises ConfigError: if no file is given.
+        :raises ConfigError: if no file is given, and none is bundled.
         """
-        if self.checkpoint is None:
-            raise ConfigError("checkpoint: got none; give --checkpoint FILE")
-        checkpoint = read_checkpoint(self.checkpoint.expanduser())
+        path = self.checkpoint or bundled_checkpoint(BUNDLED_FILE)
+        if path is None:
+            raise ConfigError("checkpoint: got None, and the bundled EG3D is not installed; "
+                              "give the path of an EG3D file")
+        checkpoint = read_checkpoint(path.expanduser())
         self._network = network_from_checkpoint(checkpoint).to(device)
-        self._base = Base(self.checkpoint, checkpoint.format, checkpoint.sha256)
+        self._base = Base(path, checkpoint.format, checkpoint.sha256)
         if self.pivot == "checkpoint":
             self._pivot = torch.tensor(pivot_of(checkpoint))
         backbone = self._network.backbone

@@ -25,11 +25,11 @@ BUNDLED_PACKAGE = "unlearnkit_demo"
 BUNDLED_FILE = "weights/stylegan2_128.safetensors"
 
 
-def bundled_checkpoint() -> Path | None:
-    """Find the bundled world's generator without importing that package; None if it is not installed."""
+def bundled_checkpoint(file: str = BUNDLED_FILE) -> Path | None:
+    """Find the bundled world's generator, or another of its files, without importing that package; None without it."""
     spec = importlib.util.find_spec(BUNDLED_PACKAGE)
     folders = [] if spec is None else spec.submodule_search_locations or []
-    return next((path for folder in folders if (path := Path(folder) / BUNDLED_FILE).is_file()), None)
+    return next((path for folder in folders if (path := Path(folder) / file).is_file()), None)
 
 
 def default_feature_resolution(img_resolution: int) -> int:

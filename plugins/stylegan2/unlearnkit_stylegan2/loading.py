@@ -122,7 +122,7 @@ def _defaults(network: Generator, weights: Mapping[str, Tensor]) -> dict[str, Te
 def _describe(checkpoint: Checkpoint) -> str:
     names = checkpoint.state.keys()
     if checkpoint.class_name == "TriPlaneGenerator" or any(name.startswith("backbone.") for name in names):
-        return "it is an EG3D generator; use a generator plugin that reads EG3D"
+        return "it is an EG3D generator; give --generator eg3d"
     if any(name.startswith("synthesis.input.") for name in names):
         return "it is a StyleGAN3 generator, which is not supported; give a StyleGAN2 file"
     if any(name.startswith("encoder.") for name in names):

@@ -11,9 +11,17 @@ import numpy as np
 import pytest
 import torch
 import unlearnkit_demo
-from unlearnkit_demo.components import WEIGHTS, DemoIdentity, DemoInverter, DemoJudge, DemoPerceptual
+from unlearnkit_demo.components import (
+    WEIGHTS,
+    DemoIdentity,
+    DemoInverter,
+    DemoInverter3D,
+    DemoJudge,
+    DemoPerceptual,
+)
 from unlearnkit_demo.training.data import psnr
 from unlearnkit_demo.training.encoders import verification
+from unlearnkit_eg3d.generator import EG3D
 from unlearnkit_stylegan2.generator import StyleGAN2
 
 from unlearnkit.checkpoints import read_tensors
@@ -23,6 +31,7 @@ from unlearnkit.testing.world import ToyGenerator
 
 CPU = torch.device("cpu")
 PEOPLE, EACH = 10, 4
+RAW_PSNR, PICTURE_PSNR = 24.0, 23.5
 
 
 @pytest.fixture(scope="module")
@@ -47,8 +56,11 @@ def prepared(component):
 
 def test_all_weights_together_are_small_and_say_where_they_come_from() -> None:
     paths = sorted(WEIGHTS.glob("*.safetensors"))
-    assert {path.stem for path in paths} == {"identity", "inverter", "judge", "stylegan2_128", "trunk"}
-    assert sum(path.stat().st_size for path in paths) < 40e6
+    assert {path.stem for path in paths} == {
+        "eg3d_128", "identity", "inverter", "inverter_3d", "judge", "stylegan2_128", "trunk",
+    }
+    assert sum(path.stat().st_size for path in paths) < 60e6
+    assert (WEIGHTS / "eg3d_128.safetensors").stat().st_size < 15e6
     for path in paths:
         _, metadata = read_tensors(path)
         assert {"seed", "measured", "licence"} <= set(metadata), path.name
@@ -61,6 +73,62 @@ def test_the_generator_draws_people_it_has_never_seen(generator: StyleGAN2, pict
     assert float(psnr(made, pictures).mean()) > 27
     strangers = psnr(made, pictures.roll(EACH, 0))
     assert float(strangers.mean()) < 20  # it is these people that it draws
+
+
+@pytest.fixture(scope="module")
+def views() -> dict[str, torch.Tensor]:
+    """The ten people, each seen by another of EG3D's cameras: parameters, cameras, pictures, depths."""
+    with np.load(Path(__file__).parent / "held_out_views.npz") as file:
+        found = {name: torch.from_numpy(file[name]) for name in file.files}
+    found["image"] = found["image"].permute(0, 3, 1, 2).float() / 127.5 - 1
+    return found | {"depth": found["depth"][:, None].float()}
+
+
+@pytest.fixture(scope="module")
+def spatial() -> EG3D:
+    made = EG3D(checkpoint=unlearnkit_demo.CHECKPOINTS["eg3d"])
+    made.prepare(CPU)
+    return made
+
+
+@torch.no_grad()
+def test_the_eg3d_draws_people_it_has_never_seen_from_cameras_it_has_never_seen(spatial: EG3D, views) -> None:
+    drawn = spatial.draw(spatial.map(views["p"]), views["camera"])
+    small = torch.nn.functional.interpolate(views["image"], size=64, mode="area")
+    assert float(psnr(drawn.raw.clamp(-1, 1), small).mean()) > RAW_PSNR
+    assert float(psnr(drawn.image.clamp(-1, 1), views["image"]).mean()) > PICTURE_PSNR
+    strangers = psnr(drawn.image.clamp(-1, 1), views["image"].roll(1, 0))
+    assert float(strangers.mean()) < 19
+
+
+@torch.no_grad()
+def test_its_depth_is_a_head_and_not_a_plane(spatial: EG3D, views) -> None:
+    depth = spatial.draw(spatial.map(views["p"]), views["camera"]).depth
+    known = views["depth"] > 0
+    error = ((depth - views["depth"]).abs() * known).sum() / known.sum()
+    plane = views["depth"][known].mean()
+    flat = ((plane - views["depth"]).abs() * known).sum() / known.sum()
+    assert float(error) < 0.6 * float(flat), (float(error), float(flat))
+    both = torch.stack([depth[known], views["depth"][known]])
+    assert float(torch.corrcoef(both)[0, 1]) > 0.8
+
+
+@torch.no_grad()
+def test_yaw_and_pitch_of_z_are_the_cameras_business(spatial: EG3D, views) -> None:
+    p = views["p"][:1].repeat(2, 1)
+    p[1, [32, 33]] = p[0, [33, 32]]  # the same length, so nothing else changes
+    latents = spatial.map(p)
+    assert torch.equal(latents[0], latents[1])
+
+
+def test_a_reconstruction_in_space_is_the_same_person(spatial: EG3D, pictures: torch.Tensor) -> None:
+    judge, some = prepared(DemoJudge()), pictures[[0, 9, 22, 35]]
+    latents = prepared(DemoInverter3D(refine_steps=4)).invert(some, spatial)
+    around = spatial.evaluation_views()[[0, 5, 10]]
+    with torch.no_grad():
+        seen = torch.stack([judge.embed(spatial.render(latent.expand(3, -1, -1), around).image) for latent in latents])
+        close = (seen * judge.embed(some)[:, None]).sum(2)
+    assert float(close.mean()) > 0.6 * judge.levels()["same_person"], close
 
 
 @pytest.mark.parametrize("encoder", [DemoIdentity, DemoJudge])
@@ -104,8 +172,16 @@ def test_the_trunk_sees_more_than_pixels(pictures: torch.Tensor) -> None:
 
 
 def test_the_inverter_knows_only_its_generator(pictures: torch.Tensor) -> None:
-    with pytest.raises(ConfigError, match="knows only the bundled generator"):
+    with pytest.raises(ConfigError, match="knows only the bundled StyleGAN2"):
         prepared(DemoInverter()).invert(pictures[:1], ToyGenerator())
+
+
+def test_each_inverter_refuses_the_other_generator(
+    generator: StyleGAN2, spatial: EG3D, pictures: torch.Tensor
+) -> None:
+    for inverter, other in ((DemoInverter(), spatial), (DemoInverter3D(), generator)):  # latents have the same shape
+        with pytest.raises(ConfigError, match="knows only the bundled"):
+            prepared(inverter).invert(pictures[:1], other)
 
 
 def test_missing_weights_are_one_line(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

@@ -146,12 +146,12 @@ def write_views(out: Path, people: int, views: int, seed: int, pictures: int, pa
 
 def first_pictures(people: int, seed: int, pictures: int) -> tuple[np.ndarray, np.ndarray]:
     """Parameters and number of the first ``people`` people of a `dataset` of ``pictures`` pictures each."""
-    rows, numbers, shard = [], [], 0
-    while sum(map(len, rows)) < people:
-        p, person = shard_parameters(seed, shard, pictures)
+    rows: list[np.ndarray] = []
+    numbers: list[np.ndarray] = []
+    while sum(len(part) for part in rows) < people:
+        p, person = shard_parameters(seed, len(rows), pictures)
         rows.append(p[::pictures])
         numbers.append(person[::pictures])
-        shard += 1
     return np.concatenate(rows)[:people], np.concatenate(numbers)[:people]
 
 

@@ -73,7 +73,8 @@ def export_spatial(folder: Path, out: Path) -> None:
         network.backbone.mapping.w_avg.copy_(latents[:, 0].mean(0))
     settings = {**spatial.BACKBONE, "img_resolution": spatial.RESOLUTION, "img_channels": 3, "sr_num_fp16_res": 0,
                 "neural_rendering_resolution": spatial.NEURAL, "rendering_kwargs": spatial.SETTINGS}
-    replace(out, network.state_dict(), facts("eg3d", folder, init_kwargs=settings) | {"class_name": "TriPlaneGenerator"})
+    metadata = facts("eg3d", folder, init_kwargs=settings) | {"class_name": "TriPlaneGenerator"}
+    replace(out, network.state_dict(), metadata)
 
 
 def export_small(name: str, folder: Path, network: torch.nn.Module, architecture: dict[str, Any]) -> None:
@@ -105,7 +106,8 @@ def main() -> None:
         export_spatial(args.train / "spatial", HERE / "weights" / "eg3d_128.safetensors")
     if (args.train / "inverter_3d" / "state.pt").exists():
         shape = {"num_ws": 12, "w_dim": ARCHITECTURE["w_dim"]}
-        export_small("inverter_3d", args.train / "inverter_3d", InversionEncoder(**shape), {"name": "inverter", **shape})
+        network = InversionEncoder(**shape)
+        export_small("inverter_3d", args.train / "inverter_3d", network, {"name": "inverter", **shape})
     if args.only == "spatial":
         return
     export_generator(args.train / "generator", HERE / "weights" / "stylegan2_128.safetensors")

@@ -35,9 +35,8 @@ class Lesson:
         for component in (start, self.trunk, self.identity):
             component.prepare(torch.device("cpu"))
         self.inverter = start._network.requires_grad_(True)
-        last = self.inverter.offsets[1]
-        nn.init.zeros_(last.weight)
-        nn.init.zeros_(last.bias)
+        for name in ("offsets.1.weight", "offsets.1.bias"):
+            nn.init.zeros_(self.inverter.get_parameter(name))
 
     def mapping(self, z: Tensor) -> Tensor:
         """z -> latents; the camera plays no part."""

@@ -177,7 +177,7 @@ def patch_loss(network: TriPlaneGenerator, planes: Tensor, ws: Tensor, camera: T
     origins, directions = (x[:, chosen] for x in rays(camera, target.side))
     features, spread = march_to(network, planes, origins, directions, target.depth.flatten(1), rng)
     features = features.transpose(1, 2).unflatten(2, (PATCH, PATCH))
-    loss = picture_loss(features[:, :3], target.raw) + 2 * spread
+    loss = picture_loss(features[:, :3], target.raw) + 8 * spread
     if target.image is None:
         return loss
     image = network.superresolution(features[:, :3], features, ws)
@@ -196,7 +196,7 @@ def march_to(network: TriPlaneGenerator, planes: Tensor, origins: Tensor, direct
         density, colour = network.decoder(sample_planes(merged, points.flatten(1, 2), settings.box_warp))
         return density.unflatten(1, at.shape[1:]), colour.unflatten(1, at.shape[1:])
 
-    draws = Draws.random(*depth.shape, settings, rng)
+    draws = Draws.random(depth.shape[0], depth.shape[1], settings, rng)
     near, far = limits(origins, directions, settings)
     coarse = stratified(near, far, draws.offsets, settings.disparity)
     density, colour = look(coarse)
@@ -226,8 +226,8 @@ def evaluate(network: TriPlaneGenerator, views: Views, people: int = 64) -> dict
         known = depth > 0
         error = ((drawn.depth - depth).abs() * known).sum((1, 2, 3)) / known.sum((1, 2, 3))
         found.append((psnr(drawn.raw.clamp(-1, 1), small), psnr(drawn.image.clamp(-1, 1), image), error))
-    raw, enlarged, depth = (float(torch.cat(part).mean()) for part in zip(*found, strict=True))
-    return {"psnr_raw": raw, "psnr": enlarged, "depth_error": depth}
+    means = [float(torch.cat(part).mean()) for part in zip(*found, strict=True)]
+    return dict(zip(("psnr_raw", "psnr", "depth_error"), means, strict=True))
 
 
 class Course:
@@ -251,8 +251,9 @@ class Course:
         self.args = args
 
     def save(self) -> None:
-        save_whole({"network": self.network.state_dict(), "average": self.average.state_dict(), "step": self.step,
-                    "optimiser": self.optimiser.state_dict(), "spent": self.clock.seconds()}, self.args.out / "state.pt")
+        state = {"network": self.network.state_dict(), "average": self.average.state_dict(), "step": self.step,
+                 "optimiser": self.optimiser.state_dict(), "spent": self.clock.seconds()}
+        save_whole(state, self.args.out / "state.pt")
 
     def learn(self, loss: Tensor, rate: float) -> float:
         """One step of Adam; the mapping, which comes from StyleGAN2, moves a fifth as fast."""
@@ -265,7 +266,7 @@ class Course:
         self.step += 1
         keep = min(1 - 1 / EMA_STEPS, self.step / (self.step + 10))
         with torch.no_grad():
-            self.network.backbone.mapping.fc0.weight[:, CAMERA_COLUMNS] = 0
+            self.network.get_parameter("backbone.mapping.fc0.weight")[:, CAMERA_COLUMNS] = 0
             torch._foreach_lerp_(list(self.average.parameters()), list(self.network.parameters()), 1 - keep)
         return float(loss.detach())
 

@@ -74,7 +74,7 @@ def unlearnkit_defaults(settings: Mapping[str, Any]) -> Mapping[str, Any] | None
         }
     spatial = generator["name"] == "eg3d"
     if spatial:
-        offers |= SPATIAL
+        offers |= SPATIAL | {"request.bystanders": offers["request.bystanders"][:4]}
     if settings.get("method", {}).get("name") in ("guide", "guide-released"):
         offers |= GUIDE_3D if spatial else GUIDE
     return offers

@@ -7,10 +7,11 @@ plane's rows go up where a picture's go down. Yaw and pitch are the camera's bus
 meant them are cut off in the mapping.
 
 A step renders 32 x 32 rays of each person from two cameras: the whole picture at first, later patches of the 64 px one,
-which super-resolution then enlarges.
+which super-resolution then enlarges. In the last stage (rays a side: 0) it renders whole pictures of fewer people, and the
+bundled trunk and identity encoder A look at them too; the judge, encoder B, sees nothing of this.
 
     MALLOC_MMAP_MAX_=0 MALLOC_TRIM_THRESHOLD_=68719476736 \\
-    python -m unlearnkit_demo.training.spatial --data DIR --held-out DIR --out DIR --stages 32:240,64:2500
+    python -m unlearnkit_demo.training.spatial --data DIR --held-out DIR --out DIR --stages 32:240,64:2500,0:780
 
 Interrupt it at will; the same command goes on.
 """
@@ -36,12 +37,14 @@ from unlearnkit.checkpoints import read_tensors
 from unlearnkit.ops import merged_planes, sample_planes
 from unlearnkit.ops.volume import composite, importance, interval_weights
 from unlearnkit_demo import CHECKPOINTS
+from unlearnkit_demo.components import DemoIdentity, DemoPerceptual
 from unlearnkit_demo.people.parameters import NUM_PARAMETERS, PARAMETER_NAMES
 from unlearnkit_demo.training.data import Clock, cosine, note, psnr, save_whole
 from unlearnkit_demo.training.generator import ARCHITECTURE, edge_loss
 from unlearnkit_demo.training.generator import build as build_stylegan2
 
 RESOLUTION, NEURAL, PLANES, WIDEST, EMBEDDED = 128, 64, 128, 192, 16
+BACK = 2.9381  # a backdrop stands no nearer than this; no float16, so no depth of a head is the same number
 PATCH, RIM = 32, 3  # rays a side of a patch; of its enlarged picture this many pixels are too near the edge to judge
 CAMERA_COLUMNS = [PARAMETER_NAMES.index(name) for name in ("yaw", "pitch")]
 EMA_STEPS = 200
@@ -144,43 +147,56 @@ def activation_energy(source: Generator) -> dict[str, Tensor]:
 
 @attrs.frozen(eq=False)
 class Target:
-    """What a patch of rays should show: its first row and column, the rays' resolution, and the truth."""
+    """What a patch of ``size`` × ``size`` rays should show: its first row and column among ``side`` × ``side`` rays, and
+    the truth; ``backdrop`` ``(N, 1, size, size)`` is true where certainly nobody is."""
 
     side: int
+    size: int
     top: int
     left: int
     raw: Tensor
     depth: Tensor
+    backdrop: Tensor
     image: Tensor | None
 
 
-def cut(image: Tensor, depth: Tensor, side: int, rng: torch.Generator) -> Target:
-    """A PATCH × PATCH piece, anywhere, of what ``side`` × ``side`` rays should see."""
-    top, left = (int(torch.randint(side - PATCH + 1, (), generator=rng)) for _ in range(2))
-    rows, columns = slice(top, top + PATCH), slice(left, left + PATCH)
-    raw = F.interpolate(image, size=side, mode="area")[:, :, rows, columns]
+def cut(image: Tensor, depth: Tensor, side: int, size: int, rng: torch.Generator) -> Target:
+    """A piece, anywhere, of what ``side`` × ``side`` rays should see."""
+    top, left = (int(torch.randint(side - size + 1, (), generator=rng)) for _ in range(2))
+    rows, columns = slice(top, top + size), slice(left, left + size)
+    whole = F.interpolate(image, size=side, mode="area")
+    corners = whole[:, :, :1, :1], whole[:, :, :1, -1:]  # of one colour unless there is hair
+    unlike = [(whole - corner).abs().amax(1, keepdim=True) > 0.02 for corner in corners]
+    backdrop = ~(unlike[0] | unlike[1])
+    raw = whole[:, :, rows, columns]
     k = depth.shape[-1] // side
     near = depth[:, :, ::k, ::k] if k == 1 else depth.unfold(2, k, k).unfold(3, k, k).flatten(4)
     if k > 1:
         near = torch.where((near > 0).all(-1), near.mean(-1), torch.zeros(()))
     enlarged = None
     if side == NEURAL:
-        enlarged = image[:, :, 2 * top:2 * (top + PATCH), 2 * left:2 * (left + PATCH)]
-    return Target(side, top, left, raw, near[:, :, rows, columns], enlarged)
+        enlarged = image[:, :, 2 * top:2 * (top + size), 2 * left:2 * (left + size)]
+    near, backdrop = near[:, :, rows, columns], (backdrop & (near == 0))[:, :, rows, columns]
+    return Target(side, size, top, left, raw, near, backdrop, enlarged)
 
 
 def patch_loss(network: TriPlaneGenerator, planes: Tensor, ws: Tensor, camera: Tensor, target: Target,
-               rng: torch.Generator) -> Tensor:
-    """Colour of the rays, depth where it is known, and the enlarged picture away from the patch's rim."""
+               rng: torch.Generator, look: Look | None = None) -> Tensor:
+    """Colour of the rays, depth where it is known, and the enlarged picture: away from the patch's rim, or whole, and
+    then as ``look`` sees it."""
+    size = target.size
     grid = torch.arange(target.side**2).view(target.side, target.side)
-    chosen = grid[target.top:target.top + PATCH, target.left:target.left + PATCH].flatten()
+    chosen = grid[target.top:target.top + size, target.left:target.left + size].flatten()
     origins, directions = (x[:, chosen] for x in rays(camera, target.side))
-    features, spread = march_to(network, planes, origins, directions, target.depth.flatten(1), rng)
-    features = features.transpose(1, 2).unflatten(2, (PATCH, PATCH))
+    depths = torch.where(target.backdrop, BACK, target.depth).flatten(1)
+    features, spread = march_to(network, planes, origins, directions, depths, rng)
+    features = features.transpose(1, 2).unflatten(2, (size, size))
     loss = picture_loss(features[:, :3], target.raw) + 8 * spread
     if target.image is None:
         return loss
     image = network.superresolution(features[:, :3], features, ws)
+    if look is not None:
+        return loss + picture_loss(image, target.image) + look(image, target.image)
     inner = (..., slice(2 * RIM, -2 * RIM), slice(2 * RIM, -2 * RIM))
     return loss + picture_loss(image[inner], target.image[inner])
 
@@ -205,7 +221,8 @@ def march_to(network: TriPlaneGenerator, planes: Tensor, origins: Tensor, direct
     at, order = torch.cat([coarse, fine], -1).sort(-1)
     density, colour = torch.cat([density, more[0]], -1), torch.cat([colour, more[1]], 2)
     weights = interval_weights(at, density.gather(-1, order))
-    away = ((at[..., 1:] + at[..., :-1]) / 2 - depth[..., None]).abs()
+    away = depth[..., None] - (at[..., 1:] + at[..., :-1]) / 2
+    away = torch.where(depth[..., None] == BACK, away.clamp_min(0), away.abs())  # a backdrop may be farther, not nearer
     spread = ((weights * away).sum(-1) * (depth > 0)).mean()
     return composite(torch.cat([coarse, fine], -1), density, colour).colours * 2 - 1, spread
 
@@ -228,6 +245,22 @@ def evaluate(network: TriPlaneGenerator, views: Views, people: int = 64) -> dict
         found.append((psnr(drawn.raw.clamp(-1, 1), small), psnr(drawn.image.clamp(-1, 1), image), error))
     means = [float(torch.cat(part).mean()) for part in zip(*found, strict=True)]
     return dict(zip(("psnr_raw", "psnr", "depth_error"), means, strict=True))
+
+
+class Look:
+    """What the bundled trunk and identity encoder A make of whole pictures."""
+
+    def __init__(self) -> None:
+        self.trunk, self.identity = DemoPerceptual(), DemoIdentity()
+        for component in (self.trunk, self.identity):
+            component.prepare(torch.device("cpu"))
+
+    def __call__(self, made: Tensor, truth: Tensor) -> Tensor:
+        """Distance of pictures ``(N, 3, H, W)``, perceptual and of identities."""
+        with torch.no_grad():
+            wanted, known = self.trunk.features(truth), self.identity.embed(truth)
+        far = self.trunk.distance(self.trunk.features(made), wanted).mean()
+        return far + 0.4 * (1 - (self.identity.embed(made) * known).sum(1).mean())
 
 
 class Course:
@@ -276,22 +309,29 @@ def train(course: Course, data: Views, held_out: Views, stages: list[tuple[int, 
     args, network = course.args, course.network
     rng = torch.Generator().manual_seed(args.seed + course.step)
     total = sum(seconds for _, seconds in stages)
-    variant = network.superresolution.variant
+    variant, look = network.superresolution.variant, Look()
 
     running = 0.0
     while (spent := course.clock.seconds()) < total:
-        side = next(side for i, (side, _) in enumerate(stages) if spent < sum(s for _, s in stages[:i + 1]))
-        network.superresolution.variant = attrs.evolve(variant, input=PATCH)
-        person = torch.randint(len(data.p), (args.batch,), generator=rng)
+        number = next(i for i in range(len(stages)) if spent < sum(seconds for _, seconds in stages[:i + 1]))
+        rays_a_side, seconds = stages[number]
+        side, size, count = (NEURAL, NEURAL, args.batch // 2) if rays_a_side == 0 else (rays_a_side, PATCH, args.batch)
+        network.superresolution.variant = attrs.evolve(variant, input=size)
+        person = torch.randint(len(data.p), (count,), generator=rng)
         ws = network.mapping(data.p[person], data.camera[person, 0])
         planes, loss = network.backbone.synthesis(ws, noise_mode="none"), torch.zeros(())
-        for view in torch.randint(data.camera.shape[1], (2, args.batch), generator=rng):
+        for view in torch.randint(data.camera.shape[1], (2, count), generator=rng):
             _, camera, image, depth = data.pick(person, view)
-            loss = loss + patch_loss(network, planes, ws, camera, cut(image, depth, side, rng), rng) / 2
-        running = 0.98 * running + 0.02 * course.learn(loss, args.lr * cosine(spent / total))
+            target = cut(image, depth, side, size, rng)
+            loss = loss + patch_loss(network, planes, ws, camera, target, rng, look if size == NEURAL else None) / 2
+        if rays_a_side == 0:
+            rate = 0.3 * args.lr * cosine(1 - (total - spent) / seconds)
+        else:
+            rate = args.lr * cosine(spent / sum(seconds for rays, seconds in stages if rays))
+        running = 0.98 * running + 0.02 * course.learn(loss, rate)
         if course.clock.every(120):
             course.save()
-            note(args.out / "log.jsonl", side=side, step=course.step, seconds=course.clock.seconds(), loss=running,
+            note(args.out / "log.jsonl", side=rays_a_side, step=course.step, seconds=course.clock.seconds(), loss=running,
                  **evaluate(course.average, held_out))
 
 
@@ -300,7 +340,7 @@ def main() -> None:
     parser.add_argument("--data", type=Path, required=True, help="folder of views to learn from")
     parser.add_argument("--held-out", type=Path, required=True, help="folder of views of people never learned from")
     parser.add_argument("--out", type=Path, required=True, help="folder for state and log")
-    parser.add_argument("--stages", default="32:240,64:2500", help="rays a side:seconds, ...")
+    parser.add_argument("--stages", default="32:240,64:2500,0:780", help="rays a side:seconds, ...; 0: whole pictures")
     parser.add_argument("--batch", type=int, default=4)
     parser.add_argument("--lr", type=float, default=2.5e-3)
     parser.add_argument("--seed", type=int, default=40)

@@ -7,8 +7,8 @@ plane's rows go up where a picture's go down. Yaw and pitch are the camera's bus
 meant them are cut off in the mapping.
 
 A step renders 32 x 32 rays of each person from two cameras: the whole picture at first, later patches of the 64 px one,
-which super-resolution then enlarges. In the last stage (rays a side: 0) it renders whole pictures of fewer people, and the
-bundled trunk and identity encoder A look at them too; the judge, encoder B, sees nothing of this.
+which super-resolution then enlarges. In the last stage (rays a side: 0) it renders whole pictures of fewer people, and
+the bundled trunk and identity encoder A look at them too; the judge, encoder B, sees nothing of this.
 
     MALLOC_MMAP_MAX_=0 MALLOC_TRIM_THRESHOLD_=68719476736 \\
     python -m unlearnkit_demo.training.spatial --data DIR --held-out DIR --out DIR --stages 32:240,64:2500,0:780
@@ -147,8 +147,8 @@ def activation_energy(source: Generator) -> dict[str, Tensor]:
 
 @attrs.frozen(eq=False)
 class Target:
-    """What a patch of ``size`` × ``size`` rays should show: its first row and column among ``side`` × ``side`` rays, and
-    the truth; ``backdrop`` ``(N, 1, size, size)`` is true where certainly nobody is."""
+    """What a patch of ``size`` × ``size`` rays should show: its first row and column among ``side`` × ``side`` rays,
+    and the truth; ``backdrop`` ``(N, 1, size, size)`` is true where certainly nobody is."""
 
     side: int
     size: int
@@ -331,8 +331,8 @@ def train(course: Course, data: Views, held_out: Views, stages: list[tuple[int, 
         running = 0.98 * running + 0.02 * course.learn(loss, rate)
         if course.clock.every(120):
             course.save()
-            note(args.out / "log.jsonl", side=rays_a_side, step=course.step, seconds=course.clock.seconds(), loss=running,
-                 **evaluate(course.average, held_out))
+            note(args.out / "log.jsonl", side=rays_a_side, step=course.step, seconds=course.clock.seconds(),
+                 loss=running, **evaluate(course.average, held_out))
 
 
 def main() -> None:

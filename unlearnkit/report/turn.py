@@ -82,11 +82,11 @@ def depth_pictures(evidence: Evidence, people: tuple[Person, ...]) -> list[Pictu
     for person in people:
         if front is None:
             break
-        depths = [generator.depth(person.latents[:1], front) for generator in (evidence.before, evidence.after)]
-        if depths[0] is None or depths[1] is None:
+        before, after = (generator.depth(person.latents[:1], front) for generator in (evidence.before, evidence.after))
+        if before is None or after is None:
             break
-        near, far = float(depths[0].min()), float(depths[0].max())
-        for role, depth in zip(("before", "after"), depths, strict=True):
+        near, far = float(before.min()), float(before.max())
+        for role, depth in (("before", before), ("after", after)):
             grey = 1 - 2 * ((depth[0] - near) / max(far - near, 1e-6)).clamp(0, 1)
             entries.append(Picture("shape", person.name, 0, role, grey.expand(3, -1, -1)))
     return entries

@@ -70,18 +70,21 @@ def test_rays_and_mapping(case, network) -> None:
 
 def test_one_pass(case, network) -> None:
     meta, t = case
-    out, step = drawn(network, t), meta["planes_step"]
-    assert_close(out.planes[..., ::step, ::step], t["out/planes"], rtol=0, atol=1e-4)
-    assert_close(out.rendered.features[:, :: meta["ray_step"]], t["out/render_features"], rtol=0, atol=1e-5)
+    out, step = drawn(network, t), meta.get("planes_step", 8)
+    planes = t["out/planes"] if "out/planes" in t else t["out/planes_stride8"]
+    assert_close(out.planes[..., ::step, ::step], planes, rtol=0, atol=1e-4)
+    assert_close(out.rendered.features[:, :: meta.get("ray_step", 1)], t["out/render_features"], rtol=0, atol=1e-5)
     assert_close(out.rendered.depth, t["out/render_depth"][..., 0], rtol=0, atol=1e-5)
     assert_close(out.rendered.opacity, t["out/render_weight_sum"][..., 0], rtol=0, atol=1e-5)
     assert_close(out.raw, t["out/image_raw"], rtol=0, atol=1e-5)
-    step = meta["image_step"]
+    step = meta.get("image_step", 1)
     assert_close(out.image[..., ::step, ::step], t["out/image"], rtol=0, atol=1e-4)
 
 
 def test_gradients(case, network) -> None:
     meta, t = case
+    if "grad_step" not in meta:
+        pytest.skip("no gradients were recorded for a network of this size")
     (drawn(network, t).image * t["in/probe"]).sum().backward()
     compared = 0
     for name, parameter in network.named_parameters():
@@ -227,7 +230,7 @@ def test_a_turn_is_closed_and_shows_the_head() -> None:
     views = generator.turn_views(24)
     assert check_cameras(views, 24) is views
     steps = (views - views.roll(1, 0)).norm(dim=1)
-    assert float(steps.max()) < 2 * float(steps.min()) + 0.1
+    assert float(steps.min()) > 0.05 and float(steps.max()) < 0.3  # on and on, without a jump where it closes
     depth = generator.depth(generator.map(torch.zeros(1, generator.z_dim)), generator.front_view())
     assert depth.shape == (1, 1, 16, 16) and 2.2 < float(depth.mean()) < 3.4
     assert torch.equal(generator.front_view(), generator.evaluation_views()[5:6])

@@ -11,6 +11,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 import unlearnkit_demo
@@ -46,18 +47,21 @@ def test_run_and_apply(cli: Cli, tmp_path: Path, method: str) -> None:
     _only_changed_tensors_differ(FILE.read_bytes(), (tmp_path / "out.pkl").read_bytes(), before, edit)
 
 
-def _only_changed_tensors_differ(old: bytes, new: bytes, before: dict[str, torch.Tensor], edit: object) -> None:
-    """Cut the data of every changed tensor out of both files: what is left is the same, byte for byte."""
-    assert isinstance(edit, dict)
-    for name in sorted(edit, key=lambda name: -before[name].numel()):
-        if before[name].numel() < 16:
-            continue  # too short to be found by its bytes
-        data, fresh = (t.contiguous().numpy().tobytes() for t in (before[name], edit[name]))
-        at = old.index(data)
-        assert new[at : at + len(fresh)] == fresh, name
-        old, new = (file[:at] + file[at + len(data):] for file in (old, new))
-    different = sum(a != b for a, b in zip(old, new, strict=True))
-    assert different <= 4 * sum(t.numel() for t in edit.values() if t.numel() < 16)
+def _only_changed_tensors_differ(
+    old: bytes, new: bytes, before: dict[str, torch.Tensor], edit: dict[str, torch.Tensor]
+) -> None:
+    """Every byte that differs lies where the old file has the data of a changed tensor."""
+    allowed = np.zeros(len(old), bool)
+    for name in edit:
+        data = before[name].contiguous().numpy().tobytes()
+        at = old.find(data)
+        assert at >= 0, name
+        while at >= 0:
+            allowed[at : at + len(data)] = True
+            at = old.find(data, at + len(data))
+    differs = np.frombuffer(old, np.uint8) != np.frombuffer(new, np.uint8)
+    assert differs.any() and not (differs & ~allowed).any()
+    assert allowed.sum() < 1.1 * 4 * sum(tensor.numel() for tensor in before.values())
 
 
 def test_a_killed_run_goes_on_to_the_same_bits(cli: Cli, tmp_path: Path) -> None:

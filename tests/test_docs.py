@@ -72,7 +72,7 @@ def test_its_own_tests_are_the_conformance_checks(afternoon: Path) -> None:
     module = runpy.run_path(str(afternoon / "tests" / "test_plugin.py"))
     (mark,) = module["test_conformance"].pytestmark
     cases = mark.args[1]
-    assert 60 < len(cases) < 90, "the page says 'some seventy tests'"
+    assert 80 < len(cases) < 100, "the page says 'some ninety tests'"
     assert "loss-fresh-face-it_never_renders" in mark.kwargs["ids"], "the page names it"
     assert {type(subject) for subject, _ in cases} == {Subject}
     module["test_conformance"](*cases[0])

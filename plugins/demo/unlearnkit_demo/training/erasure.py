@@ -44,10 +44,11 @@ def main() -> None:
     parser.add_argument("--runs", type=Path, required=True, help="folder for the run directories")
     parser.add_argument("--out", type=Path, required=True, help="JSON file to write")
     parser.add_argument("--generator", choices=("stylegan2", "eg3d"), default="stylegan2")
+    parser.add_argument("--people", type=int, default=PEOPLE, help="only the first so many of the ten")
     parser.add_argument("--set", action="append", default=[], dest="settings", help="as unlearnkit run takes it")
     args = parser.parse_args()
     rows: list[dict[str, Any]] = []
-    for person in range(PEOPLE):
+    for person in range(min(args.people, PEOPLE)):
         folder = args.runs / f"person_{person:02d}"
         if not (folder / "report.html").exists():
             erase(person, args.generator, folder, args.settings)

@@ -28,10 +28,10 @@ class Geometry(Metric):
 
     def measure(self, evidence: Evidence) -> dict[str, float]:
         """The mean absolute differences, and how many bystanders they are from."""
-        before = _depths(evidence.before, torch.cat([person.latents[:1] for person in evidence.request.people]))
+        erased = torch.cat([person.latents[:1] for person in evidence.request.people])
+        before, after = _depths(evidence.before, erased), _depths(evidence.after, erased)
         if before is None:
             return {"n_geometry": 0.0}
-        after = _depths(evidence.after, torch.cat([person.latents[:1] for person in evidence.request.people]))
         assert after is not None
         numbers = {"depth_change_erased": float((before - after).abs().mean())}
         latents = _others(evidence)

@@ -6,7 +6,8 @@ has the same functions as the papers write them; tests hold the two together. Th
 
 - EG3D's third plane is read at (z, x) where its second is read at (x, z), so the third transposed joins the second and
   two planes are sampled instead of three.
-- The coarse pass needs weights only, and no gradient.
+- The coarse pass is never composited: importance sampling needs its weights only, without a gradient. Its samples are
+  looked at once and count in the picture with the fine ones.
 - Colours are never sorted by depth. A sample's share of its ray is (the weight of the interval before it + that of the
   one behind it) / 2, because an interval shows the mean of its two ends; so only densities are sorted, and one batched
   product makes the picture.

@@ -5,7 +5,7 @@
     python -m unlearnkit_demo.training.measure_spatial --views VIEWS --portraits PORTRAITS \\
         --out plugins/demo/measured_eg3d.json --images docs/images
 
-It reads the weights that are installed, not a training folder; about four minutes on two CPU cores.
+It reads the weights that are installed, not a training folder; it took 13 minutes on two CPU cores beside other work.
 """
 
 from __future__ import annotations

@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
+import attrs
 import torch
 from torch import Tensor
 
 from unlearnkit import __version__
 from unlearnkit.checkpoints import file_sha256, read_tensors, write_like, write_tensors
+from unlearnkit.config import build
 from unlearnkit.errors import CheckpointError, EditError
 from unlearnkit.interfaces import Generator
+from unlearnkit.plugins import registry
 
 __all__ = ["FORMAT", "apply_edit", "changed_tensors", "load_edit", "put_on", "save_edit"]
 
@@ -20,16 +25,21 @@ REQUIRED = ("format", "generator", "base_sha256", "base_format")
 
 
 def changed_tensors(before: Generator, after: Generator) -> dict[str, Tensor]:
-    """The tensors of ``after`` that are not bit for bit those of ``before``, by their name in the module."""
+    """The tensors of ``after`` that are new or not bit for bit those of ``before``, by their name in the module."""
     old = before.module.state_dict()
     return {
         name: tensor.detach().cpu() for name, tensor in after.module.state_dict().items()
-        if not torch.equal(tensor, old[name])
+        if name not in old or not torch.equal(tensor, old[name])
     }
 
 
-def save_edit(path: Path, before: Generator, after: Generator, generator_name: str, method: str) -> int:
+def save_edit(
+    path: Path, before: Generator, after: Generator, generator_name: str, method: str,
+    options: Mapping[str, Any] | None = None,
+) -> int:
     """Write what changed to a safetensors file; returns how many tensors that were.
+
+    ``options`` of the method are noted where it added modules, so that they can be added again.
 
     :raises EditError: if nothing changed, since such a file would promise an erasure that never happened.
     """
@@ -40,6 +50,8 @@ def save_edit(path: Path, before: Generator, after: Generator, generator_name: s
         "format": FORMAT, "generator": generator_name, "method": method, "base_sha256": before.base.sha256,
         "base_format": before.base.format, "base_name": before.base.path.name, "unlearnkit": __version__,
     }
+    if not changed.keys() <= before.module.state_dict().keys():
+        metadata["adapters"] = json.dumps({"method": method, "options": dict(options or {})})
     write_tensors(path, changed, metadata)
     return len(changed)
 
@@ -78,6 +90,8 @@ def put_on(generator: Generator, path: Path) -> None:
     """
     tensors, metadata = load_edit(path)
     check_base(path, metadata, generator.base.sha256, generator.base.path)
+    if "adapters" in metadata and not tensors.keys() <= generator.module.state_dict().keys():
+        _attach(generator, path, metadata)
     state = generator.module.state_dict()
     for name, tensor in tensors.items():
         if name not in state or state[name].shape != tensor.shape or state[name].dtype != tensor.dtype:
@@ -87,6 +101,16 @@ def put_on(generator: Generator, path: Path) -> None:
             state[name].copy_(tensor)
 
 
+def _attach(generator: Generator, path: Path, metadata: Mapping[str, str]) -> None:
+    """Let the method that made the edit add its modules; an installed method, by its name, never code from the file."""
+    try:
+        adapters = json.loads(metadata["adapters"])
+        name, options = adapters["method"], dict(adapters["options"])
+    except (ValueError, KeyError, TypeError, RecursionError) as error:
+        raise EditError(f"{path} is damaged: nobody can tell which adapters it holds ({error}); restore it") from error
+    build(registry().component_class("method", name), options, f"{path.name}: method").attach(generator)
+
+
 def apply_edit(edit: Path, base: Path, out: Path) -> None:
     """Write ``base`` with the edit on it to ``out``, in the format that ``base`` has.
 
@@ -94,12 +118,13 @@ def apply_edit(edit: Path, base: Path, out: Path) -> None:
 
     :raises EditError: for another base; CheckpointError: if a file cannot be read or written.
     """
-    import attrs
-
-    from unlearnkit.plugins import registry
-
     tensors, metadata = load_edit(edit)
     check_base(edit, metadata, file_sha256(base), base)
+    if "adapters" in metadata:
+        raise EditError(
+            f"{edit} adds modules to the generator (method {metadata.get('method')!r}), which no checkpoint format can "
+            "hold; use it as it is: unlearnkit sample --edit, or unlearnkit.edits.put_on in Python"
+        )
     if out.exists():
         raise CheckpointError(f"{out} exists and is never overwritten; give another name with --out")
     cls = registry().component_class("generator", metadata["generator"])

@@ -8,8 +8,9 @@ b". So the loop asks each loss for its pairs, renders the edited side once and t
 from __future__ import annotations
 
 import base64
-from collections.abc import Iterator
-from typing import Any
+from collections.abc import Callable, Iterator, Mapping
+from types import MappingProxyType
+from typing import Any, ClassVar
 
 import attrs
 import torch
@@ -39,7 +40,14 @@ def micro_batch_size(device: torch.device, resolution: int, pairs: int) -> int:
 
 @attrs.define(eq=False)
 class PairLoop(Unlearner):
-    """A method that minimises losses over latent pairs with Adam; most methods are this with other losses."""
+    """A method that minimises losses over latent pairs with Adam; most methods are this with other losses.
+
+    A method with a rule on gradients sets ``splits`` and overrides :meth:`combine`; one with parameters of its own
+    (adapters) overrides :meth:`parameters`; :meth:`start` is for what must be looked at before the first step.
+    """
+
+    splits: ClassVar[bool] = False
+    """True: forgetting and retaining losses are back-propagated apart, and :meth:`combine` makes one gradient of two."""
 
     losses: tuple[str, ...] = option((), help="losses that are summed, by name")
     target: str = option("average", help="target selector, by name")
@@ -51,8 +59,8 @@ class PairLoop(Unlearner):
         if not job.losses:
             raise ConfigError(f"{type(self).__name__} has no losses: name some with --set 'method.losses=[\"...\"]'")
         freeze(job.source.module)
+        parameters = self.parameters(job)
         freeze(job.generator.module)
-        parameters = job.generator.editable_parameters()
         for parameter in parameters.values():
             parameter.requires_grad_(True)
         adam = torch.optim.Adam(parameters.values(), lr=self.learning_rate)
@@ -61,21 +69,56 @@ class PairLoop(Unlearner):
         finally:
             freeze(job.generator.module)
 
+    def parameters(self, job: Job) -> dict[str, nn.Parameter]:
+        """What is moved, by its name in the module: all that the generator lets be edited."""
+        return job.generator.editable_parameters()
+
+    def start(self, job: Job, parameters: dict[str, nn.Parameter]) -> None:
+        """Look at the job before the first step, and again on resume; the same each time, so leave ``job.rng`` alone."""
+
+    def combine(self, forget: dict[str, Tensor], retain: dict[str, Tensor]) -> dict[str, Tensor]:
+        """One gradient of two, by parameter; only asked where ``splits`` is set. Here: their sum."""
+        return {name: forget[name] + retain[name] for name in forget}
+
+    def aside(self, job: Job) -> Tensor | None:
+        """A number to add to the loss of the micro-batch that was just rendered, summed over its pairs; or None."""
+        return None
+
     def _loop(self, job: Job, parameters: dict[str, nn.Parameter], adam: torch.optim.Adam) -> None:
         cache: dict[Any, Rendering] = {}
         for loss in job.losses.values():
             loss.begin(job)
+        self.start(job, parameters)
         saved = job.progress.load()
         start = 0 if saved is None else _restore(*saved, parameters, adam, job.rng)
         for index in range(start, self.steps):
             view = job.generator.sample_views(1, job.rng)
-            step = Step(index, job.generator, job.sources, job.targets, view, job.rng)
+            step = Step(index, job.generator, job.sources, job.targets, view, job.rng, job.selector)
             adam.zero_grad(set_to_none=True)
-            terms = backward(job, step, cache)
+            terms = self._gradients(job, step, cache, parameters)
             adam.step()
             job.progress.step(index, self.steps, terms)  # first: the log may know more than the checkpoint, not less
             if job.progress.due() or index + 1 == self.steps:
                 job.progress.save(*_snapshot(index + 1, parameters, adam, job.rng))
+
+    def _gradients(
+        self, job: Job, step: Step, cache: dict[Any, Rendering], parameters: dict[str, nn.Parameter]
+    ) -> dict[str, float]:
+        """Fill in the gradients of a step; returns its numbers."""
+        if not self.splits:
+            return backward(job, step, cache, parameters, self.aside)
+        numbers: dict[str, float] = {}
+        sides: list[dict[str, Tensor]] = []
+        for retains in (False, True):
+            losses = {name: loss for name, loss in job.losses.items() if loss.retains == retains}
+            said = backward(attrs.evolve(job, losses=losses), step, cache, parameters, self.aside)
+            numbers |= said | {"total": numbers.get("total", 0.0) + said["total"]}
+            sides.append({name: torch.zeros_like(p) if p.grad is None else p.grad for name, p in parameters.items()})
+            for parameter in parameters.values():
+                parameter.grad = None
+        for name, gradient in self.combine(*sides).items():
+            parameters[name].grad = gradient
+        return numbers
 
 
 # ---------------------------------------------------------------- one step
@@ -95,7 +138,10 @@ class Segment:
         return (self.name, self.start) if self.pairs.constant else None
 
 
-def backward(job: Job, step: Step, cache: dict[Any, Rendering]) -> dict[str, float]:
+def backward(
+    job: Job, step: Step, cache: dict[Any, Rendering], parameters: Mapping[str, Tensor] = MappingProxyType({}),
+    aside: Callable[[Job], Tensor | None] = lambda job: None,
+) -> dict[str, float]:
     """Accumulate the gradient of all losses at this step; returns each unweighted term's sum and the total.
 
     Equal to the gradient of the summed loss: the terms add up over pairs, so micro-batches do not change it.
@@ -108,6 +154,10 @@ def backward(job: Job, step: Step, cache: dict[Any, Rendering]) -> dict[str, flo
         value = torch.zeros((), device=job.device)
         frozen = _render_frozen(job, batch, cache)
         edited = _render(job.generator, batch, "edited", job.rng)
+        extra = aside(job)
+        if extra is not None:
+            value = value + extra
+            terms["aside"] = terms.get("aside", 0.0) + float(extra.detach())
         for segment, a, b in zip(batch, edited, frozen, strict=True):
             weights = segment.loss.weights()
             for name, numbers in segment.loss.terms(a, b, job.measures).items():
@@ -117,12 +167,33 @@ def backward(job: Job, step: Step, cache: dict[Any, Rendering]) -> dict[str, flo
                 terms[label] = terms.get(label, 0.0) + float(numbers.detach().sum())
         value.backward()
         total += float(value.detach())
+    total += _penalties(job, parameters, terms)
     if not torch.isfinite(torch.tensor(total)):
         raise UnlearnkitError(
             f"the loss became {total} at step {step.index}: the edit is lost from here; try a smaller "
             "--set method.learning_rate or weaker losses"
         )
     return {"total": total, **terms}
+
+
+def _penalties(job: Job, parameters: Mapping[str, Tensor], terms: dict[str, float]) -> float:
+    """Accumulate the gradient of what losses say of the parameters themselves; returns its weighted sum."""
+    value: Tensor | None = None
+    for label, loss in job.losses.items():
+        weights = loss.weights()
+        for name, number in loss.penalty(parameters).items():
+            if name not in weights or number.shape != ():
+                raise ShapeError(
+                    f"loss {label!r}: penalty {name!r} has shape {tuple(number.shape)} and weight {weights.get(name)}; "
+                    "each needs one number, (), and a weight of the same name"
+                )
+            value = weights[name] * number + (0.0 if value is None else value)
+            terms[f"{label}/{name}"] = float(number.detach())
+    if value is None:
+        return 0.0
+    if value.requires_grad:
+        value.backward()
+    return float(value.detach())
 
 
 def _check_term(segment: Segment, name: str, numbers: Tensor, weights: dict[str, float]) -> None:

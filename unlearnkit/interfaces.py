@@ -8,8 +8,9 @@ Nothing heavy happens in a constructor; :meth:`Component.prepare` loads networks
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, ClassVar
 
 import attrs
@@ -17,9 +18,9 @@ import torch
 from torch import Tensor, nn
 
 __all__ = [
-    "Base", "Component", "Evidence", "Generator", "IdentityEncoder", "Inverter", "Job", "Loss", "Measures",
-    "Metric", "Pairs", "Perceptual", "Person", "Progress",
-    "Rendering", "Request", "Step", "TargetSelector", "Unlearner",
+    "Attack", "Attempt", "Base", "Case", "Component", "Evidence", "Generator", "IdentityEncoder", "Inverter", "Job", "Loss", "Measures",
+    "Metric", "Pairs", "Penalty", "Perceptual", "Person", "Progress", "Recovery",
+    "Rendering", "Request", "Step", "StyleLayer", "TargetSelector", "Unlearner",
 ]
 
 
@@ -87,6 +88,21 @@ class Request:
     bystanders: tuple[Person, ...] = ()
 
 
+@attrs.frozen(eq=False)
+class StyleLayer:
+    """One affine layer of synthesis: it reads row ``row`` of a latent, style = gain * weight @ w[row] + bias.
+
+    * ``name``: of the layer in ``module.state_dict()``, without ``.weight`` and ``.bias``
+    * ``weight`` ``(C, w_dim)``, ``bias`` ``(C,)``: the parameters themselves
+    """
+
+    name: str
+    row: int
+    weight: nn.Parameter
+    bias: nn.Parameter
+    gain: float
+
+
 @attrs.frozen
 class Base:
     """The file that a generator came from: its path, format (see unlearnkit.checkpoints) and SHA-256."""
@@ -126,6 +142,7 @@ class Step:
     * ``sources``, ``targets``: ``(P, num_ws, w_dim)``, the latents to erase and what shall be made of them
     * ``view``: ``(1, ...)`` drawn once a step and shared by all losses (GUIDE does so), or None
     * ``rng``: draw from nothing else (CPU generator; its state is saved with each checkpoint)
+    * ``selector``: what chose the targets, for losses that ask it for more of them; None without one
     """
 
     index: int
@@ -134,6 +151,7 @@ class Step:
     targets: Tensor
     view: Tensor | None
     rng: torch.Generator
+    selector: TargetSelector | None = None
 
     def random_latents(self, count: int) -> Tensor:
         """Latents of ``count`` random z ~ N(0, I): ``(count, num_ws, w_dim)``."""
@@ -182,6 +200,7 @@ class Job:
     rng: torch.Generator
     device: torch.device
     progress: Progress = attrs.field(factory=Progress)
+    selector: TargetSelector | None = None
 
 
 @attrs.frozen(eq=False)
@@ -197,6 +216,50 @@ class Evidence:
     perceptual: Perceptual
     rng: torch.Generator
     samples: int = 200
+
+
+@attrs.frozen(eq=False)
+class Case:
+    """What an attack looks at: the generator before and after, and the one person to bring back.
+
+    * ``evidence``: draw from a copy of ``evidence.rng`` only; ``evidence.judge`` says what was found, and is never
+      what an attack optimises
+    * ``target`` ``(1, num_ws, w_dim)``: the latent whose face took the person's place, or None if nobody knows
+    * ``identity``: an encoder that the attacker may use (the one of the losses), or None
+    * ``border``: the similarity from which the judge recognises the person, or None if nobody knows
+    """
+
+    evidence: Evidence
+    person: Person
+    target: Tensor | None = None
+    identity: IdentityEncoder | None = None
+    border: float | None = None
+
+
+@attrs.frozen(eq=False)
+class Attempt:
+    """What one procedure found on one generator.
+
+    * ``points``: (effort so far, best similarity so far), both rising; the last effort is the whole budget
+    * ``image`` ``(3, H, W)``: the face that was most like the person
+    * ``share``: of the faces looked at, how many the judge recognises, in [0, 1]; None without a border
+    """
+
+    points: tuple[tuple[int, float], ...]
+    image: Tensor
+    share: float | None = None
+
+
+@attrs.frozen(eq=False)
+class Recovery:
+    """What an attack found on the edited generator (``edited``), and the same procedure on its ``control``.
+
+    ``judged_on``: in words, which pictures of the person the similarity is to.
+    """
+
+    edited: Attempt
+    control: Attempt
+    judged_on: str
 
 
 # ---------------------------------------------------------------- components
@@ -273,6 +336,24 @@ class Generator(Component):
         """Distance from the camera to what is seen ``(N, 1, h, w)``; None for a generator that knows no depth."""
         return None
 
+    def style_layers(self) -> list[StyleLayer]:
+        """The affine layers through which latents reach synthesis; empty for a generator without any."""
+        return []
+
+    def adapt(self, make: Callable[[int], nn.Module]) -> dict[str, nn.Module]:
+        """Insert ``make(channels)`` behind each resolution block whose features ``(N, C, h, w)`` are read again.
+
+        The modules become part of ``module`` under the names that are returned; their parameters are the only new ones.
+        A generator that has adapters already keeps and returns those.
+
+        :raises ConfigError: if this generator has no place for adapters.
+        """
+        from unlearnkit.errors import ConfigError
+
+        raise ConfigError(
+            f"{type(self).__name__} has no place for adapters; choose a method that edits weights, or another generator"
+        )
+
     def file_tensors(self, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
         """Tensors named as in ``module.state_dict()`` -> named and shaped as in the checkpoint file."""
         return dict(tensors)
@@ -289,6 +370,12 @@ class Inverter(Component):
 class TargetSelector(Component):
     """Chooses what the generator shall make instead of the erased person."""
 
+    def fit(self, sources: Tensor, generator: Generator, measures: Measures, rng: torch.Generator) -> None:  # noqa: B027
+        """Learn, if it learns at all, from the latents to erase ``(P, num_ws, w_dim)``; called once, before select.
+
+        A resumed run fits again from the same ``rng``, so the result must depend on nothing else.
+        """
+
     @abstractmethod
     def select(self, sources: Tensor, generator: Generator, rng: torch.Generator) -> Tensor:
         """Latents to erase ``(P, num_ws, w_dim)`` -> target latents of the same shape."""
@@ -296,6 +383,9 @@ class TargetSelector(Component):
 
 class Loss(Component):
     """Pairs and a distance. In a step a loss never renders: the engine renders every pair once, for all losses."""
+
+    retains: ClassVar[bool] = False
+    """True for a loss that keeps what is there; a rule on gradients tells forgetting and retaining apart by it."""
 
     def begin(self, job: Job) -> None:
         """Look at ``job.source`` and ``job.sources`` before the first step, and again when a run is resumed.
@@ -315,6 +405,28 @@ class Loss(Component):
     def weights(self) -> dict[str, float]:
         """Weight of each term; the step's loss is the weighted **sum** over terms and pairs."""
 
+    def penalty(self, parameters: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        """Terms on the moved parameters themselves, one number each; a loss that is only that names no pairs."""
+        return {}
+
+
+class Penalty(Loss):
+    """A loss on parameters alone, such as a distance from where they were: it names no pairs."""
+
+    retains: ClassVar[bool] = True
+
+    def pairs(self, step: Step) -> Pairs:
+        """None: ``(0, num_ws, w_dim)``."""
+        return step.pairs(step.sources[:0], step.sources[:0])
+
+    def terms(self, edited: Rendering, frozen: Rendering, measures: Measures) -> dict[str, Tensor]:
+        """Nothing to measure: never called, since there are no pairs."""
+        return {}
+
+    @abstractmethod
+    def penalty(self, parameters: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        """Terms on the moved parameters by name, one number each."""
+
 
 class Unlearner(Component):
     """A method: turns ``job.generator`` into an edited one, in place.
@@ -328,6 +440,15 @@ class Unlearner(Component):
     @abstractmethod
     def unlearn(self, job: Job) -> None:
         """Edit ``job.generator`` in place; frozen parameters and ``job.source`` must not change."""
+
+    def attach(self, generator: Generator) -> None:
+        """Add the modules that an edit of this method brings along (adapters), before its tensors are filled in.
+
+        :raises EditError: as here, for a method that only changes weights.
+        """
+        from unlearnkit.errors import EditError
+
+        raise EditError(f"{type(self).__name__} adds no modules to a generator, so its edits cannot hold new tensors")
 
 
 class IdentityEncoder(Component):
@@ -369,3 +490,28 @@ class Metric(Component):
     @abstractmethod
     def measure(self, evidence: Evidence) -> dict[str, float]:
         """Numbers by name (``snake_case``), with sample counts where a number is an estimate."""
+
+
+class Attack(Component):
+    """Tries to get an erased person back out of the edited generator, with a budget, and beside it a control.
+
+    The similarity is the judge's, to the person's pictures: see :mod:`unlearnkit.audit.trace`, which keeps the best.
+    """
+
+    unit: ClassVar[str]
+    """What the effort counts: ``"optimiser steps"``."""
+    control: ClassVar[str]
+    """``"ceiling"``: the control shows what the attack finds where the person is; ``"floor"``: where they never were."""
+    control_is: ClassVar[str]
+    """What the control is, in words: ``"the same latents through the original generator"``."""
+    quick: ClassVar[Mapping[str, Any]] = MappingProxyType({})
+    """Options of a short attempt (``unlearnkit audit --quick``)."""
+
+    @property
+    @abstractmethod
+    def budget(self) -> int:
+        """The largest effort, in ``unit``."""
+
+    @abstractmethod
+    def attack(self, case: Case) -> Recovery:
+        """Attack ``case.evidence.after`` and the control; generators, request and rng stay as they are to the bit."""

@@ -18,6 +18,7 @@ from torch import Tensor
 from unlearnkit import edits, requests
 from unlearnkit.checkpoints import read_tensors, write_tensors
 from unlearnkit.config import SECTIONS, build
+from unlearnkit.engine import freeze
 from unlearnkit.errors import ConfigError, Interrupted, RunError, UnlearnkitError
 from unlearnkit.interfaces import (
     Component,
@@ -218,13 +219,14 @@ def _execute(run: Run, settings: Mapping[str, Any], progress: RunProgress) -> No
         generator=parts.generator, source=source, sources=_erased(request), targets=targets, losses=parts.losses,
         measures=Measures(parts.perceptual, parts.identity),
         rng=torch.Generator().manual_seed(settings["seed"]), device=device, progress=progress,
+        selector=parts.target,
     )
     with timings("unlearn"):
         parts.method.unlearn(job)
     progress.check()
     changed = edits.save_edit(
         run.path / "edit.safetensors", source, parts.generator, settings["generator"]["name"],
-        settings["method"]["name"],
+        settings["method"]["name"], {key: value for key, value in settings["method"].items() if key != "name"},
     )
     evidence = Evidence(
         before=source, after=parts.generator, request=request, judge=parts.judge, perceptual=parts.perceptual,
@@ -276,11 +278,14 @@ def _people(
     """The request and its targets ``(P, num_ws, w_dim)``; found once, then kept, so a resume sees the same bits."""
     path = run.path / "latents.safetensors"
     if path.exists():
-        return _read_people(path, device)
+        request, targets = _read_people(path, device)
+        _fit(settings, parts, _erased(request))
+        return request, targets
     request = requests.make_request(settings["request"], parts.generator, parts.inverter, settings["seed"], device)
     sources = _erased(request)
     targets = sources.clone()
     if parts.target is not None:
+        _fit(settings, parts, sources)
         rng = torch.Generator().manual_seed(settings["seed"] + 2)
         with torch.no_grad():
             targets = parts.target.select(sources, parts.generator, rng)
@@ -293,6 +298,14 @@ def _people(
     run.update_manifest(distances=_distances(parts.generator, sources, targets))
     _write_people(path, request, targets)
     return request, targets
+
+
+def _fit(settings: Mapping[str, Any], parts: Parts, sources: Tensor) -> None:
+    """Let the target selector learn, on resume too: losses may ask it for more targets."""
+    if parts.target is not None:
+        freeze(parts.generator.module)
+        rng = torch.Generator().manual_seed(settings["seed"] + 3)
+        parts.target.fit(sources, parts.generator, Measures(parts.perceptual, parts.identity), rng)
 
 
 def _distances(generator: Generator, sources: Tensor, targets: Tensor) -> dict[str, float]:

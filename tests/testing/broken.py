@@ -21,6 +21,7 @@ from unlearnkit.interfaces import (
     Pairs,
     Perceptual,
     Rendering,
+    StyleLayer,
     TargetSelector,
     Unlearner,
 )
@@ -45,7 +46,7 @@ def broken(check: str, words: str) -> Callable[[type], type]:
 
 @attrs.define(eq=False)
 class GoodLoss(Loss):
-    """Source shall look like target."""
+    """Source shall look like target, and parameters stay small."""
 
     weight: float = option(1.0, ge=0, help="weight of the pixels")
 
@@ -55,8 +56,11 @@ class GoodLoss(Loss):
     def terms(self, edited, frozen, measures):
         return {"pixels": (edited.image - frozen.image).square().mean((1, 2, 3))}
 
+    def penalty(self, parameters):
+        return {"size": torch.stack([value.square().mean() for value in parameters.values()]).sum()}
+
     def weights(self):
-        return {"pixels": self.weight}
+        return {"pixels": self.weight, "size": 0.01}
 
 
 @attrs.define(eq=False)
@@ -324,6 +328,33 @@ class FlatDepth(ToyViewGenerator):
         return ToyViewGenerator.depth(self, latents, views)[:, 0]
 
 
+@broken("generator/check_adapters_have_their_place", "the same picture")
+class SquashingAdapters(ToyGenerator):
+    def render(self, latents, views=None, rng=None):
+        drawn = ToyGenerator.render(self, latents, views, rng)
+        return Rendering(drawn.image.tanh(), drawn.features) if "adapter" in self.network else drawn
+
+
+@broken("generator/check_adapters_have_their_place", "state_dict")
+class LooseAdapters(ToyGenerator):
+    def adapt(self, make):
+        return {"behind": make(3)}
+
+
+@broken("generator/check_adapters_have_their_place", "the same modules")
+class NewAdaptersEachTime(ToyGenerator):
+    def adapt(self, make):
+        self.network["adapter"] = make(3)
+        return {"adapter": self.network["adapter"]}
+
+
+@broken("generator/check_style_layers_read_latents", "'synthesis.weight'")
+class CopiedStyles(ToyGenerator):
+    def style_layers(self):
+        layer = self.network["synthesis"]
+        return [StyleLayer("synthesis", 0, torch.nn.Parameter(layer.weight.detach().clone()), layer.bias, 1.0)]
+
+
 @broken("generator/check_views_of_a_wrong_shape_are_refused", "UnlearnkitError for no views")
 class AnyView(ToyViewGenerator):
     def render(self, latents, views=None, rng=None):
@@ -472,7 +503,7 @@ class DetachedTerms(GoodLoss):
 @broken("loss/check_gradient_reaches_the_edited_rendering", "zeros only")
 class WeightlessTerms(GoodLoss):
     def weights(self):
-        return {"pixels": 0.0}
+        return {"pixels": 0.0, "size": 0.0}
 
 
 @broken("loss/check_measuring_changes_nothing", "frozen image")
@@ -486,6 +517,18 @@ class ExplodingSlope(GoodLoss):
     def terms(self, edited, frozen, measures):
         gap = edited.image - edited.image.detach()
         return {"pixels": gap.square().sum((1, 2, 3)).sqrt()}  # 0 at 0, where its gradient is NaN
+
+
+@broken("loss/check_a_penalty_pulls_back", "penalty 'size'")
+class PenaltyByParameter(GoodLoss):
+    def penalty(self, parameters):
+        return {"size": torch.stack([value.square().mean() for value in parameters.values()])}
+
+
+@broken("loss/check_a_penalty_pulls_back", "zeros only")
+class SlopelessPenalty(GoodLoss):
+    def penalty(self, parameters):
+        return {"size": torch.stack([(value - value.detach()).square().sum() for value in parameters.values()]).sum()}
 
 
 # ---------------------------------------------------------------- method

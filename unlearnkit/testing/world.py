@@ -5,7 +5,7 @@ The conformance checks put a component into it; tests of everything else may use
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -77,8 +77,17 @@ class ToyGenerator(Generator):
         """Latents ``(N, 2, 3)`` -> image ``(N, 3, 4, 4)`` and, as features, its first two channels."""
         self.rendered += len(latents)
         drawn: Tensor = self.network["synthesis"](latents.flatten(1))  # type: ignore[index]
-        image = drawn.tanh().reshape(-1, 3, 4, 4)
+        drawn = drawn.reshape(-1, 3, 4, 4)
+        if "adapter" in self.network:  # type: ignore[operator]
+            drawn = self.network["adapter"](drawn)  # type: ignore[index]
+        image = drawn.tanh()
         return Rendering(image, image[:, :2])
+
+    def adapt(self, make: Callable[[int], nn.Module]) -> dict[str, nn.Module]:
+        """One adapter behind synthesis, on its three channels."""
+        if "adapter" not in self.network:  # type: ignore[operator]
+            self.network.add_module("adapter", make(3))
+        return {"adapter": self.network["adapter"]}  # type: ignore[index]
 
     def editable_parameters(self) -> dict[str, nn.Parameter]:
         """Weight and bias of synthesis."""

@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from pathlib import Path
 from typing import ClassVar
 
 import attrs
 import torch
 from torch import Tensor, nn
-from unlearnkit_stylegan2.generator import bundled_checkpoint
+from unlearnkit_stylegan2.generator import bundled_checkpoint, style_layers
 
 from unlearnkit.checkpoints import read_checkpoint
 from unlearnkit.config import option
 from unlearnkit.errors import ConfigError, ShapeError
-from unlearnkit.interfaces import Base, Generator, Rendering
+from unlearnkit.interfaces import Base, Generator, Rendering, StyleLayer
 from unlearnkit_eg3d.cameras import cameras
 from unlearnkit_eg3d.loading import network_from_checkpoint, pivot_of
 from unlearnkit_eg3d.network import Drawn, TriPlaneGenerator
@@ -152,6 +153,15 @@ class EG3D(Generator):
     def depth(self, latents: Tensor, views: Tensor) -> Tensor:
         """Distance from the camera along each ray of neural rendering `(N, 1, r, r)`, in units of EG3D's world."""
         return self.draw(latents, views).depth
+
+    def style_layers(self) -> list[StyleLayer]:
+        """Every affine layer of the backbone's synthesis."""
+        return style_layers(self.module.backbone.synthesis, "backbone.synthesis")
+
+    def adapt(self, make: Callable[[int], nn.Module]) -> dict[str, nn.Module]:
+        """Insert adapters behind every block of the backbone's synthesis but the last."""
+        added = self.module.backbone.synthesis.adapt(make)
+        return {f"backbone.synthesis.{name}": module for name, module in added.items()}
 
     def editable_parameters(self) -> dict[str, nn.Parameter]:
         """The backbone's synthesis: mapping, decoder and super-resolution stay as they are."""

@@ -5,6 +5,8 @@ Each term is summed, not averaged, over its pairs, as the released program does.
 
 from __future__ import annotations
 
+from typing import ClassVar
+
 import attrs
 import torch
 from torch import Tensor
@@ -70,6 +72,7 @@ class Adjacency(Likeness):
 class Global(Loss):
     """``sum_j LPIPS(I_edited(w_r), I_frozen(w_r))``: random people stay as they are."""
 
+    retains: ClassVar[bool] = True
     samples: int = option(2, help="random latents a step (N_g)", ge=1)
     perceptual: float = option(1.0, help="weight of the perceptual distance", ge=0.0)
 

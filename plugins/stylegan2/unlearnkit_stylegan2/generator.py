@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import attrs
@@ -13,13 +13,14 @@ from torch import Tensor, nn
 from unlearnkit.checkpoints import read_checkpoint
 from unlearnkit.config import option
 from unlearnkit.errors import ConfigError, ShapeError
-from unlearnkit.interfaces import Base, Generator, Rendering
+from unlearnkit.interfaces import Base, Generator, Rendering, StyleLayer
 from unlearnkit_stylegan2.layers import NOISE_MODES
 from unlearnkit_stylegan2.layouts import Layout, layout_of
 from unlearnkit_stylegan2.loading import network_from_checkpoint
 from unlearnkit_stylegan2.network import Generator as Network
+from unlearnkit_stylegan2.network import SynthesisNetwork
 
-__all__ = ["StyleGAN2", "bundled_checkpoint", "default_feature_resolution"]
+__all__ = ["StyleGAN2", "bundled_checkpoint", "default_feature_resolution", "style_layers"]
 
 BUNDLED_PACKAGE = "unlearnkit_demo"
 BUNDLED_FILE = "weights/stylegan2_128.safetensors"
@@ -39,6 +40,14 @@ def default_feature_resolution(img_resolution: int) -> int:
     are the large ones. So this map tells much and costs little: 32×32 for 128 pixels, 64×64 for 256 and more.
     """
     return min(64, max(8, img_resolution // 4))
+
+
+def style_layers(synthesis: SynthesisNetwork, prefix: str) -> list[StyleLayer]:
+    """The affine layers of a synthesis network that is called `prefix` in its module."""
+    return [
+        StyleLayer(f"{prefix}.{name}", row, layer.weight, layer.bias, layer.weight_gain)
+        for name, row, layer in synthesis.affine_layers()
+    ]
 
 
 @attrs.define(eq=False)
@@ -136,6 +145,14 @@ class StyleGAN2(Generator):
     def editable_parameters(self) -> dict[str, nn.Parameter]:
         """The parameters of synthesis: the mapping network, and so the latent space, stays as it is."""
         return {f"synthesis.{name}": value for name, value in self.module.synthesis.named_parameters()}
+
+    def style_layers(self) -> list[StyleLayer]:
+        """Every affine layer of synthesis."""
+        return style_layers(self.module.synthesis, "synthesis")
+
+    def adapt(self, make: Callable[[int], nn.Module]) -> dict[str, nn.Module]:
+        """Insert adapters behind every block of synthesis but the last."""
+        return {f"synthesis.{name}": module for name, module in self.module.synthesis.adapt(make).items()}
 
     def file_tensors(self, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
         """Name and shape tensors of the network as the file that was read does.

@@ -139,6 +139,7 @@ class SynthesisBlock(nn.Module):
         super().__init__()
         self.architecture, self.up = architecture, up
         self.is_first = in_channels == 0
+        self.adapter: nn.Module | None = None  # what a method inserts behind the block; the network calls it
         self.has_rgb = is_last or architecture == "skip"
         self.num_conv = 1 if self.is_first else 2
         layer = partial(

@@ -7,7 +7,7 @@ is one numerical path, the same in `train()` and `eval()`.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 import torch
 from torch import Tensor, nn
@@ -113,6 +113,31 @@ class SynthesisNetwork(nn.Module):
                 img_channels=img_channels, is_last=r == img_resolution, architecture=architecture,
                 conv_clamp=conv_clamp, resample_taps=resample_filter))
 
+    def adapt(self, make: Callable[[int], nn.Module]) -> dict[str, nn.Module]:
+        """Put `make(channels)` behind each block but the last, whose features nobody reads; returns them by name.
+
+        Asked again, it returns the adapters that are there.
+        """
+        added: dict[str, nn.Module] = {}
+        for r in self.resolutions[:-1]:
+            block: SynthesisBlock = getattr(self, f"b{r}")
+            if block.adapter is None:
+                block.adapter = make(self.channels[r]).to(block.resample_filter.device)
+            added[f"b{r}.adapter"] = block.adapter
+        return added
+
+    def affine_layers(self) -> list[tuple[str, int, FullyConnected]]:
+        """Every affine layer: its name, the row of latents that it reads, and the layer itself."""
+        found = []
+        row = 0
+        for r in self.resolutions:
+            block: SynthesisBlock = getattr(self, f"b{r}")
+            names = ["conv1"] if block.is_first else ["conv0", "conv1"]
+            for i, name in enumerate([*names, *(["torgb"] if block.has_rgb else [])]):
+                found.append((f"b{r}.{name}.affine", row + i, block.get_submodule(f"{name}.affine")))
+            row += block.num_conv
+        return found
+
     def forward(
         self, ws: Tensor, *, noise_mode: str = "const", generator: torch.Generator | None = None,
         feature: int | None = None,
@@ -140,6 +165,8 @@ class SynthesisNetwork(nn.Module):
             # To-RGB shares its row of latents with the first convolution of the next block.
             rows = ws[:, row : row + block.num_conv + 1]
             x, image = block(x, image, rows, noise_mode=noise_mode, generator=generator)
+            if block.adapter is not None:
+                x = block.adapter(x)
             row += block.num_conv
             kept = x if r == feature else kept
         assert image is not None

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from unlearnkit.engine import freeze
-from unlearnkit.errors import UnlearnkitError
+from unlearnkit.errors import ConfigError, UnlearnkitError
 from unlearnkit.interfaces import Generator, Rendering
 from unlearnkit.testing.expect import (
     NotApplicable,
@@ -154,6 +154,43 @@ def check_gradients_reach_editable_parameters_only(subject: Subject) -> None:
     mapped = made.map(torch.zeros(1, made.z_dim) + 0.5)
     expect(not mapped.requires_grad, "map() not to use editable parameters: latents must keep their meaning",
            "latents that depend on them")
+
+
+def check_adapters_have_their_place(subject: Subject) -> None:
+    """``adapt`` inserts modules under the names it returns; ones that do nothing leave the picture as it is."""
+    made: Generator = subject.fresh()
+    latents = random_latents(made, 1)
+    with torch.no_grad():
+        before = _render(made, latents).image
+    try:
+        added = made.adapt(lambda channels: nn.Conv2d(channels, channels, 1))
+    except ConfigError:
+        return  # it has no place for adapters, and says so
+    expect(bool(added), "adapters, or a ConfigError where there is no place for them", "none")
+    for name, module in added.items():
+        found = dict(made.module.named_modules()).get(name)
+        expect(found is module, f"the module '{name}' in module.state_dict()", "another one, or none")
+    again = made.adapt(lambda channels: nn.Conv2d(channels, channels, 1))
+    expect(all(again.get(name) is module for name, module in added.items()), "the same modules when asked again", "new")
+    with torch.no_grad():
+        for module in added.values():
+            nn.init.dirac_(module.weight)  # type: ignore[arg-type]
+            nn.init.zeros_(module.bias)  # type: ignore[arg-type]
+        after = _render(made, latents).image
+    expect(bool(torch.allclose(before, after, atol=1e-5)), "the same picture with adapters that do nothing", "another")
+
+
+def check_style_layers_read_latents(subject: Subject) -> None:
+    """Each style layer is a pair of parameters of ``module`` and reads a row that latents have."""
+    made: Generator = subject.component
+    state = made.module.state_dict()
+    for layer in made.style_layers():
+        for part, value in (("weight", layer.weight), ("bias", layer.bias)):
+            name = f"{layer.name}.{part}"
+            same = name in state and state[name].data_ptr() == value.data_ptr()
+            expect(same, f"'{name}' to be that tensor of module.state_dict()", "another tensor, or none")
+        expect(0 <= layer.row < made.num_ws, f"a row from 0 to {made.num_ws - 1}", layer.row)
+        expect_tensor(f"weight of {layer.name}", layer.weight.detach(), (len(layer.bias), made.w_dim))
 
 
 def check_a_copy_is_independent(subject: Subject) -> None:

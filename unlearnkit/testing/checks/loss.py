@@ -10,8 +10,8 @@ from torch import Tensor
 
 from unlearnkit.engine import PairLoop
 from unlearnkit.errors import UnlearnkitError
-from unlearnkit.interfaces import Generator, Job, Loss, Pairs, Rendering, Step
-from unlearnkit.testing.expect import expect, expect_tensor, same_bits, snapshot, twice, unchanged
+from unlearnkit.interfaces import Generator, Job, Loss, Pairs, Penalty, Rendering, Step
+from unlearnkit.testing.expect import NotApplicable, expect, expect_tensor, same_bits, snapshot, twice, unchanged
 from unlearnkit.testing.subject import Subject
 from unlearnkit.testing.world import ToyGenerator, make_job
 
@@ -39,6 +39,7 @@ def check_beginning_leaves_the_run_alone(subject: Subject) -> None:
 
 def check_pairs_have_their_shapes(subject: Subject) -> None:
     """``pairs`` names at least one pair of finite latents ``(N, num_ws, w_dim)``, and a view for each or none."""
+    _measures_pairs(subject)
     for made in subject.worlds():
         for people in (1, PEOPLE):
             pairs = _pairs(subject.component, _job(subject, made, people))
@@ -88,6 +89,7 @@ def check_naming_pairs_changes_nothing(subject: Subject) -> None:
 
 def check_it_never_renders(subject: Subject) -> None:
     """Neither ``pairs`` nor ``terms`` renders: the engine does, once for all losses (``begin`` may)."""
+    _measures_pairs(subject)
     made = ToyGenerator()
     job = _job(subject, made)
     before = made.rendered
@@ -100,9 +102,9 @@ def check_it_never_renders(subject: Subject) -> None:
 
 
 def check_terms_have_weights(subject: Subject) -> None:
-    """``terms`` and ``weights`` have the same names, and each weight is a finite number."""
-    terms, _ = _terms(subject)
+    """``terms`` (and ``penalty``) and ``weights`` have the same names, and each weight is a finite number."""
     weights = subject.component.weights()
+    terms = {**_penalty(subject), **({} if isinstance(subject.component, Penalty) else _terms(subject)[0])}
     expect(bool(terms), "at least one term", "none")
     expect(terms.keys() == weights.keys(), "a weight for each term and a term for each weight",
            f"terms {sorted(terms)}, weights {sorted(weights)}")
@@ -113,6 +115,7 @@ def check_terms_have_weights(subject: Subject) -> None:
 
 def check_terms_are_one_number_a_pair(subject: Subject) -> None:
     """Each term is finite and ``(N,)``: not summed or averaged over the pairs, which the engine does."""
+    _measures_pairs(subject)
     terms, count = _terms(subject)
     for name, value in terms.items():
         expect_tensor(f"term '{name}'", value, (count,))
@@ -120,6 +123,7 @@ def check_terms_are_one_number_a_pair(subject: Subject) -> None:
 
 def check_terms_do_not_depend_on_the_batch(subject: Subject) -> None:
     """A pair's terms are the same whatever other pairs are measured with it: the engine cuts pairs up at will."""
+    _measures_pairs(subject)
     job = _job(subject, subject.world())
     pairs = _pairs(subject.component, job)
     edited, frozen = _renderings(job, pairs)
@@ -134,6 +138,7 @@ def check_terms_do_not_depend_on_the_batch(subject: Subject) -> None:
 
 def check_gradient_reaches_the_edited_rendering(subject: Subject) -> None:
     """The weighted sum moves the edited rendering, with a finite gradient that is not zero."""
+    _measures_pairs(subject)
     job = _job(subject, subject.world())
     edited, frozen = _renderings(job, _pairs(subject.component, job))
     leaves = [value.detach().requires_grad_(True) for value in (edited.image, edited.features)]
@@ -149,6 +154,7 @@ def check_gradient_reaches_the_edited_rendering(subject: Subject) -> None:
 
 def check_measuring_changes_nothing(subject: Subject) -> None:
     """``terms`` leaves both renderings as they are (no operation in place): other losses look at them too."""
+    _measures_pairs(subject)
     job = _job(subject, subject.world())
     edited, frozen = _renderings(job, _pairs(subject.component, job))
     tensors = {"edited image": edited.image, "edited features": edited.features,
@@ -158,6 +164,23 @@ def check_measuring_changes_nothing(subject: Subject) -> None:
         subject.component.terms(edited, frozen, job.measures)
     changed = [name for name in tensors if not same_bits(before[name], tensors[name])]
     expect(not changed, "both renderings to stay as they are", f"another {', '.join(changed)}")
+
+
+def check_a_penalty_pulls_back(subject: Subject) -> None:
+    """A penalty is one finite number a term; once parameters have moved, its slope is finite and not zero."""
+    made = subject.world()
+    job = _job(subject, made)
+    parameters = {name: value.detach().clone() for name, value in job.generator.editable_parameters().items()}
+    moved = {name: (value + 0.02).requires_grad_(True) for name, value in parameters.items()}
+    terms = subject.component.penalty(moved)
+    if not terms:
+        return  # it is about pairs only
+    for name, value in terms.items():
+        expect_tensor(f"penalty '{name}'", value, ())
+    total = torch.stack(list(terms.values())).sum()
+    slopes = [s for s in torch.autograd.grad(total, list(moved.values()), allow_unused=True) if s is not None]
+    expect(all(bool(slope.isfinite().all()) for slope in slopes), "a finite gradient", "NaN or infinity")
+    expect(any(bool(slope.any()) for slope in slopes), "a gradient that is not zero", "zeros only")
 
 
 def check_it_can_be_minimised(subject: Subject) -> None:
@@ -174,6 +197,19 @@ def check_it_can_be_minimised(subject: Subject) -> None:
 
 
 # ---------------------------------------------------------------- a step for a loss
+
+def _measures_pairs(subject: Subject) -> None:
+    if isinstance(subject.component, Penalty):
+        raise NotApplicable("a penalty on parameters names no pairs")
+
+
+def _penalty(subject: Subject) -> dict[str, Tensor]:
+    """Its penalty where parameters have moved a little."""
+    job = _job(subject, subject.world())
+    moved = {name: value.detach() + 0.02 for name, value in job.generator.editable_parameters().items()}
+    terms: dict[str, Tensor] = subject.component.penalty(moved)
+    return terms
+
 
 def _job(subject: Subject, made: Generator, people: int = PEOPLE, losses: dict[str, Loss] | None = None) -> Job:
     source = type(made)() if isinstance(made, ToyGenerator) else subject.world()

@@ -5,10 +5,10 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from unlearnkit.interfaces import Generator, TargetSelector
+from unlearnkit.interfaces import Generator, Measures, TargetSelector
 from unlearnkit.testing.expect import expect, expect_tensor, same_bits, twice, unchanged
 from unlearnkit.testing.subject import Subject
-from unlearnkit.testing.world import random_latents
+from unlearnkit.testing.world import ToyIdentity, ToyPerceptual, random_latents
 
 
 def check_targets_have_the_shape_of_sources(subject: Subject) -> None:
@@ -44,5 +44,7 @@ def check_selecting_changes_nothing(subject: Subject) -> None:
 
 
 def _select(selector: TargetSelector, made: Generator, sources: Tensor) -> Tensor:
+    with torch.enable_grad():
+        selector.fit(sources, made, Measures(ToyPerceptual(), ToyIdentity()), torch.Generator().manual_seed(4))
     with torch.no_grad():
         return selector.select(sources, made, torch.Generator().manual_seed(5))

@@ -72,13 +72,17 @@ SETTINGS = {
     ("perceptual", "lpips-alex"): random_weights("trunk", alexnet, "features."),
     ("perceptual", "lpips-vgg"): random_weights("trunk", vgg16, "features."),
     ("identity", "facenet-vggface2"): random_weights("weights", facenet),
+    ("target", "sugar"): {"epochs": 3},
+    ("method", "closed-form"): {"samples": 50},
 }
 GENERATORS = {
     ("inverter", "demo-inverter"): ("generator", "stylegan2"), ("inverter", "demo-inverter-3d"): ("generator", "eg3d"),
+    ("method", "closed-form"): ("generator", "stylegan2", {"checkpoint": str(GOLDEN / "sg2_ada_32.pkl")}),
 }
 NEEDS = {
     ("identity", "arcface-ir-se50"): "model_ir_se50.pth, 170 MB: with random weights its checks pass, in 5 s",
     ("identity", "curricularface-ir101"): "CurricularFace_Backbone.pth, 250 MB: so do its checks, in 10 s",
+    ("metric", "fid"): "pytorch-fid's Inception, 91 MB, told by its hash; tests/metrics/test_fid.py checks it",
     ("inverter", "e4e"): "e4e_ffhq_encode.pt and a generator of 18 x 512; its own tests use random weights",
 }
 """Of these only registration and options are checked here."""

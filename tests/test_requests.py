@@ -5,9 +5,10 @@ import pytest
 import torch
 from PIL import Image
 
+from unlearnkit.atomic import sha256_file
 from unlearnkit.errors import ConfigError, NoFaceError, ShapeError
 from unlearnkit.interfaces import Inverter
-from unlearnkit.requests import load_latent, load_picture, make_request, save_latent
+from unlearnkit.requests import check_request, load_latent, load_picture, make_request, save_latent
 from unlearnkit.testing.world import ToyGenerator
 
 CPU = torch.device("cpu")
@@ -154,3 +155,38 @@ def test_an_inverter_for_another_generator_is_caught(tmp_path):
         make_request({"images": [str(picture(tmp_path / "a.png"))]}, ToyGenerator(), Longer(), 0, CPU)
 
 
+def test_several_people_each_in_their_own_way(tmp_path):
+    red, green = (picture(tmp_path / f"{i}.png", colour) for i, colour in enumerate([(255, 0, 0), (0, 255, 0)]))
+    save_latent(tmp_path / "w.safetensors", torch.ones(2, 3))
+    people = [{"name": "Ada", "images": [str(red), str(green)]},
+              {"name": "Bo", "latent": str(tmp_path / "w.safetensors")}, {"name": "Cy", "latent_seed": 3}]
+    request = make_request({"people": people}, ToyGenerator(), MeanColour(), 0, CPU)
+    assert [(one.name, len(one.latents)) for one in request.people] == [("Ada", 2), ("Bo", 1), ("Cy", 1)]
+    alone = make_request({"latent_seed": 3}, ToyGenerator(), None, 0, CPU).people[0]
+    assert torch.equal(request.people[2].latents, alone.latents)
+    assert torch.equal(request.sources, torch.cat([one.latents[:1] for one in request.people]))
+
+
+def test_the_first_pictures_are_erased(tmp_path):
+    files = [str(picture(tmp_path / f"{i}.png", (80 * i, 0, 0))) for i in range(3)]
+    request = make_request({"images": files, "erase": 2}, ToyGenerator(), MeanColour(), 0, CPU)
+    assert torch.equal(request.sources, request.people[0].latents[:2])
+
+
+@pytest.mark.parametrize("who", [
+    {"images": ["a.png"]}, {"latent_seed": 1}, {"people": [{"name": "Bo", "latent_seed": 1}]},
+])
+def test_more_pictures_to_erase_than_there_are_is_refused(who):
+    with pytest.raises(ConfigError, match=r"request\.erase: got 2, but \w+ has 1"):
+        make_request({**who, "erase": 2}, ToyGenerator(), None, 0, CPU)
+
+
+def test_nobody_is_erased_and_a_bystander(tmp_path):
+    red, blue = picture(tmp_path / "red.png"), picture(tmp_path / "blue.png", (0, 0, 255))
+    copy = tmp_path / "copy.png"
+    copy.write_bytes(red.read_bytes())
+    check_request({"images": [str(red)], "bystanders": [str(blue)]})
+    with pytest.raises(ConfigError, match=r"copy\.png is also a picture to erase.*red\.png"):
+        check_request({"people": [{"name": "Ada", "images": [str(red)]}], "bystanders": [str(blue), str(copy)]})
+    with pytest.raises(ConfigError, match=r"blue\.png was erased by an earlier edit"):
+        check_request({"latent_seed": 1, "bystanders": [str(blue)]}, {sha256_file(blue)})

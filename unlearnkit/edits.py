@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from unlearnkit import __version__
+from unlearnkit.chain import Chain
 from unlearnkit.checkpoints import file_sha256, read_tensors, write_like, write_tensors
 from unlearnkit.config import build
 from unlearnkit.errors import CheckpointError, EditError
@@ -35,23 +36,31 @@ def changed_tensors(before: Generator, after: Generator) -> dict[str, Tensor]:
 
 def save_edit(
     path: Path, before: Generator, after: Generator, generator_name: str, method: str,
-    options: Mapping[str, Any] | None = None,
+    options: Mapping[str, Any] | None = None, original: Generator | None = None, chain: Chain | None = None,
 ) -> int:
     """Write what changed to a safetensors file; returns how many tensors that were.
 
-    ``options`` of the method are noted where it added modules, so that they can be added again.
+    ``options`` of the method are noted where it added modules, so that they can be added again. If ``before`` is the
+    checkpoint ``original`` with the edits of ``chain`` on it, the file holds all that differs from ``original``: the
+    newest edit alone gives the newest generator.
 
     :raises EditError: if nothing changed, since such a file would promise an erasure that never happened.
     """
-    changed = changed_tensors(before, after)
-    if not changed:
-        raise EditError("the method changed nothing, so there is no edit to save; try more steps or another method")
+    new = changed_tensors(before, after)
+    changed = new if original is None else changed_tensors(original, after)
+    if not new or not changed:
+        what = "the method changed nothing" if not new else "the method took back all that earlier edits had changed"
+        raise EditError(f"{what}, so there is no edit to save; try more steps or another method")
     metadata = {
         "format": FORMAT, "generator": generator_name, "method": method, "base_sha256": before.base.sha256,
         "base_format": before.base.format, "base_name": before.base.path.name, "unlearnkit": __version__,
     }
-    if not changed.keys() <= before.module.state_dict().keys():
+    if not new.keys() <= before.module.state_dict().keys():
         metadata["adapters"] = json.dumps({"method": method, "options": dict(options or {})})
+    elif chain is not None and "adapters" in chain.metadata:  # the modules of an earlier edit, which stay
+        metadata["adapters"] = chain.metadata["adapters"]
+    hashes = [] if chain is None else chain.hashes
+    metadata |= {"base_edit_sha256": hashes[-1] if hashes else "", "chain": json.dumps(hashes)}
     write_tensors(path, changed, metadata)
     return len(changed)
 

@@ -50,7 +50,7 @@ class PairLoop(Unlearner):
     """True: forgetting and retaining losses are back-propagated apart, and :meth:`combine` makes one gradient of two."""
 
     losses: tuple[str, ...] = option((), help="losses that are summed, by name")
-    target: str = option("average", help="target selector, by name")
+    target: str | None = option("average", help="target selector, by name; None for a method without")
     steps: int = option(1000, help="optimiser steps", ge=1)
     learning_rate: float = option(1e-4, help="Adam's step size", gt=0.0)
 

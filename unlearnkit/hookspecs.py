@@ -71,6 +71,11 @@ def unlearnkit_register_metrics(register: Register) -> None:
 
 
 @hookspec
+def unlearnkit_register_attacks(register: Register) -> None:
+    """Register attacks (``unlearnkit.interfaces.Attack``): how much effort brings an erased person back."""
+
+
+@hookspec
 def unlearnkit_defaults(settings: Mapping[str, Any]) -> Mapping[str, Any] | None:
     """Offer values for settings that nobody has given, as dotted names (``{"generator.checkpoint": "..."}``).
 

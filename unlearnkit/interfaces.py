@@ -18,8 +18,8 @@ import torch
 from torch import Tensor, nn
 
 __all__ = [
-    "Attack", "Attempt", "Base", "Case", "Component", "Evidence", "Generator", "IdentityEncoder", "Inverter", "Job", "Loss", "Measures",
-    "Metric", "Pairs", "Penalty", "Perceptual", "Person", "Progress", "Recovery",
+    "Attack", "Attempt", "Base", "Case", "Component", "Evidence", "Generator", "IdentityEncoder", "Inverter", "Job",
+    "Loss", "Measures", "Metric", "Pairs", "Penalty", "Perceptual", "Person", "Progress", "Recovery",
     "Rendering", "Request", "Step", "StyleLayer", "TargetSelector", "Unlearner",
 ]
 
@@ -71,21 +71,28 @@ class Pairs:
 class Person:
     """Somebody who asks to be erased, or a bystander.
 
-    * ``latents`` ``(M, num_ws, w_dim)``: the first is the one a method erases, the others only judge
+    * ``latents`` ``(M, num_ws, w_dim)``: the first ``erased`` are those a method erases, the others only judge
     * ``pictures`` ``(M, 3, H, W)`` in [-1, 1]: what the latents were inverted from; None if drawn or saved
     """
 
     name: str
     latents: Tensor
     pictures: Tensor | None = None
+    erased: int = attrs.field(default=1, validator=attrs.validators.ge(1))
 
 
 @attrs.frozen(eq=False)
 class Request:
-    """What to erase (one or several people) and who must stay as they are (bystanders)."""
+    """What to erase (one or several people), who must stay as they are, and who was erased by ``earlier`` edits."""
 
     people: tuple[Person, ...]
     bystanders: tuple[Person, ...] = ()
+    earlier: tuple[Person, ...] = ()
+
+    @property
+    def sources(self) -> Tensor:
+        """Every latent to erase, person by person: ``(P, num_ws, w_dim)``."""
+        return torch.cat([person.latents[: person.erased] for person in self.people])
 
 
 @attrs.frozen(eq=False)
@@ -207,6 +214,7 @@ class Job:
 class Evidence:
     """What a metric looks at: the generator before and after, the request, and encoders that no loss has used.
 
+    ``original`` is the checkpoint as it was where ``before`` has an earlier edit on it; otherwise None.
     """
 
     before: Generator
@@ -216,6 +224,7 @@ class Evidence:
     perceptual: Perceptual
     rng: torch.Generator
     samples: int = 200
+    original: Generator | None = None
 
 
 @attrs.frozen(eq=False)
@@ -242,7 +251,8 @@ class Attempt:
 
     * ``points``: (effort so far, best similarity so far), both rising; the last effort is the whole budget
     * ``image`` ``(3, H, W)``: the face that was most like the person
-    * ``share``: of the faces looked at, how many the judge recognises, in [0, 1]; None without a border
+    * ``share``: of the faces looked at, how many the judge recognises, in [0, 1]; None without a border, and where an
+      optimiser chose them
     """
 
     points: tuple[tuple[int, float], ...]
@@ -458,6 +468,14 @@ class IdentityEncoder(Component):
     def embed(self, images: Tensor) -> Tensor:
         """Images ``(N, 3, H, W)`` in [-1, 1] (any H = W) -> unit embeddings ``(N, D)``."""
 
+    def embed_and_count(self, images: Tensor) -> tuple[Tensor, Tensor | None]:
+        """What :meth:`embed` gives, and how many faces were found in each picture ``(N,)``, as whole numbers.
+
+        None instead of numbers says that this encoder does not look for faces. Where one does and finds none, or
+        several, metrics leave the picture out of their means and count it.
+        """
+        return self.embed(images), None
+
     def levels(self) -> dict[str, float] | None:
         """Mean similarity of ``same_person`` and ``strangers`` on true pictures, if it was ever measured."""
         return None
@@ -501,7 +519,7 @@ class Attack(Component):
     unit: ClassVar[str]
     """What the effort counts: ``"optimiser steps"``."""
     control: ClassVar[str]
-    """``"ceiling"``: the control shows what the attack finds where the person is; ``"floor"``: where they never were."""
+    """``"ceiling"``: the control shows what is found where the person is; ``"floor"``: where they never were."""
     control_is: ClassVar[str]
     """What the control is, in words: ``"the same latents through the original generator"``."""
     quick: ClassVar[Mapping[str, Any]] = MappingProxyType({})

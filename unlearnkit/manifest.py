@@ -110,9 +110,20 @@ def problem(value: Any) -> str | None:
     for key in ("versions", "plugins", "inputs", "timings", "memory"):
         if not isinstance(value.get(key), dict):
             return f"is damaged ('{key}' is no table)"
+    if not isinstance(value.get("chain", []), list) or not all(map(_is_link, value.get("chain", []))):
+        return "is damaged ('chain' lists something that is no edit)"
     if not all(isinstance(size, int | float) for size in value["memory"].values()):
         return "is damaged ('memory' holds something that is no number)"
     return None
+
+
+def _is_link(entry: Any) -> bool:
+    """True for an earlier edit as unlearnkit.chain.Link notes it."""
+    return (
+        isinstance(entry, dict) and isinstance(entry.get("sha256"), str) and isinstance(entry.get("path"), str)
+        and isinstance(entry.get("people"), list | None) and isinstance(entry.get("pictures"), dict)
+        and all(isinstance(name, str) for name in entry["people"] or ())
+    )
 
 
 def now() -> str:

@@ -23,6 +23,7 @@ KINDS: dict[str, tuple[str, str]] = {
     "identity": ("unlearnkit_register_identity_encoders", "IdentityEncoder"),
     "perceptual": ("unlearnkit_register_perceptuals", "Perceptual"),
     "metric": ("unlearnkit_register_metrics", "Metric"),
+    "attack": ("unlearnkit_register_attacks", "Attack"),
 }
 """Kind of component -> the hook that registers it, and its class in :mod:`unlearnkit.interfaces`."""
 

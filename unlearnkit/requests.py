@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,12 +12,14 @@ import torch.nn.functional as F
 from PIL import Image, ImageOps, UnidentifiedImageError
 from torch import Tensor
 
+from unlearnkit.atomic import sha256_file
 from unlearnkit.checkpoints import read_tensors, write_tensors
 from unlearnkit.errors import ConfigError, ShapeError, UnlearnkitError
 from unlearnkit.interfaces import Generator, Inverter, Person, Request
+from unlearnkit.people import erased_names, erased_pictures, erased_tables
 from unlearnkit.plugins import registry
 
-__all__ = ["load_latent", "load_picture", "make_request", "save_latent"]
+__all__ = ["check_request", "load_latent", "load_picture", "make_request", "save_latent"]
 
 MAX_PIXELS = 64_000_000
 
@@ -83,9 +85,13 @@ def load_latent(path: Path, generator: Generator) -> Tensor:
 def make_request(
     settings: Mapping[str, Any], generator: Generator, inverter: Inverter | None, seed: int, device: torch.device
 ) -> Request:
-    """The person to erase and the bystanders, as ``[request]`` describes them (see RequestSettings)."""
+    """The people to erase and the bystanders, as ``[request]`` describes them (see RequestSettings).
+
+    :raises ConfigError: if nobody is to be erased, or ``erase`` asks for more pictures than somebody has.
+    """
+    _check_erase(settings)
     rng = torch.Generator().manual_seed(seed)
-    person = _person(settings, generator, inverter, device)
+    people = tuple(_person(table, settings, generator, inverter, device) for table in erased_tables(settings))
     bystanders = [
         Person(path.stem, *_invert([path], settings, generator, inverter, device))
         for path in map(Path, settings.get("bystanders") or ())
@@ -96,20 +102,48 @@ def make_request(
         with torch.no_grad():
             latents = generator.map(z.to(device))
         bystanders += [Person(f"random-{i}", latents[i : i + 1]) for i in range(count)]
-    return Request((person,), tuple(bystanders))
+    return Request(people, tuple(bystanders))
+
+
+def check_request(settings: Mapping[str, Any], earlier: Collection[str] = ()) -> None:
+    """Refuse what can be seen before any network is loaded; ``earlier`` are the SHA-256 of pictures erased before.
+
+    :raises ConfigError: if somebody has fewer pictures than ``erase``, or a bystander's picture is that of somebody
+        who is or was erased.
+    """
+    _check_erase(settings)
+    gone = {sha256_file(path): path for path in erased_pictures(settings)}
+    for path in map(Path, settings.get("bystanders") or ()):
+        known = sha256_file(path)
+        if known in gone or known in earlier:
+            when = f"is also a picture to erase ({gone[known]})" if known in gone else "was erased by an earlier edit"
+            raise ConfigError(f"bystander {path} {when}, and nobody can be both; leave it out of the bystanders")
+
+
+def _check_erase(settings: Mapping[str, Any]) -> None:
+    wanted = int(settings.get("erase") or 1)
+    for name, table in zip(erased_names(settings), erased_tables(settings), strict=True):
+        there = len(table.get("images") or ()) or 1
+        if there < wanted:
+            raise ConfigError(
+                f"request.erase: got {wanted}, but {name} has {there}; give more pictures of {name}, or at most {there}"
+            )
 
 
 def _person(
-    settings: Mapping[str, Any], generator: Generator, inverter: Inverter | None, device: torch.device
+    table: Mapping[str, Any], settings: Mapping[str, Any], generator: Generator, inverter: Inverter | None,
+    device: torch.device,
 ) -> Person:
-    name = str(settings.get("name") or "person")
-    if images := [Path(path) for path in settings.get("images") or ()]:
-        return Person(name, *_invert(images, settings, generator, inverter, device))
-    if settings.get("latent") is not None:
-        return Person(name, load_latent(Path(settings["latent"]), generator)[None].to(device))
-    if settings.get("latent_seed") is None:
-        raise ConfigError("nobody to erase: give --image PICTURE, --latent FILE or --latent-seed NUMBER")
-    z = torch.randn(1, generator.z_dim, generator=torch.Generator().manual_seed(int(settings["latent_seed"])))
+    name, erased = str(table.get("name") or "person"), int(settings.get("erase") or 1)
+    if images := [Path(path) for path in table.get("images") or ()]:
+        return Person(name, *_invert(images, settings, generator, inverter, device), erased)
+    if table.get("latent") is not None:
+        return Person(name, load_latent(Path(table["latent"]), generator)[None].to(device))
+    if table.get("latent_seed") is None:
+        raise ConfigError(
+            "nobody to erase: give --image PICTURE, --latent FILE, --latent-seed NUMBER or --person NAME=PICTURE"
+        )
+    z = torch.randn(1, generator.z_dim, generator=torch.Generator().manual_seed(int(table["latent_seed"])))
     with torch.no_grad():
         return Person(name, generator.map(z.to(device)))
 

@@ -16,7 +16,8 @@ from rich.console import Console
 from torch import Tensor
 
 from unlearnkit import edits, requests
-from unlearnkit.checkpoints import read_tensors, write_tensors
+from unlearnkit.atomic import sha256_file
+from unlearnkit.chain import Chain, open_chain
 from unlearnkit.config import SECTIONS, build
 from unlearnkit.engine import freeze
 from unlearnkit.errors import ConfigError, Interrupted, RunError, UnlearnkitError
@@ -31,12 +32,13 @@ from unlearnkit.interfaces import (
     Measures,
     Metric,
     Perceptual,
-    Person,
     Progress,
     Request,
     TargetSelector,
     Unlearner,
 )
+from unlearnkit.latents import load_people, save_people
+from unlearnkit.people import erased_pictures, erased_tables
 from unlearnkit.plugins import registry
 from unlearnkit.progress import ProgressLine
 from unlearnkit.report import write_report
@@ -187,15 +189,18 @@ def run(settings: Mapping[str, Any], out: Path | None, resume: Path | None, cons
         if run.manifest["status"] == "finished" and (run.path / "report.html").exists():
             raise RunError(f"{resume} is finished; look at {resume / 'report.html'}, or start a new run")
         settings = run.config
+        chain = _chain(settings)
         run.update_manifest(status="running")
     else:
+        chain = _chain(settings)
+        requests.check_request(settings["request"], chain.pictures if chain else ())
         name = f"{settings['method']['name']}-{settings['generator']['name']}"
         run = Run.create(out, settings, name)
     with run, ProgressLine(console) as line:
         progress = RunProgress(run, line)
         try:
             with _signals(progress):
-                _execute(run, settings, progress)
+                _execute(run, settings, chain, progress)
         except (Interrupted, KeyboardInterrupt):
             run.finish("interrupted")
             raise
@@ -205,18 +210,26 @@ def run(settings: Mapping[str, Any], out: Path | None, resume: Path | None, cons
     return run
 
 
-def _execute(run: Run, settings: Mapping[str, Any], progress: RunProgress) -> None:
+def _chain(settings: Mapping[str, Any]) -> Chain | None:
+    """The earlier edits that the run stands on, or None."""
+    return open_chain(Path(settings["base"])) if settings.get("base") else None
+
+
+def _execute(run: Run, settings: Mapping[str, Any], chain: Chain | None, progress: RunProgress) -> None:
     line, timings = progress.line, Timings()
     device = pick_device(settings["device"])
     with line.task("loading networks"), timings("load"):
         parts = assemble(settings, device)
+        _check_base(run, parts.generator, chain)
+        original = None if chain is None else copy.deepcopy(parts.generator)
+        if chain is not None:
+            edits.put_on(parts.generator, chain.edit)
         source = copy.deepcopy(parts.generator)
-        _check_base(run, parts.generator)
     with line.task("finding the latents"), timings("invert"):
-        request, targets = _people(run, settings, parts, device)
+        request, targets = _people(run, settings, parts, chain, device)
     registry().run_started(run)
     job = Job(
-        generator=parts.generator, source=source, sources=_erased(request), targets=targets, losses=parts.losses,
+        generator=parts.generator, source=source, sources=request.sources, targets=targets, losses=parts.losses,
         measures=Measures(parts.perceptual, parts.identity),
         rng=torch.Generator().manual_seed(settings["seed"]), device=device, progress=progress,
         selector=parts.target,
@@ -224,13 +237,15 @@ def _execute(run: Run, settings: Mapping[str, Any], progress: RunProgress) -> No
     with timings("unlearn"):
         parts.method.unlearn(job)
     progress.check()
+    edit = run.path / "edit.safetensors"
     changed = edits.save_edit(
-        run.path / "edit.safetensors", source, parts.generator, settings["generator"]["name"],
-        settings["method"]["name"], {key: value for key, value in settings["method"].items() if key != "name"},
+        edit, source, parts.generator, settings["generator"]["name"], settings["method"]["name"],
+        {key: value for key, value in settings["method"].items() if key != "name"}, original, chain,
     )
     evidence = Evidence(
         before=source, after=parts.generator, request=request, judge=parts.judge, perceptual=parts.perceptual,
         rng=torch.Generator().manual_seed(settings["seed"] + 1), samples=settings["metrics"]["samples"],
+        original=original,
     )
     metrics: dict[str, float] = {}
     with line.task("measuring"), timings("measure"):
@@ -241,7 +256,7 @@ def _execute(run: Run, settings: Mapping[str, Any], progress: RunProgress) -> No
     with line.task("drawing the report"), timings("report"):
         show_people(run, evidence, targets)
         run.finish("finished", timings=timings.seconds, tensors_changed=changed,
-                   steps=getattr(parts.method, "steps", None))
+                   steps=getattr(parts.method, "steps", None), edit=sha256_file(edit))
         write_report(run)
         registry().run_finished(run, metrics)
         run.clear_checkpoint()
@@ -260,29 +275,40 @@ class Timings:
         self.seconds[name] = round(time.monotonic() - started, 3)
 
 
-def _check_base(run: Run, generator: Generator) -> None:
-    """Note the base's hash at the start; refuse another file on resume."""
+def _check_base(run: Run, generator: Generator, chain: Chain | None) -> None:
+    """Note the hashes of checkpoint and earlier edits at the start; refuse other files on resume."""
     base = {"path": str(generator.base.path), "format": generator.base.format, "sha256": generator.base.sha256}
-    known = run.manifest.get("base")
-    if known and known["sha256"] != base["sha256"]:
-        raise RunError(
-            f"{base['path']} is not the file this run started from (SHA-256 {known['sha256'][:16]}...); "
-            "put that file back, or start a new run"
-        )
+    manifest = run.manifest
+    wanted = [(base["path"], base["sha256"], manifest["base"]["sha256"] if manifest.get("base") else None)]
+    if chain is not None:
+        known = manifest.get("chain") or [{"sha256": None}]
+        wanted.append((str(chain.edit), chain.hashes[-1], known[-1]["sha256"]))
+    for path, found, noted in wanted:
+        if noted and found != noted:
+            raise RunError(
+                f"{path} is not the file this run started from (SHA-256 {noted[:16]}...); "
+                "put that file back, or start a new run"
+            )
     run.update_manifest(base=base)
+    if chain is not None and not manifest.get("chain"):
+        run.update_manifest(chain=[link.table() for link in chain.links])
 
 
 def _people(
-    run: Run, settings: Mapping[str, Any], parts: Parts, device: torch.device
+    run: Run, settings: Mapping[str, Any], parts: Parts, chain: Chain | None, device: torch.device
 ) -> tuple[Request, Tensor]:
     """The request and its targets ``(P, num_ws, w_dim)``; found once, then kept, so a resume sees the same bits."""
     path = run.path / "latents.safetensors"
     if path.exists():
-        request, targets = _read_people(path, device)
-        _fit(settings, parts, _erased(request))
+        request, targets = load_people(path, device)
+        _fit(settings, parts, request.sources)
         return request, targets
-    request = requests.make_request(settings["request"], parts.generator, parts.inverter, settings["seed"], device)
-    sources = _erased(request)
+    table = settings["request"]
+    request = requests.make_request(table, parts.generator, parts.inverter, settings["seed"], device)
+    if chain is not None and chain.latents is not None:
+        before = load_people(chain.latents, device)[0]
+        request = attrs.evolve(request, earlier=(*before.earlier, *before.people))
+    sources = request.sources
     targets = sources.clone()
     if parts.target is not None:
         _fit(settings, parts, sources)
@@ -293,10 +319,10 @@ def _people(
         raise ConfigError(
             f"target {settings['target']['name']!r} gave {tuple(targets.shape)}, expected finite {tuple(sources.shape)}"
         )
-    inputs = [*(settings["request"].get("images") or ()), *(settings["request"].get("bystanders") or ())]
-    run.record_inputs([Path(item) for item in inputs])
+    latents = [person["latent"] for person in erased_tables(table) if person.get("latent")]
+    run.record_inputs([*erased_pictures(table), *map(Path, [*latents, *(table.get("bystanders") or ())])])
     run.update_manifest(distances=_distances(parts.generator, sources, targets))
-    _write_people(path, request, targets)
+    save_people(path, request, targets)
     return request, targets
 
 
@@ -318,34 +344,6 @@ def _distances(generator: Generator, sources: Tensor, targets: Tensor) -> dict[s
         distance = float((latents - generator.w_avg).flatten(1).norm(dim=1).mean())
         facts |= {f"{name}_to_w_avg": distance, f"{name}_to_w_avg_relative": distance / max(radius, 1e-12)}
     return facts
-
-
-def _erased(request: Request) -> Tensor:
-    """The latent that each person of the request asks to erase: ``(P, num_ws, w_dim)``."""
-    return torch.cat([person.latents[:1] for person in request.people])
-
-
-def _write_people(path: Path, request: Request, targets: Tensor) -> None:
-    tensors = {"targets": targets}
-    for role, people in (("erased", request.people), ("bystander", request.bystanders)):
-        for number, person in enumerate(people):
-            tensors[f"{role}/{number}/{person.name}/latents"] = person.latents
-            if person.pictures is not None:
-                tensors[f"{role}/{number}/{person.name}/pictures"] = person.pictures
-    plain = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
-    write_tensors(path, plain, {"format": "unlearnkit-people-1"})
-
-
-def _read_people(path: Path, device: torch.device) -> tuple[Request, Tensor]:
-    tensors = {name: tensor.to(device) for name, tensor in read_tensors(path)[0].items()}
-    found: dict[str, dict[int, Person]] = {"erased": {}, "bystander": {}}
-    for name, latents in tensors.items():
-        if name.endswith("/latents"):
-            role, number, person = name.removesuffix("/latents").split("/", 2)
-            pictures = tensors.get(name.removesuffix("latents") + "pictures")
-            found[role][int(number)] = Person(person, latents, pictures)
-    people, bystanders = (tuple(found[role][i] for i in sorted(found[role])) for role in ("erased", "bystander"))
-    return Request(people, bystanders), tensors["targets"]
 
 
 # ---------------------------------------------------------------- sample, invert

@@ -114,6 +114,24 @@ def test_a_picture_is_erased_and_other_pictures_judge(cli: Cli, tmp_path: Path) 
     assert 0.5 < metrics["erased_before"] < 1 and 0.5 < metrics["same_person"] <= 1
 
 
+def test_two_of_three_pictures_are_erased_and_the_third_judges(cli: Cli, tmp_path: Path) -> None:
+    pictures = [f"--image={BUNDLED / f'person_03_{number}.png'}" for number in range(3)]
+    done = cli("run", "--method", "guide", "--generator", "stylegan2", *pictures, "--steps", "1",
+               "--set", "request.erase=2", "--set", "inverter.refine_steps=0", "--set", "metrics.samples=4",
+               "--set", "request.bystanders=[]", "--set", "request.random_bystanders=0", "--out", "run")
+    assert done.returncode == 0, done.stderr
+    run = tmp_path / "run"
+    metrics = json.loads((run / "metrics.json").read_text())
+    assert (metrics["n_erased"], metrics["n_others"]) == (2, 1)
+    kept = read_tensors(run / "latents.safetensors")[0]
+    assert kept["targets"].shape[0] == 2 and kept["erased/0/person/latents"].shape[0] == 3
+    assert not kept["targets"][0].equal(kept["targets"][1])
+    page = (run / "report.html").read_text()
+    assert "person, no. 1<" in page and "person, no. 2<" in page
+    assert (run / "images" / "erased-person-1-target.png").exists() and not (
+        run / "images" / "erased-person-2-target.png").exists()
+
+
 def test_released_preset_draws_noise_and_says_so(cli: Cli, tmp_path: Path, whole: Path) -> None:
     arguments = [*SHORT]
     arguments[2] = "guide-released"
@@ -166,6 +184,44 @@ def test_killed_and_resumed_gives_the_same_bits(moment: str, cli: Cli, tmp_path:
     done = cli("run", "--resume", run)
     assert done.returncode == 0, done.stderr
     assert_same(run, whole)
+
+
+CHAINED = (*(word for word in SHORT if word not in ("--latent-seed", "3")), "--person", "Bo=seed:4",
+           "--person", "Cy=seed:5")
+
+
+@pytest.fixture(scope="module")
+def chained(tmp_path_factory: pytest.TempPathFactory, whole: Path) -> Path:
+    """A short run on top of the first, with two more people."""
+    folder = tmp_path_factory.mktemp("chained")
+    process = start(folder, *CHAINED, "--base", str(whole), "--out", "run")
+    assert process.wait(timeout=300) == 0, process.stderr and process.stderr.read()
+    return folder / "run"
+
+
+def test_a_run_on_an_earlier_edit_keeps_it_and_looks_after_it(whole: Path, chained: Path) -> None:
+    one, two = (json.loads((run / "metrics.json").read_text()) for run in (whole, chained))
+    assert two["earlier_person_then"] == pytest.approx(one["erased_after"], abs=1e-6)
+    assert two["earlier_person_before"] == pytest.approx(1) and two["n_erased"] == 2
+    old, new = (read_tensors(run / "edit.safetensors")[0] for run in (whole, chained))
+    assert old.keys() <= new.keys()
+    steps = [json.loads(line) for line in lines(chained / "log.jsonl")]
+    # The frozen side is the generator with the earlier edit on it: before the first step nothing differs from it.
+    assert steps[0]["guide-global/perceptual"] == pytest.approx(0, abs=1e-6)
+
+
+@pytest.mark.parametrize("moment", ["while a checkpoint is written", "while it measures"])
+def test_a_chained_run_that_was_killed_gives_the_same_bits(
+    moment: str, cli: Cli, tmp_path: Path, whole: Path, chained: Path
+) -> None:
+    run = tmp_path / "run"
+    process = start(tmp_path, *CHAINED, "--base", str(whole), "--out", "run")
+    wait_for(process, lambda: MOMENTS[moment](run))
+    os.killpg(process.pid, signal.SIGKILL)
+    assert process.wait() == -signal.SIGKILL, "it had ended before it was killed"
+    done = cli("run", "--resume", run)
+    assert done.returncode == 0, done.stderr
+    assert_same(run, chained)
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])

@@ -20,14 +20,16 @@ PAGES = [
     *sorted((ROOT / "docs").glob("*.md")),
     *sorted((ROOT / "plugins").glob("*/*.md")),
 ]
-REFERENCE = "".join((ROOT / "docs" / name).read_text() for name in ("methods.md", "metrics.md"))
-KINDS = ("generator", "method", "target", "loss", "inverter", "identity", "perceptual", "metric")
+REFERENCE = "".join(
+    (ROOT / "docs" / name).read_text() for name in ("methods.md", "baselines.md", "metrics.md", "audit.md")
+)
+KINDS = ("generator", "method", "target", "loss", "inverter", "identity", "perceptual", "metric", "attack")
 COMPONENTS = [(kind, name) for kind in KINDS for name in registry().names(kind)]
 
 
 @pytest.mark.parametrize(("kind", "name"), COMPONENTS)
 def test_every_component_and_option_is_explained(kind: str, name: str) -> None:
-    assert f"`{name}`" in REFERENCE, f"docs/methods.md or metrics.md does not mention {kind} {name}"
+    assert f"`{name}`" in REFERENCE, f"docs/ (methods, baselines, metrics, audit) do not mention {kind} {name}"
     for field in attrs.fields(registry().component_class(kind, name)):
         if field.init:
             assert f"`{field.name}`" in REFERENCE, f"{kind} {name}: option {field.name} is not mentioned"
@@ -68,6 +70,8 @@ def test_commands_parse(page: str, line: str, tmp_path: Path, monkeypatch: pytes
         if "." in word and not word.startswith("-"):
             (tmp_path / word).parent.mkdir(parents=True, exist_ok=True)
             (tmp_path / word).touch()
+        elif word.startswith("runs/"):
+            (tmp_path / word).mkdir(parents=True, exist_ok=True)
     if "--resume" in arguments:
         (tmp_path / "DIR").mkdir()
     command.make_context(name, arguments, parent=click.Context(cli))

@@ -6,7 +6,7 @@ import scipy.linalg
 import torch
 
 from unlearnkit.interfaces import Request
-from unlearnkit.metrics.distribution import Distribution, frechet_distance, kernel_distance
+from unlearnkit.metrics.distribution import Distribution, frechet_distance, frechet_to_moments, kernel_distance
 from unlearnkit.metrics.preservation import Preservation
 
 from .toys import evidence, person
@@ -67,9 +67,8 @@ def test_metric_is_named_after_its_space_and_shifts_add_up():
     numbers = Distribution().measure(evidence(REQUEST, (1.0, 2.0, 0.0)))
     assert numbers["frechet_toy_pixels"] == pytest.approx(5, rel=1e-5)
     assert set(numbers) == {
-        "frechet_toy_pixels", "frechet_toy_pixels_floor", "kid_toy_pixels", "kid_toy_pixels_floor",
-        "n_distribution", "n_distribution_floor",
-    }
+        f"{name}_toy_pixels{suffix}" for name in ("frechet", "kid") for suffix in ("", "_unpaired", "_floor")
+    } | {"n_distribution", "n_distribution_floor"}
     assert (numbers["n_distribution"], numbers["n_distribution_floor"]) == (20, 10)
     assert numbers["frechet_toy_pixels_floor"] > 0
 
@@ -78,6 +77,24 @@ def test_no_change_gives_zero():
     numbers = Distribution().measure(evidence(REQUEST))
     assert numbers["frechet_toy_pixels"] == pytest.approx(0, abs=1e-9)
     assert numbers["kid_toy_pixels"] == pytest.approx(0, abs=1e-12)
+
+
+def test_unpaired_draws_give_the_floor_where_nothing_has_changed():
+    same, moved = (Distribution().measure(evidence(REQUEST, (shift, 0.0, 0.0))) for shift in (0.0, 9.0))
+    for name in ("frechet_toy_pixels", "kid_toy_pixels"):
+        assert same[f"{name}_unpaired"] == same[f"{name}_floor"] != 0
+        assert moved[f"{name}_floor"] == same[f"{name}_floor"]
+    latents = torch.randn(20, 3, generator=torch.Generator().manual_seed(3))
+    by_hand = frechet_distance(latents[:10], latents[10:] + torch.tensor([9.0, 0.0, 0.0]))
+    assert moved["frechet_toy_pixels_unpaired"] == pytest.approx(by_hand, rel=1e-5)
+
+
+@pytest.mark.parametrize("count", [5, 40])
+def test_distance_to_moments_is_the_one_to_samples_with_them(count):
+    rng = torch.Generator().manual_seed(6)
+    a, b = torch.randn(count, 8, generator=rng).double(), 2 * torch.randn(30, 8, generator=rng).double() + 1
+    assert frechet_to_moments(a, b.mean(0), b.T.cov()) == pytest.approx(frechet_distance(a, b), rel=1e-7)
+    assert frechet_to_moments(a, a.mean(0), a.T.cov()) == pytest.approx(0, abs=1e-6)
 
 
 def test_too_few_samples_give_no_number():

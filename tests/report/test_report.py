@@ -132,6 +132,70 @@ def test_verdict_of_several_goes_by_the_one_best_recognised():
     assert found.tone == "bad" and "At least one of 2" in found.person and "0.70" in found.person
 
 
+def test_other_pictures_of_several_go_by_the_person_best_recognised():
+    numbers = {"erased_before": 0.9, "erased_after": 0.1, "others_after": 0.4, **LEVELS}
+    assert "a likeness is left" in verdict(numbers).others
+    found = verdict(numbers | {"others_after_ada": 0.7, "others_after_bo": 0.1})
+    assert "still recognised (similarity 0.70, of the person best recognised)" in found.others
+
+
+def test_verdict_of_several_pictures_goes_by_the_one_best_recognised():
+    numbers = {"erased_before": 0.9, "erased_after": 0.3, "erased_worst_after": 0.6, "n_erased": 2.0, **LEVELS}
+    found = verdict(numbers)
+    assert found.tone == "bad" and found.person.startswith("The person is still") and "best recognised" in found.person
+
+
+def test_the_judge_must_have_known_each_of_several():
+    numbers = {"erased_before": 0.7, "erased_after": 0.1, **LEVELS}
+    each = {"erased_before_ada": 0.95, "erased_after_ada": 0.1, "erased_before_bo": 0.45, "erased_after_bo": 0.1}
+    assert verdict(numbers).caution is None
+    assert "one of the people even before (0.45)" in verdict(numbers | each).caution
+
+
+CHAIN = {"chain": [{"sha256": "a" * 64, "path": "", "people": ["Ada B."], "pictures": {}}]}
+
+
+@pytest.mark.parametrize(("then", "now", "says", "tone"), [
+    (0.03, 0.05, "Ada B., erased earlier, is still forgotten (0.03 → 0.05).", "good"),
+    (0.03, 0.71, "Ada B., erased earlier, came back (0.03 → 0.71).", "bad"),
+    (0.6, 0.7, "was recognised even before this run and still is (0.60 → 0.70).", "bad"),
+])
+def test_verdict_says_what_became_of_people_erased_earlier(then, now, says, tone):
+    numbers = {"erased_before": 0.93, "erased_after": 0.11, "bystanders_change": 0.97, **LEVELS}
+    gone = {"earlier_ada_b_before": 0.9, "earlier_ada_b_then": then, "earlier_ada_b_after": now}
+    found = verdict(numbers | gone, CHAIN)
+    assert found.tone == tone and says in found.earlier[0]
+    assert found.answer == ("Forgotten" if tone == "good" else "Forgotten, but somebody erased earlier is there")
+    assert "no level says" in verdict({"erased_before": 0.9, "erased_after": 0.1} | gone, CHAIN).earlier[0]
+
+
+def test_earlier_erasures_that_nobody_measured_are_not_passed_over():
+    numbers = {"erased_before": 0.93, "erased_after": 0.11, **LEVELS}
+    assert "1 of the people erased earlier were not measured" in verdict(numbers, CHAIN).earlier[0]
+    chain = {"chain": [{**CHAIN["chain"][0], "people": None}]}
+    (told,) = verdict(numbers, chain).earlier
+    assert "1 of 1 earlier edits (aaaaaaaaaaaaaaaa…) could not be measured again" in told
+
+
+def test_page_shows_several_people_and_those_erased_earlier(run):
+    each = {f"erased_{when}_{who}": 0.4 for who in ("ada", "bo_b") for when in ("before", "after")}
+    gone = {"earlier_ada_b_before": 0.9, "earlier_ada_b_then": 0.03, "earlier_ada_b_after": 0.71}
+    run.write_json("metrics.json", METRICS | each | gone)
+    run.update_manifest(**CHAIN)
+    roles = ("before", "then", "after")
+    save_images(run, [Picture("earlier", "Ada B.", 0, role, torch.zeros(3, 8, 8), 0.5) for role in roles])
+    page = write_report(run).read_text()
+    for text in (">ada<", ">bo_b<", "Ada B., erased earlier<",
+                 "came back (0.03 → 0.71)", "Erased earlier, before this run: ada b",
+                 "earlier edit 1: not here", "before this run</figcaption>"):
+        assert text in page, text
+    console = Console(file=io.StringIO(), width=100)
+    console.print(summary_table(METRICS | each | gone, run.manifest))
+    text = console.file.getvalue()
+    for part in ("  bo b", "Ada B., erased earlier", "0.71"):
+        assert part in text, text
+
+
 def test_verdict_without_something_to_compare_with():
     assert verdict({}).tone == "unknown"
     assert verdict({"erased_before": 0.9, "erased_after": 0.1}).tone == "unknown"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import attrs
 import torch
@@ -14,12 +14,15 @@ from torch import nn
 from unlearnkit.config import option
 from unlearnkit.engine import PairLoop
 from unlearnkit.interfaces import (
+    Attack,
+    Attempt,
     Base,
     Inverter,
     Loss,
     Metric,
     Pairs,
     Perceptual,
+    Recovery,
     Rendering,
     StyleLayer,
     TargetSelector,
@@ -115,8 +118,33 @@ class GoodMetric(Metric):
         return {"change": float((before - after).abs().mean().detach()), "n_change": 4.0}
 
 
-GOOD = [GoodLoss, GoodTarget, GoodMethod, GoodInverter, GoodMetric, ToyGenerator, ToyViewGenerator, ToyIdentity,
-        ToyPerceptual]
+@attrs.define(eq=False)
+class GoodAttack(Attack):
+    """The erased latent, time and again."""
+
+    unit = "glances"
+    control = "ceiling"
+    control_is = "the original generator"
+    quick: ClassVar = {"glances": 1}
+    glances: int = option(3, ge=1, help="how often")
+
+    @property
+    def budget(self):
+        return self.glances
+
+    def attack(self, case):
+        return Recovery(*(self.look(case, g) for g in (case.evidence.after, case.evidence.before)), "a picture")
+
+    def look(self, case, generator):
+        view = generator.front_view()
+        with torch.no_grad():
+            made, known = (g.render(case.person.latents[:1], view).image for g in (generator, case.evidence.before))
+            likeness = float((case.evidence.judge.embed(made) * case.evidence.judge.embed(known)).sum())
+        return Attempt(((self.glances, likeness),), made[0])
+
+
+GOOD = [GoodLoss, GoodTarget, GoodMethod, GoodInverter, GoodMetric, GoodAttack, ToyGenerator, ToyViewGenerator,
+        ToyIdentity, ToyPerceptual]
 
 
 # ---------------------------------------------------------------- common
@@ -675,6 +703,12 @@ class InPlaceEmbedding(ToyIdentity):
         return ToyIdentity.embed(self, images.mul_(0.5))
 
 
+@broken("identity/check_faces_are_counted", "one whole number")
+class CountsOnce(ToyIdentity):
+    def embed_and_count(self, images):
+        return self.embed(images), torch.tensor([3])
+
+
 @broken("identity/check_levels_are_plausible", "strangers")
 class OddLevels(ToyIdentity):
     def levels(self):
@@ -823,3 +857,80 @@ class DividesByChange(GoodMetric):
         return {"relative": float(change / change)}
 
 
+# ---------------------------------------------------------------- attack
+
+@broken("attack/check_it_says_what_it_counts", "'floor' or a 'ceiling'")
+class OddControl(GoodAttack):
+    control = "wall"
+
+
+@broken("attack/check_it_says_what_it_counts", "a quick budget of at most 3")
+class SlowQuick(GoodAttack):
+    quick: ClassVar = {"glances": 9}
+
+
+@broken("attack/check_curves_rise_within_the_budget", "never falls")
+class FallingCurve(GoodAttack):
+    def look(self, case, generator):
+        found = GoodAttack.look(self, case, generator)
+        return Attempt(((1, 0.5), (self.glances, 0.4)), found.image)
+
+
+@broken("attack/check_curves_rise_within_the_budget", "up to the budget")
+class BeyondBudget(GoodAttack):
+    def look(self, case, generator):
+        found = GoodAttack.look(self, case, generator)
+        return Attempt(((self.glances + 1, 0.5),), found.image)
+
+
+@broken("attack/check_curves_rise_within_the_budget", "finite similarity")
+class NotFiniteCurve(GoodAttack):
+    def look(self, case, generator):
+        return Attempt(((self.glances, float("nan")),), GoodAttack.look(self, case, generator).image)
+
+
+@broken("attack/check_attacking_is_repeatable", "global random")
+class GlobalAttack(GoodAttack):
+    def look(self, case, generator):
+        return Attempt(((self.glances, float(torch.rand(()))),), GoodAttack.look(self, case, generator).image)
+
+
+@broken("attack/check_attacking_changes_nothing", "after.")
+class AttackEditsEvidence(GoodAttack):
+    def attack(self, case):
+        with torch.no_grad():
+            for value in case.evidence.after.editable_parameters().values():
+                value.zero_()
+        return GoodAttack.attack(self, case)
+
+
+@broken("attack/check_attacking_changes_nothing", "evidence.rng")
+class AttackSpendsChance(GoodAttack):
+    def attack(self, case):
+        torch.rand((), generator=case.evidence.rng)
+        return GoodAttack.attack(self, case)
+
+
+@broken("attack/check_attacking_changes_nothing", "no gradient left")
+class AttackLeavesGradients(GoodAttack):
+    def attack(self, case):
+        after = case.evidence.after
+        after.render(case.person.latents[:1], after.front_view()).image.sum().backward()
+        return GoodAttack.attack(self, case)
+
+
+@broken("attack/check_judge_is_not_optimised", "without a graph")
+class OptimisesJudge(GoodAttack):
+    def look(self, case, generator):
+        latents = case.person.latents[:1].clone().requires_grad_(True)
+        made = generator.render(latents, generator.front_view()).image
+        torch.autograd.grad(case.evidence.judge.embed(made).sum(), [latents])
+        return GoodAttack.look(self, case, generator)
+
+
+@broken("attack/check_a_ceiling_is_the_same_procedure", "the control's curve")
+class OtherCeiling(GoodAttack):
+    def attack(self, case):
+        found = GoodAttack.attack(self, case)
+        better = Attempt(((found.control.points[0][0], 1.5),), found.control.image)
+        return Recovery(found.edited, better, found.judged_on)

@@ -19,7 +19,7 @@ from unlearnkit.errors import Interrupted, UnlearnkitError
 
 __all__ = ["cli", "main"]
 
-_COMMANDS = ("run", "apply", "sample", "invert", "plugins", "show", "new", "doctor")
+_COMMANDS = ("run", "audit", "compare", "apply", "sample", "invert", "plugins", "show", "new", "doctor")
 
 
 class _LazyGroup(click.Group):

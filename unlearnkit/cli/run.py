@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from unlearnkit.chain import edit_file
 from unlearnkit.cli.common import (
     FILE,
     OUT,
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
     from unlearnkit.runs import Run
 
 _RUN = click.Path(exists=True, file_okay=False, path_type=Path)
+_EDIT = click.Path(exists=True, readable=True, path_type=Path)
 _WITH_RESUME = {"resume", "dry_run", "debug"}
 
 
@@ -36,6 +38,10 @@ _WITH_RESUME = {"resume", "dry_run", "debug"}
               help="Picture of the person; repeatable: the first is erased, the others judge.")
 @click.option("--latent", type=FILE, help="File that holds the person's latent, instead of a picture.")
 @click.option("--latent-seed", type=SEED, metavar="N", help="Erase the person drawn from seed N.")
+@click.option("--person", "people", multiple=True, metavar="NAME=PICTURE[,PICTURE…]",
+              help="One of several people to erase together; repeatable. Also NAME=FILE.safetensors, NAME=seed:N.")
+@click.option("--base", type=_EDIT, metavar="RUN",
+              help="Start from an earlier edit: a finished run's folder, or an edit.safetensors.")
 @click.option("--bystander", "bystanders", type=FILE, multiple=True,
               help="Picture of somebody who must stay as they are; repeatable.")
 @click.option("--target", metavar="NAME", help="How to choose the face that takes the person's place.")
@@ -56,6 +62,7 @@ def command(ctx: click.Context, **given: Any) -> None:
     \b
     unlearnkit run --method guide --generator stylegan2           the bundled generator and person
     unlearnkit run --method guide --generator stylegan2 --checkpoint ffhq.pkl --image me.png
+    unlearnkit run --method guide --generator stylegan2 --base runs/mine --person Ada=ada.png
     """
     from unlearnkit.config import resolve
     from unlearnkit.plugins import registry
@@ -96,20 +103,54 @@ def _options(given: dict[str, Any]) -> dict[str, Any]:
         "request.images": absolute(given["images"]),
         "request.latent": one(given["latent"]),
         "request.latent_seed": given["latent_seed"],
+        "request.people": [_person(text) for text in given["people"]],
         "request.bystanders": absolute(given["bystanders"]),
+        "base": one(given["base"]),
         "method.steps": given["steps"],
         "seed": given["seed"],
         "device": given["device"],
     }
 
 
+def _person(text: str) -> dict[str, Any]:
+    """``NAME=PICTURE[,PICTURE…]``, ``NAME=FILE.safetensors`` or ``NAME=seed:N`` as a table of ``[[request.people]]``.
+
+    :raises ConfigError: if it is none of them, or a file is not there.
+    """
+    name, equals, who = text.partition("=")
+    if not equals or not name.strip() or not who:
+        raise ConfigError(
+            f"--person: got {text!r}, expected NAME=PICTURE[,PICTURE…], NAME=FILE.safetensors or NAME=seed:N"
+        )
+    if who.startswith("seed:"):
+        try:
+            return {"name": name, "latent_seed": int(who.removeprefix("seed:"))}
+        except ValueError:
+            raise ConfigError(f"--person: got {text!r}, expected a whole number behind seed:") from None
+    files = [Path(part) for part in who.split(",")]
+    for file in files:
+        if not file.is_file():
+            raise ConfigError(f"--person: {name}'s file {str(file)!r} does not exist")
+    latents = [file for file in files if file.suffix in (".safetensors", ".npy")]
+    if not latents:
+        return {"name": name, "images": absolute(files)}
+    if len(files) > 1:
+        raise ConfigError(f"--person: got {text!r}, expected one file with a latent and no pictures beside it")
+    return {"name": name, "latent": one(latents[0])}
+
+
 def _check_files(given: dict[str, Any]) -> None:
-    ways = {"--image": given["images"], "--latent": given["latent"], "--latent-seed": given["latent_seed"]}
+    ways = {"--image": given["images"], "--latent": given["latent"], "--latent-seed": given["latent_seed"],
+            "--person": given["people"]}
     chosen = [name for name, value in ways.items() if value not in ((), None)]
     if len(chosen) > 1:
         raise click.UsageError(f"{' and '.join(chosen)} exclude each other: each says whom to erase")
     check_pictures(given["images"], "--image")
+    for text in given["people"]:
+        check_pictures(map(Path, _person(text).get("images", ())), "--person")
     check_pictures(given["bystanders"], "--bystander")
+    if given["base"] is not None:
+        edit_file(given["base"])
     out: Path | None = given["out"]
     if out is not None and out.exists() and not out.is_dir():
         raise ConfigError(f"--out: {out} is a file, expected a folder")

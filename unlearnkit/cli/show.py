@@ -23,7 +23,7 @@ def command(kind: str, name: str | None) -> None:
     unlearnkit show method guide      its options
     unlearnkit show run runs/guide-1  what came out of a run
 
-    KIND: generator, inverter, target, loss, method, identity, perceptual, metric, or run.
+    KIND: generator, inverter, target, loss, method, identity, perceptual, metric, attack, or run.
     """
     if kind == "run":
         if name is None:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
-from typing import Any, TypeVar, get_type_hints
+from typing import Any, TypeVar, get_args, get_type_hints
 
 import attrs
 
@@ -159,10 +159,13 @@ def _default(field: Any) -> Any:
 def _absolute(value: Any) -> Any:
     if isinstance(value, tuple | list):
         return [_absolute(item) for item in value]
+    if attrs.has(type(value)):
+        return complete(type(value), value)
     return value.absolute() if isinstance(value, Path) else value
 
 
 def _convert(value: Any, kind: Any, field: Any, prefix: str) -> Any:
+    value = _nested(value, kind, f"{prefix}{field.alias or field.name}")
     try:
         converted = structure(value, kind)
         _check(None, field, converted)
@@ -171,6 +174,17 @@ def _convert(value: Any, kind: Any, field: Any, prefix: str) -> Any:
     except Exception as error:
         raise ConfigError(_wrong(field, value, kind, prefix)) from error
     return converted
+
+
+def _nested(value: Any, kind: Any, where: str) -> Any:
+    """A list of tables as the records that ``tuple[Record, ...]`` asks for; anything else as it is."""
+    parts = get_args(kind)
+    if not parts or not isinstance(parts[0], type) or not attrs.has(parts[0]) or not isinstance(value, list | tuple):
+        return value
+    return [
+        build(parts[0], item, f"{where}[{place}]") if isinstance(item, Mapping) else item
+        for place, item in enumerate(value)
+    ]
 
 
 def _check(_: Any, field: Any, value: Any) -> None:

@@ -16,11 +16,12 @@ import attrs
 from unlearnkit.config.options import build, complete, option, unknown
 from unlearnkit.config.tables import merge, nest
 from unlearnkit.errors import ConfigError
+from unlearnkit.people import check_distinct, check_name
 
 if TYPE_CHECKING:
     from unlearnkit.plugins import Registry
 
-__all__ = ["SECTIONS", "MetricSettings", "RequestSettings", "RunSettings", "resolve"]
+__all__ = ["SECTIONS", "WAYS", "MetricSettings", "PersonSettings", "RequestSettings", "RunSettings", "resolve"]
 
 SECTIONS = {
     "generator": "generator",
@@ -32,6 +33,9 @@ SECTIONS = {
     "perceptual": "perceptual",
 }
 """Table of the settings -> the kind of component it chooses by ``name``."""
+
+WAYS = ("images", "latent", "latent_seed")
+"""The three ways to say who somebody is."""
 
 _LISTS = {"losses": "loss", "metrics": "metric"}
 _REQUIRED = ("generator", "method")
@@ -45,16 +49,25 @@ class RunSettings:
     seed: int = option(0, ge=0, lt=2**63, help="start of every random number")
     device: str = option("auto", help="where to compute: auto, cpu, mps, cuda or cuda:N")
     save_every: float = option(20.0, ge=0.0, unit="seconds", help="time between checkpoints; 0 saves after each step")
+    base: Path | None = option(None, help="earlier edit to start from: a run directory or an edit.safetensors")
 
 
 @attrs.frozen
-class RequestSettings:
-    """``[request]``: whom to erase, in one of three ways, and who must stay as they are."""
+class PersonSettings:
+    """``[[request.people]]``: one person to erase, in one of three ways."""
 
-    name: str = option("person", help="what to call the person in reports")
-    images: tuple[Path, ...] = option((), help="pictures of the person; the first is erased, others judge")
+    name: str = option("person", validator=check_name, help="what to call the person in reports")
+    images: tuple[Path, ...] = option((), help="pictures of the person; the first are erased, others judge")
     latent: Path | None = option(None, help="file that holds the person's latent")
     latent_seed: int | None = option(None, ge=0, lt=2**63, help="erase the person drawn from this seed")
+
+
+@attrs.frozen
+class RequestSettings(PersonSettings):
+    """``[request]``: whom to erase, one person here or several as ``people``, and who must stay as they are."""
+
+    people: tuple[PersonSettings, ...] = option((), help="several people to erase together")
+    erase: int = option(1, ge=1, unit="pictures", help="how many pictures of each person are erased, the first ones")
     bystanders: tuple[Path, ...] = option((), help="pictures of people who must stay as they are")
     random_bystanders: int = option(8, ge=0, le=1000, help="how many drawn people join the bystanders")
     align: bool = option(False, help="find the face in each picture and crop it as FFHQ does")
@@ -207,10 +220,21 @@ def _agree(result: Tables, user: Tables) -> None:
 
 def _request(table: Tables) -> Tables:
     request = build(RequestSettings, table, "request")
-    ways = [key for key in ("images", "latent", "latent_seed") if getattr(request, key) not in ((), None)]
+    ways = [key for key in (*WAYS, "people") if getattr(request, key) not in ((), None)]
     if len(ways) > 1:
         raise ConfigError(f"request: {' and '.join(ways)} are given, expected only one of them")
-    return complete(RequestSettings, request)
+    for place, person in enumerate(request.people):
+        given = [key for key in WAYS if getattr(person, key) not in ((), None)]
+        if len(given) != 1:
+            said = " and ".join(given) or "none"
+            raise ConfigError(f"request.people[{place}] ({person.name}): got {said}, expected one of {', '.join(WAYS)}")
+    check_distinct([person.name for person in request.people])
+    result = complete(RequestSettings, request)
+    if request.people:
+        if "name" in table:
+            raise ConfigError(f"request.name: got {table['name']!r}, but request.people has names; give these only")
+        del result["name"]
+    return result
 
 
 def _top(settings: Tables) -> Tables:

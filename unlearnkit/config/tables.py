@@ -17,7 +17,7 @@ from unlearnkit.errors import ConfigError
 __all__ = ["merge", "nest", "parse_set", "read_toml", "write_toml"]
 
 _KEY = re.compile(r"[A-Za-z0-9_-]+(\.[A-Za-z0-9_-]+)*")
-_WHO = ("images", "latent", "latent_seed")
+_WHO = ("images", "latent", "latent_seed", "people")
 _COMPONENTS = ("generator", "method", "target", "inverter", "identity", "judge", "perceptual")
 
 
@@ -42,7 +42,7 @@ def merge(low: Mapping[str, Any], high: Mapping[str, Any]) -> dict[str, Any]:
 
     Where ``high`` names another component than ``low``, the options that ``low`` had for the old one are
     dropped: they mean nothing to the new one. A new method drops the losses of the old one likewise, and a
-    new way to say whom to erase (``request.images``, ``.latent``, ``.latent_seed``) drops the old one.
+    new way to say whom to erase (``request.images``, ``.latent``, ``.latent_seed``, ``.people``) drops the old one.
     """
     below, above = nest(low), nest(high)
     for section in _COMPONENTS:
@@ -54,7 +54,9 @@ def merge(low: Mapping[str, Any], high: Mapping[str, Any]) -> dict[str, Any]:
                 below.pop("loss", None)
     old, new = below.get("request"), above.get("request")
     if isinstance(old, dict) and isinstance(new, dict) and any(key in new for key in _WHO):
-        below["request"] = {key: value for key, value in old.items() if key not in _WHO}
+        named = new.get("people") and any(old.get(key) for key in _WHO)  # the name of the one person before
+        gone = (*_WHO, "name") if named else _WHO
+        below["request"] = {key: value for key, value in old.items() if key not in gone}
     return _join(below, above)
 
 

@@ -9,6 +9,7 @@ from enum import Enum
 from pathlib import Path
 from typing import Any, Literal, Union, get_args, get_origin
 
+import attrs
 import cattrs
 
 __all__ = ["plain", "structure", "type_words"]
@@ -36,6 +37,8 @@ def type_words(kind: Any) -> str:
         return f"a list, each {type_words(parts[0])}"
     if isinstance(kind, type) and issubclass(kind, Enum):
         return " or ".join(repr(member.value) for member in kind)
+    if attrs.has(kind):
+        return "a table of settings"
     return getattr(kind, "__name__", str(kind))
 
 
@@ -77,6 +80,13 @@ def _path(value: Any, _: Any) -> Path:
     if not isinstance(value, str | Path) or not str(value):
         raise TypeError
     return Path(value).expanduser()
+
+
+def _record(value: Any, kind: Any) -> Any:
+    # Made from its table by unlearnkit.config.options.build, which says what is wrong in it.
+    if not isinstance(value, kind):
+        raise TypeError
+    return value
 
 
 def _literal(value: Any, kind: Any) -> Any:
@@ -129,6 +139,7 @@ def _make_converter() -> cattrs.Converter:
     converter.register_structure_hook(float, _number)
     converter.register_structure_hook(Path, _path)
     converter.register_structure_hook_func(lambda kind: get_origin(kind) is Literal, _literal)
+    converter.register_structure_hook_func(attrs.has, _record)
     converter.register_structure_hook_func(_is_sequence, _sequence)
     converter.register_structure_hook_func(_is_union, _union)
     return converter

@@ -11,7 +11,7 @@ from torch import Tensor
 from unlearnkit.interfaces import Evidence, Metric
 from unlearnkit.metrics.gallery import Gallery
 
-__all__ = ["Distribution", "frechet_distance", "kernel_distance"]
+__all__ = ["Distribution", "frechet_distance", "frechet_to_moments", "kernel_distance", "space"]
 
 
 @attrs.define
@@ -20,31 +20,36 @@ class Distribution(Metric):
 
     Both are measured in the feature space of the perceptual distance and carry its label:
     ``frechet_<label>``, ``kid_<label>``. They are **not** FID or KID, which mean Inception-v3, and do not
-    compare with published ones. Lower is better; 0 is no change. ``*_floor`` is the same distance between two
-    disjoint halves of the pictures *before*: what chance alone gives with N/2 pictures each.
+    compare with published ones. Lower is better.
 
-    The pictures are paired (same latent, same view), so no change gives 0 and the estimate is lower than with
-    independent draws; the floor is not paired. The Fréchet distance grows as N falls (covariances of few
-    samples), so compare equal N only (``n_distribution``); the kernel one is unbiased at any N.
+    The N pictures are paired (same latent, same view), so no change gives 0 and the estimate is lower than with
+    independent draws. ``*_unpaired`` compares independent draws: one half of the latents before, the other half after.
+    ``*_floor`` is the same with both halves *before*: what chance alone gives ``*_unpaired`` when nothing has changed.
+
+    The Fréchet distance grows as N falls (covariances of few samples), so compare equal N only (``n_distribution``,
+    ``n_distribution_floor`` in each half); the kernel one is unbiased at any N.
     Neither shows *who* changed: one broken face in a thousand moves them little.
     """
 
     def measure(self, evidence: Evidence) -> dict[str, float]:
-        """Both distances, their floors and counts; nothing with fewer than 4 samples."""
+        """Both distances, paired and not, their floors and counts; nothing with fewer than 4 samples."""
         sample = Gallery.of(evidence).sample if evidence.samples >= 4 else None
         if sample is None:
             return {}
-        label = re.sub(r"[^a-z0-9]+", "_", evidence.perceptual.label.lower()).strip("_")
-        before, after = sample.pooled_before, sample.pooled_after
+        label, before, after = space(evidence), sample.pooled_before, sample.pooled_after
         half = len(before) // 2
-        return {
-            f"frechet_{label}": frechet_distance(before, after),
-            f"frechet_{label}_floor": frechet_distance(before[:half], before[half: 2 * half]),
-            f"kid_{label}": kernel_distance(before, after),
-            f"kid_{label}_floor": kernel_distance(before[:half], before[half: 2 * half]),
-            "n_distribution": float(len(before)),
-            "n_distribution_floor": float(half),
-        }
+        first, second = slice(0, half), slice(half, 2 * half)
+        numbers = {"n_distribution": float(len(before)), "n_distribution_floor": float(half)}
+        for name, distance in ((f"frechet_{label}", frechet_distance), (f"kid_{label}", kernel_distance)):
+            numbers[name] = distance(before, after)
+            numbers[f"{name}_unpaired"] = distance(before[first], after[second])
+            numbers[f"{name}_floor"] = distance(before[first], before[second])
+        return numbers
+
+
+def space(evidence: Evidence) -> str:
+    """What names of numbers call the feature space of the perceptual distance: ``LPIPS (VGG)`` -> ``lpips_vgg``."""
+    return re.sub(r"[^a-z0-9]+", "_", evidence.perceptual.label.lower()).strip("_")
 
 
 def frechet_distance(a: Tensor, b: Tensor) -> float:
@@ -58,6 +63,18 @@ def frechet_distance(a: Tensor, b: Tensor) -> float:
     a, b = (_root(x) for x in (a, b))
     cross = torch.linalg.svdvals(a @ b.T).sum()
     return max(0.0, float(means + a.square().sum() + b.square().sum() - 2 * cross))
+
+
+def frechet_to_moments(a: Tensor, mean: Tensor, covariance: Tensor) -> float:
+    """The same between samples ``(N, D)`` and a Gaussian, mean ``(D,)`` and covariance ``(D, D)``, in float64.
+
+    With C_a = AᵀA, tr (C_a C)^½ is the sum of the roots of the eigenvalues of the symmetric A C Aᵀ.
+    """
+    a, mean, covariance = a.double(), mean.double(), covariance.double()
+    means = (a.mean(0) - mean).square().sum()
+    a = _root(a)
+    cross = torch.linalg.eigvalsh(a @ covariance @ a.T).clamp(min=0).sqrt().sum()
+    return max(0.0, float(means + a.square().sum() + covariance.trace() - 2 * cross))
 
 
 def kernel_distance(a: Tensor, b: Tensor) -> float:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from functools import cached_property
 from weakref import WeakKeyDictionary
 
@@ -13,7 +13,7 @@ from torch import Tensor
 from unlearnkit.errors import ShapeError
 from unlearnkit.interfaces import Evidence, Generator, Perceptual, Person
 
-__all__ = ["BATCH", "Faces", "Gallery", "Sample", "similarity"]
+__all__ = ["BATCH", "Faces", "Gallery", "Sample", "similarity", "slices", "unusable"]
 
 BATCH = 8
 """Pictures rendered at once."""
@@ -27,12 +27,16 @@ class Faces:
 
     ``reference`` is whom a latent shows: its own picture ``(M, 1, D)`` where one was given (``pictured``),
     otherwise what the frozen generator made of it ``(M, V, D)``.
+
+    Where a judge that looks for faces finds none in a picture, or several, its embedding is NaN. ``counts`` is how many
+    it found in each picture ``before``, ``after`` and, where there are any, in the person's own (``pictures``).
     """
 
     before: Tensor
     after: Tensor
     reference: Tensor
     pictured: bool
+    counts: Mapping[str, Tensor] = attrs.field(factory=dict)
 
 
 @attrs.frozen(eq=False)
@@ -41,12 +45,14 @@ class Sample:
 
     * ``pooled_before``, ``pooled_after``: ``(N, D)`` float64, one feature vector a picture
     * ``distance``: perceptual distance of each pair ``(N,)``; ``identity``: the judge's similarity ``(N,)``
+    * ``counts``: as in :class:`Faces`; ``identity`` is NaN where a picture does not show one face
     """
 
     pooled_before: Tensor
     pooled_after: Tensor
     distance: Tensor
     identity: Tensor
+    counts: Mapping[str, Tensor]
 
 
 class Gallery:
@@ -94,15 +100,16 @@ class Gallery:
 
         ``front`` looks from the front only (V = 1), which is enough where many latents are averaged.
         """
-        before = self._embed(self._before, latents, front)
-        after = self._embed(self._after, latents, front)
+        before, count_before = self._embed(self._before, latents, front)
+        after, count_after = self._embed(self._after, latents, front)
+        counts = _known({"before": count_before, "after": count_after})
         if pictures is None:
-            return Faces(before, after, before, pictured=False)
+            return Faces(before, after, before, pictured=False, counts=counts)
         if len(pictures) != len(latents):
             raise ShapeError(f"{len(latents)} latents and {len(pictures)} pictures; give one for each")
         device = self._before.w_avg.device
-        seen = [self._judge.embed(part.to(device)).float().cpu() for part in pictures.split(BATCH)]
-        return Faces(before, after, torch.cat(seen)[:, None], pictured=True)
+        known, count = _together([self._see(part.to(device)) for part in pictures.split(BATCH)])
+        return Faces(before, after, known[:, None], pictured=True, counts=counts | _known({"pictures": count}))
 
     @cached_property
     @torch.no_grad()
@@ -112,15 +119,29 @@ class Gallery:
         latents = self.random_latents(self._samples, rng)
         views = self._before.sample_views(self._samples, rng)
         rows: list[tuple[Tensor, ...]] = []
-        for part in _slices(len(latents)):
+        faces: list[list[tuple[Tensor, Tensor | None]]] = []
+        for part in slices(len(latents)):
             view = None if views is None else views[part].to(latents.device)
             images = [g.render(latents[part], view).image for g in (self._before, self._after)]
             features = [self._perceptual.features(image) for image in images]
             pooled = [self._pooled(image, seen) for image, seen in zip(images, features, strict=True)]
-            embedded = [self._judge.embed(image) for image in images]
-            distance = self._perceptual.distance(*features).double().cpu()
-            rows.append((*pooled, distance, similarity(*embedded).double().cpu()))
-        return Sample(*(torch.cat(column) for column in zip(*rows, strict=True)))
+            faces.append([self._see(image) for image in images])
+            rows.append((*pooled, self._perceptual.distance(*features).double().cpu()))
+        (before, count_before), (after, count_after) = (_together(side) for side in zip(*faces, strict=True))
+        pooled_before, pooled_after, distance = (torch.cat(column) for column in zip(*rows, strict=True))
+        counts = _known({"before": count_before, "after": count_after})
+        return Sample(pooled_before, pooled_after, distance, similarity(before, after).double(), counts)
+
+    def _see(self, images: Tensor) -> tuple[Tensor, Tensor | None]:
+        """Embeddings ``(N, D)``, NaN where the judge does not find one face; and how many it found ``(N,)``."""
+        embedded, count = self._judge.embed_and_count(images)
+        embedded = embedded.float().cpu()
+        sound = embedded.isfinite().all(1)
+        if count is None and sound.all():
+            return embedded, None
+        # A generator that came apart draws NaN: no judge finds a face there, and it must not vanish from the counts.
+        count = (torch.ones(len(embedded)) if count is None else count.cpu()).where(sound, torch.zeros(()))
+        return embedded.where((count == 1)[:, None], torch.tensor(torch.nan)), count
 
     def _pooled(self, image: Tensor, features: list[Tensor]) -> Tensor:
         # The network behind it is the dearest part of a sample: not twice where the default would do that.
@@ -128,19 +149,20 @@ class Gallery:
         vectors = self._perceptual.pooled(image) if own else features[-1].mean((2, 3))
         return vectors.double().cpu()
 
-    def _embed(self, generator: Generator, latents: Tensor, front: bool) -> Tensor:
-        """Embeddings ``(M, V, D)`` of what a generator makes of latents in its evaluation views."""
+    def _embed(self, generator: Generator, latents: Tensor, front: bool) -> tuple[Tensor, Tensor | None]:
+        """Embeddings ``(M, V, D)`` of what a generator makes of latents in its evaluation views; counts of faces."""
         device = generator.w_avg.device
         latents = latents.to(device)
         views = generator.front_view() if front else generator.evaluation_views()
         count = 1 if views is None else len(views)
         seen = []
-        for part in _slices(len(latents) * count):
+        for part in slices(len(latents) * count):
             number = torch.arange(part.start, part.stop, device=device)
             view = None if views is None else views.to(device)[number % count]
             image = generator.render(latents[number // count], view).image
-            seen.append(self._judge.embed(image).float().cpu())
-        return torch.cat(seen).unflatten(0, (len(latents), count))
+            seen.append(self._see(image))
+        embedded, found = _together(seen)
+        return embedded.unflatten(0, (len(latents), count)), found
 
 
 def similarity(a: Tensor, b: Tensor) -> Tensor:
@@ -148,6 +170,41 @@ def similarity(a: Tensor, b: Tensor) -> Tensor:
     return (a * b).sum(-1)
 
 
-def _slices(total: int) -> Iterator[slice]:
+def unusable(name: str, counts: Iterable[Mapping[str, Tensor]]) -> dict[str, float]:
+    """Pictures without a face, and with several; nothing from a judge that does not look for faces.
+
+    ``n_no_face<name>`` and ``n_several_faces<name>`` of ``n_faces_sought<name>`` pictures; ``..._after`` is the same of
+    those alone that the edited generator made.
+    """
+    sides: dict[str, list[Tensor]] = {}
+    for part in counts:
+        for side, count in part.items():
+            sides.setdefault(side, []).append(count)
+    if not sides:
+        return {}
+    after = torch.cat(sides.get("after", [torch.zeros(0)]))
+    every = torch.cat([count for side in sides.values() for count in side])
+    numbers: dict[str, float] = {}
+    for suffix, count in (("", every), ("_after", after)):
+        numbers[f"n_faces_sought{name}{suffix}"] = float(len(count))
+        numbers[f"n_no_face{name}{suffix}"] = float((count == 0).sum())
+        numbers[f"n_several_faces{name}{suffix}"] = float((count > 1).sum())
+    return numbers
+
+
+def slices(total: int) -> Iterator[slice]:
+    """Parts of at most ``BATCH``."""
     for start in range(0, total, BATCH):
         yield slice(start, min(start + BATCH, total))
+
+
+def _together(seen: Iterable[tuple[Tensor, Tensor | None]]) -> tuple[Tensor, Tensor | None]:
+    parts = list(seen)
+    embedded = torch.cat([part for part, _ in parts])
+    if all(count is None for _, count in parts):
+        return embedded, None
+    return embedded, torch.cat([torch.ones(len(part)) if count is None else count for part, count in parts])
+
+
+def _known(counts: Mapping[str, Tensor | None]) -> dict[str, Tensor]:
+    return {side: count for side, count in counts.items() if count is not None}

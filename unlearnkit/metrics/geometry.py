@@ -28,7 +28,7 @@ class Geometry(Metric):
 
     def measure(self, evidence: Evidence) -> dict[str, float]:
         """The mean absolute differences, and how many bystanders they are from."""
-        erased = torch.cat([person.latents[:1] for person in evidence.request.people])
+        erased = evidence.request.sources
         before, after = _depths(evidence.before, erased), _depths(evidence.after, erased)
         if before is None:
             return {"n_geometry": 0.0}

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import itertools
-import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import attrs
 import torch
 from torch import Tensor
 
 from unlearnkit.interfaces import Evidence, Metric, Person
-from unlearnkit.metrics.gallery import Faces, Gallery, similarity
+from unlearnkit.metrics.collapse import pairwise_similarity
+from unlearnkit.metrics.gallery import Faces, Gallery, similarity, unusable
+from unlearnkit.people import slugs
 
 __all__ = ["Identity", "group"]
 
@@ -27,18 +28,20 @@ class Identity(Metric):
     * ``*_after``  = mean e(r)·e(G'(w)): how well the edited one does
     * ``*_change`` = mean e(G(w))·e(G'(w)): GUIDE's ID (``erased``) and ID_others (``others``)
 
-    Groups: ``erased``, the first latent of each person to erase (lower after is better; about ``strangers``
-    means gone); ``others``, the person's other latents (lower is better); ``bystanders``, everybody else
-    (change should stay 1). With several people to erase, ``erased_*`` is their mean, each has its own
-    ``erased_*_<name>``, and ``erased_alike_*`` is how similar they are to each other: near 1 after says that
-    all became the same face.
+    Groups: ``erased``, the latents to erase (lower after is better; about ``strangers`` means gone); ``others``,
+    these people's other latents (lower is better); ``bystanders``, everybody else (change should stay 1). With
+    several latents to erase, ``erased_*`` is their mean and ``erased_worst_after`` the one that is recognised best;
+    with several people, each has their own ``erased_*_<name>`` and ``others_*_<name>``, and ``erased_alike_*`` is how
+    similar they are to each other, by the first latent of each (mean over pairs; ``_max`` is the closest pair): about
+    ``strangers`` they stay different people, near 1 all became the same face.
 
     For generators with views these are means over all evaluation views, and each group has the same three numbers
     from the front alone, ``erased_front_after`` and so on; ``erased_worst_view_after`` is the one view in which the
     person to erase is recognised best.
 
     It does not show whether another latent still gives the person (see ``neighbours`` and the audit), nor
-    what another encoder would say. Groups that are empty are left out.
+    what another encoder would say. Groups that are empty are left out. A picture in which a judge that looks for
+    faces finds none, or several, is left out of the means and counted: ``n_no_face``, ``n_several_faces``.
     """
 
     def measure(self, evidence: Evidence) -> dict[str, float]:
@@ -46,19 +49,24 @@ class Identity(Metric):
         gallery = Gallery.of(evidence)
         people = [(person, gallery.faces(person)) for person in evidence.request.people]
         strangers = [gallery.faces(person) for person in evidence.request.bystanders]
-        erased = [_rows(faces, slice(0, 1)) for _, faces in people]
-        numbers = group("erased", erased) | _worst_view(erased)
+        erased = [_rows(faces, slice(person.erased)) for person, faces in people]
+        numbers = group("erased", erased) | _worst(erased) | _worst_view(erased)
+        others = [_rows(faces, slice(person.erased, None)) for person, faces in people]
         if len(people) > 1:
-            numbers |= _each(people) | _alike([faces for _, faces in people])
-        numbers |= group("others", [_rows(faces, slice(1, None)) for _, faces in people])
+            numbers |= _each("erased", people, erased) | _alike(erased) | _each("others", people, others)
+        numbers |= group("others", others)
         numbers |= group("bystanders", strangers)
         numbers |= _strangers(strangers) | _same_person([faces for _, faces in people])
+        numbers |= unusable("", [faces.counts for faces in (*(faces for _, faces in people), *strangers)])
         levels = evidence.judge.levels() or {}
         return numbers | {f"{name}_level": float(value) for name, value in levels.items()}
 
 
 def group(name: str, faces: Sequence[Faces]) -> dict[str, float]:
-    """``<name>_before``, ``_after``, ``_change`` and ``n_<name>`` over all latents; empty without any."""
+    """``<name>_before``, ``_after``, ``_change`` and ``n_<name>`` over all latents; empty without any.
+
+    A number of which no picture shows one face is left out; ``n_<name>`` counts latents, with a face or not.
+    """
     faces = [part for part in faces if len(part.before)]
     if not faces:
         return {}
@@ -69,11 +77,11 @@ def group(name: str, faces: Sequence[Faces]) -> dict[str, float]:
 
 
 def _three(name: str, faces: Sequence[Faces]) -> dict[str, float]:
-    return {
+    return _known({
         f"{name}_before": _mean([similarity(part.reference, part.before) for part in faces]),
         f"{name}_after": _mean([similarity(part.reference, part.after) for part in faces]),
         f"{name}_change": _mean([similarity(part.before, part.after) for part in faces]),
-    }
+    })
 
 
 def _front(faces: Faces) -> Faces:
@@ -84,39 +92,54 @@ def _front(faces: Faces) -> Faces:
     return Faces(middle(faces.before), middle(faces.after), middle(faces.reference), faces.pictured)
 
 
+def _worst(erased: Sequence[Faces]) -> dict[str, float]:
+    """The similarity that the best recognised of several erased latents is left with, mean over views."""
+    left = torch.cat([similarity(part.reference, part.after).double().nanmean(1) for part in erased])
+    seen = left[~left.isnan()]
+    return {"erased_worst_after": float(seen.max())} if len(left) > 1 and len(seen) else {}
+
+
 def _worst_view(erased: Sequence[Faces]) -> dict[str, float]:
     """The highest similarity that any view of any erased latent is left with; nothing where there is one view."""
     if not erased or erased[0].after.shape[1] == 1:
         return {}
-    return {"erased_worst_view_after": max(float(similarity(part.reference, part.after).max()) for part in erased)}
+    views = torch.cat([similarity(part.reference, part.after).flatten() for part in erased])
+    seen = views[~views.isnan()]
+    return {"erased_worst_view_after": float(seen.max())} if len(seen) else {}
 
 
 def _rows(faces: Faces, rows: slice) -> Faces:
     return Faces(faces.before[rows], faces.after[rows], faces.reference[rows], faces.pictured)
 
 
-def _mean(values: Sequence[Tensor]) -> float:
-    """Mean over latents of the mean over views."""
-    return float(torch.cat([value.double().mean(1) for value in values]).mean())
+def _mean(values: Sequence[Tensor]) -> float | None:
+    """Mean over latents of the mean over views, of those that are not NaN; None if all are."""
+    latents = torch.cat([value.double().nanmean(1) for value in values])
+    return None if latents.isnan().all() else float(latents.nanmean())
 
 
-def _each(people: Sequence[tuple[Person, Faces]]) -> dict[str, float]:
-    """The erased latent of each person by itself."""
+def _known(numbers: Mapping[str, float | None]) -> dict[str, float]:
+    return {name: value for name, value in numbers.items() if value is not None}
+
+
+def _each(name: str, people: Sequence[tuple[Person, Faces]], parts: Sequence[Faces]) -> dict[str, float]:
+    """The numbers of a group for each person by themselves, from all views."""
     numbers: dict[str, float] = {}
-    for index, (person, faces) in enumerate(people):
-        slug = re.sub(r"[^a-z0-9]+", "_", person.name.lower()).strip("_") or str(index)
-        slug = f"{slug}_{index}" if f"erased_after_{slug}" in numbers else slug
-        for key, value in group("erased", [_rows(faces, slice(0, 1))]).items():
-            if not key.startswith(("n_", "erased_front")):
+    for slug, faces in zip(slugs([person.name for person, _ in people]), parts, strict=True):
+        for key, value in group(name, [faces]).items():
+            if not key.startswith(("n_", f"{name}_front")):
                 numbers[f"{key}_{slug}"] = value
     return numbers
 
 
-def _alike(faces: Sequence[Faces]) -> dict[str, float]:
-    pairs = list(itertools.combinations(faces, 2))
-    before = [similarity(a.before[:1], b.before[:1]) for a, b in pairs]
-    after = [similarity(a.after[:1], b.after[:1]) for a, b in pairs]
-    return {"erased_alike_before": _mean(before), "erased_alike_after": _mean(after)}
+def _alike(erased: Sequence[Faces]) -> dict[str, float]:
+    """How similar what replaces different people is, by the first erased latent of each, see ``collapse``."""
+    before = pairwise_similarity(torch.stack([part.before[0] for part in erased]))
+    after = pairwise_similarity(torch.stack([part.after[0] for part in erased]))
+    return _known({
+        "erased_alike_before": before.get("mean"), "erased_alike_after": after.get("mean"),
+        "erased_alike_after_max": after.get("max"), "n_erased_alike": after["n_pairs"],
+    })
 
 
 def _strangers(faces: Sequence[Faces]) -> dict[str, float]:
@@ -134,6 +157,6 @@ def _same_person(faces: Sequence[Faces]) -> dict[str, float]:
 
 
 def _pairs(name: str, pairs: Sequence[tuple[Tensor, Tensor]]) -> dict[str, float]:
-    if not pairs:
-        return {}
-    return {name: _mean([similarity(a, b)[None] for a, b in pairs]), f"n_{name}": float(len(pairs))}
+    cosines = [similarity(a, b)[None] for a, b in pairs]
+    cosines = [cosine for cosine in cosines if not cosine.isnan().all()]
+    return _known({name: _mean(cosines), f"n_{name}": float(len(cosines))}) if cosines else {}

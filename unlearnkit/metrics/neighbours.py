@@ -8,7 +8,7 @@ from torch import Tensor
 
 from unlearnkit.config import option
 from unlearnkit.interfaces import Evidence, Metric, Person
-from unlearnkit.metrics.gallery import Faces, Gallery
+from unlearnkit.metrics.gallery import Faces, Gallery, unusable
 from unlearnkit.metrics.identity import group
 
 __all__ = ["Neighbours"]
@@ -40,12 +40,14 @@ class Neighbours(Metric):
         random = gallery.random_latents(max(_DRAWS, self.directions), gallery.rng())
         far = _norm(random - evidence.before.w_avg.to(random.device)).mean()
         numbers: dict[str, float] = {"neighbour_distance": float(far)}
+        counts = []
         for fraction in self.fractions:
             distance = fraction * far
             around = [self._around(gallery, person, random, distance) for person in evidence.request.people]
             for name, value in group("neighbours", around).items():
                 numbers[name if name.startswith("n_") else f"{name}_{round(100 * fraction)}"] = value
-        return numbers
+            counts += [faces.counts for faces in around]
+        return numbers | unusable("_neighbours", counts)
 
     def _around(self, gallery: Gallery, person: Person, random: Tensor, distance: Tensor) -> Faces:
         """What is seen at one distance from a person's first latent, held against that person."""

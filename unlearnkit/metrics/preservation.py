@@ -5,7 +5,7 @@ from __future__ import annotations
 import attrs
 
 from unlearnkit.interfaces import Evidence, Metric
-from unlearnkit.metrics.gallery import Gallery
+from unlearnkit.metrics.gallery import Gallery, unusable
 
 __all__ = ["Preservation"]
 
@@ -18,8 +18,9 @@ class Preservation(Metric):
     * ``preserved_identity`` = mean over w of e(G(w))·e(G'(w)), e the judge: higher is better, 1 is unchanged
     * ``preserved_identity_worst`` = the same for the one latent that changed most
 
-    Random latents are a generator's typical people; real bystanders, who were inverted, may lie further out
-    and change more: see ``bystanders_change``.
+    Pictures in which a judge that looks for faces finds none, or several, have no identity; they are counted
+    (``n_no_face_preserved``, ``n_several_faces_preserved``). Random latents are a generator's typical people; real
+    bystanders, who were inverted, may lie further out and change more: see ``bystanders_change``.
     """
 
     def measure(self, evidence: Evidence) -> dict[str, float]:
@@ -27,9 +28,8 @@ class Preservation(Metric):
         if evidence.samples < 1:
             return {}
         sample = Gallery.of(evidence).sample
-        return {
-            "preserved_distance": float(sample.distance.mean()),
-            "preserved_identity": float(sample.identity.mean()),
-            "preserved_identity_worst": float(sample.identity.min()),
-            "n_preserved": float(len(sample.distance)),
-        }
+        numbers = {"preserved_distance": float(sample.distance.mean()), "n_preserved": float(len(sample.distance))}
+        seen = sample.identity[~sample.identity.isnan()]
+        if len(seen):
+            numbers |= {"preserved_identity": float(seen.mean()), "preserved_identity_worst": float(seen.min())}
+        return numbers | unusable("_preserved", [sample.counts])

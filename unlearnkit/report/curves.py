@@ -1,39 +1,59 @@
-"""The loss curves as one inline SVG that takes its colours from the page."""
+"""Curves as inline SVG that takes its colours from the page."""
 
 from __future__ import annotations
 
 import io
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
-__all__ = ["loss_curves"]
+__all__ = ["COLOURS", "INK", "drawing", "dress", "loss_curves"]
 
-_INK = "#010203"
-_COLOURS = ("#4e79e6", "#e0803c", "#2fa37c", "#b565c9", "#c9a227", "#d65a6f", "#4fb3c8", "#8a8f98")
+INK = "#010203"
+COLOURS = ("#4e79e6", "#e0803c", "#2fa37c", "#b565c9", "#c9a227", "#d65a6f", "#4fb3c8", "#8a8f98")
 
 
 def loss_curves(log: Sequence[dict[str, float]]) -> str | None:
     """An ``<svg>`` of every term over the steps, ``total`` strongest; None with fewer than two steps."""
     if len(log) < 2:
         return None
+    names = sorted({name for entry in log for name in entry} - {"step"})
+    names.sort(key=lambda name: name != "total")
+
+    def draw(axes: Any) -> None:
+        for index, name in enumerate(names):
+            _draw(axes, log, name, INK if name == "total" else COLOURS[index % len(COLOURS)])
+        _dress(axes, log, names)
+
+    return drawing(draw)
+
+
+def drawing(draw: Callable[[Any], None], size: tuple[float, float] = (7.4, 3.2)) -> str:
+    """An ``<svg>`` of what ``draw`` makes on matplotlib axes of ``size`` (inches); :data:`INK` is the page's ink."""
     from matplotlib import rc_context
     from matplotlib.backends.backend_svg import FigureCanvasSVG
     from matplotlib.figure import Figure
 
-    names = sorted({name for entry in log for name in entry} - {"step"})
-    names.sort(key=lambda name: name != "total")
     with rc_context({"svg.fonttype": "none", "svg.hashsalt": "unlearnkit", "font.family": "sans-serif"}):
-        figure = Figure(figsize=(7.4, 3.2), layout="constrained")
+        figure = Figure(figsize=size, layout="constrained")
         canvas = FigureCanvasSVG(figure)
-        axes = figure.add_subplot()
-        for index, name in enumerate(names):
-            _draw(axes, log, name, _INK if name == "total" else _COLOURS[index % len(_COLOURS)])
-        _dress(axes, log, names)
+        draw(figure.add_subplot())
         buffer = io.StringIO()
         canvas.print_svg(buffer, metadata={"Creator": None, "Date": None, "Format": None, "Type": None})
     svg = buffer.getvalue()
-    return svg[svg.index("<svg"):].replace(_INK, "currentColor")
+    return svg[svg.index("<svg"):].replace(INK, "currentColor")
+
+
+def dress(axes: Any, label: str) -> None:
+    """Bare axes that stand on any page, with a label below."""
+    axes.figure.patch.set_alpha(0)
+    axes.patch.set_alpha(0)
+    axes.spines[["top", "right"]].set_visible(False)
+    axes.spines[["left", "bottom"]].set_color(INK)
+    axes.tick_params(which="both", colors=INK, labelsize=8)
+    axes.grid(color=INK, alpha=0.12, linewidth=0.6)
+    axes.set_xlabel(label, color=INK, fontsize=9)
+    axes.margins(x=0.01)
 
 
 def _draw(axes: Any, log: Sequence[dict[str, float]], name: str, colour: str) -> None:
@@ -49,16 +69,9 @@ def _dress(axes: Any, log: Sequence[dict[str, float]], names: Sequence[str]) -> 
     values = [entry[name] for entry in log for name in names if name in entry and math.isfinite(entry[name])]
     if values and min(values) > 0 and max(values) > 20 * min(values):
         axes.set_yscale("log")
-    axes.figure.patch.set_alpha(0)
-    axes.patch.set_alpha(0)
-    axes.spines[["top", "right"]].set_visible(False)
-    axes.spines[["left", "bottom"]].set_color(_INK)
-    axes.tick_params(which="both", colors=_INK, labelsize=8)
-    axes.grid(color=_INK, alpha=0.12, linewidth=0.6)
-    axes.set_xlabel("step", color=_INK, fontsize=9)
-    axes.margins(x=0.01)
+    dress(axes, "step")
     if names:
-        axes.legend(frameon=False, labelcolor=_INK, fontsize=8, loc="upper left", bbox_to_anchor=(1.0, 1.0))
+        axes.legend(frameon=False, labelcolor=INK, fontsize=8, loc="upper left", bbox_to_anchor=(1.0, 1.0))
 
 
 def _smooth(values: Sequence[float]) -> list[float]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import base64
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,8 +13,10 @@ from markupsafe import Markup
 
 from unlearnkit import atomic
 from unlearnkit.errors import RunError
+from unlearnkit.people import erased_names, slugs
 from unlearnkit.report.curves import loss_curves
-from unlearnkit.report.numbers import bytes_text, flat, numbers, seconds_text
+from unlearnkit.report.earlier import earlier_people
+from unlearnkit.report.numbers import bytes_text, flat, numbers, people, seconds_text
 from unlearnkit.report.pictures import ROLES, load_images
 from unlearnkit.report.turn import load_turns
 from unlearnkit.report.verdict import levels, verdict
@@ -26,6 +28,7 @@ __all__ = ["write_report"]
 
 _TITLES = {
     "others": ("Other pictures of the same person", "Nobody erased these one by one: they should go along."),
+    "earlier": ("Erased earlier", "People whom earlier edits erased: in the checkpoint, before this run, and now."),
     "shape": ("Shape", "Depth from the front, near is bright: other people should keep theirs."),
     "bystanders": ("Bystanders", "Real other people: they should stay exactly who they are."),
     "neighbours": ("Neighbours", "Faces right around the erased one: the likeness should fade here too."),
@@ -65,16 +68,18 @@ def _context(run: Run) -> dict[str, Any]:
     manifest = run.manifest
     cards = _cards(run)
     others = [name for name in _TITLES if name in cards]
+    erased = cards.get("erased", [])
     log = run.read_log()
     curves = loss_curves(log)
     return {
         "name": manifest.get("name") or run.path.name,
         "status": manifest["status"],
         "steps": len(log),
-        "people": _join([card.person for card in cards.get("erased", [])]),
-        "verdict": verdict(metrics),
-        "scale": _scale(metrics),
-        "erased": cards.pop("erased", []),
+        "people": _join([card.person for card in erased]),
+        "verdict": verdict(metrics, manifest),
+        "scale": _scale(metrics, manifest, erased_names(run.config.get("request", {}))),
+        "erased": erased,
+        "repeated": _repeated(erased),
         "groups": [(*_TITLES[name], cards[name], _repeated(cards[name])) for name in others],
         "turns": [{**turn, "data": _data_uri(run.path / turn["file"], "gif")} for turn in load_turns(run)],
         "numbers": numbers(metrics),
@@ -82,7 +87,7 @@ def _context(run: Run) -> dict[str, Any]:
         "curves": None if curves is None else Markup(curves),
         "settings": _dotted(run.config),
         "facts": _facts(manifest),
-        "hashes": sorted(manifest["inputs"].items()),
+        "hashes": sorted(manifest["inputs"].items()) + _chain(manifest),
     }
 
 
@@ -117,16 +122,23 @@ def _data_uri(path: Path, kind: str = "png") -> str:
         return f"data:image/{kind};base64," + base64.b64encode(path.read_bytes()).decode()
 
 
-def _scale(metrics: Mapping[str, float | None]) -> dict[str, Any]:
+def _scale(
+    metrics: Mapping[str, float | None], manifest: Mapping[str, Any], names: Sequence[str]
+) -> dict[str, Any]:
     """The rows of the scale of similarities; ``at`` says where on its line one lies, in per cent."""
     marks = levels(metrics)
     rows: list[dict[str, Any]] = []
-    low = 0.0
+    called = dict(zip(slugs(names), names, strict=True))
     for group, title in _ROWS.items():
-        before, after = metrics.get(f"{group}_before"), metrics.get(f"{group}_after")
-        if before is not None and after is not None:
-            rows.append({"title": title, "before": before, "after": after, "good": group == "bystanders"})
-            low = min(low, before, after)
+        each = people(metrics) if group == "erased" else []
+        for who in each or [""]:
+            before, after = (metrics.get("_".join(filter(None, (group, when, who)))) for when in ("before", "after"))
+            name = called.get(who, who) if who else title
+            rows.append({"title": name, "before": before, "after": after, "good": group == "bystanders"})
+    rows += [{"title": f"{one.name}, erased earlier", "before": one.then, "after": one.after, "good": False}
+             for one in earlier_people(metrics, manifest)]
+    rows = [row for row in rows if row["before"] is not None and row["after"] is not None]
+    low = min([0.0, *(row[when] for row in rows for when in ("before", "after"))])
     return {
         "rows": rows, "strangers": marks.strangers, "same": marks.same,
         "at": lambda value: round(100 * (min(max(value, low), 1.0) - low) / (1.0 - low), 2),
@@ -146,6 +158,14 @@ def _facts(manifest: Mapping[str, Any]) -> list[tuple[str, str]]:
     facts += [(name, str(version)) for name, version in manifest["versions"].items()]
     plugins = manifest["plugins"].items()
     return facts + [(f"plugins: {name}", str(version)) for name, version in plugins if name != "unlearnkit"]
+
+
+def _chain(manifest: Mapping[str, Any]) -> list[tuple[str, str]]:
+    """The earlier edits below this run, oldest first."""
+    return [
+        (f"earlier edit {number}: {link['path'] or 'not here'}", link["sha256"])
+        for number, link in enumerate(manifest.get("chain") or (), 1)
+    ]
 
 
 def _dotted(settings: Mapping[str, Any], prefix: str = "") -> list[tuple[str, str]]:

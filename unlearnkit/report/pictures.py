@@ -19,8 +19,8 @@ if TYPE_CHECKING:
 
 __all__ = ["GROUPS", "ROLES", "Picture", "load_images", "png", "save_images"]
 
-GROUPS = ("erased", "others", "shape", "bystanders", "neighbours", "random")
-ROLES = ("picture", "before", "target", "after")
+GROUPS = ("erased", "others", "earlier", "shape", "bystanders", "neighbours", "random")
+ROLES = ("picture", "before", "then", "target", "after")
 _INDEX = "images/index.json"
 _KEYS = {"group": str, "person": str, "index": int, "role": str, "file": str}
 

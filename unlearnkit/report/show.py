@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import torch
@@ -35,9 +35,11 @@ def render_all(generator: Generator, latents: Tensor) -> Tensor:
 def show_people(run: Run, evidence: Evidence, targets: Tensor) -> None:
     """Write the pictures that the report shows; similarities are the judge's, to the person's reference."""
     entries: list[Picture] = []
-    for person, target in zip(evidence.request.people, targets, strict=True):
-        entries += _pictures(evidence, person, "erased", slice(0, 1), target[None])
-        entries += _pictures(evidence, person, "others", slice(1, None))
+    wanted = targets.split([len(person.latents[: person.erased]) for person in evidence.request.people])
+    for person, target in zip(evidence.request.people, wanted, strict=True):
+        entries += _pictures(evidence, person, "erased", slice(person.erased), target)
+        entries += _pictures(evidence, person, "others", slice(person.erased, None))
+    entries += _earlier(evidence)
     for person in evidence.request.bystanders:
         entries += _pictures(evidence, person, "bystanders", slice(None))
     rng = torch.Generator()
@@ -54,25 +56,42 @@ def show_people(run: Run, evidence: Evidence, targets: Tensor) -> None:
 def _pictures(
     evidence: Evidence, person: Person, group: str, which: slice, target: Tensor | None = None
 ) -> Iterator[Picture]:
+    sides = {"before": evidence.before, "after": evidence.after}
+    return _shown(evidence, person, group, which, sides, which.start or 0, target)
+
+
+def _earlier(evidence: Evidence) -> Iterator[Picture]:
+    """Who was erased by earlier edits: in the checkpoint, with those edits on it, and now."""
+    if evidence.original is None:
+        return
+    sides = {"before": evidence.original, "then": evidence.before, "after": evidence.after}
+    start = 0
+    for person in evidence.request.earlier:
+        yield from _shown(evidence, person, "earlier", slice(person.erased), sides, start)
+        start += person.erased  # people of different runs may have one name: their numbers tell them apart
+
+
+def _shown(
+    evidence: Evidence, person: Person, group: str, which: slice, sides: Mapping[str, Generator], start: int,
+    target: Tensor | None = None,
+) -> Iterator[Picture]:
+    """Some latents of a person in each generator of ``sides``, by role, numbered from ``start``."""
     latents = person.latents[which]
     if not len(latents):
         return
-    before, after = render_all(evidence.before, latents), render_all(evidence.after, latents)
-    reference = before if person.pictures is None else person.pictures[which]
+    images = {role: render_all(generator, latents) for role, generator in sides.items()}
+    reference = images["before"] if person.pictures is None else person.pictures[which]
     with torch.no_grad():
         known = evidence.judge.embed(reference)
-        scores = {
-            role: (evidence.judge.embed(images) * known).sum(1)
-            for role, images in (("before", before), ("after", after))
-        }
-    start = which.start or 0
+        scores = {role: (evidence.judge.embed(seen) * known).sum(1) for role, seen in images.items()}
+    wanted = None if target is None else render_all(evidence.before, target)
     for i in range(len(latents)):
         if person.pictures is not None:
             yield Picture(group, person.name, start + i, "picture", reference[i])
-        yield Picture(group, person.name, start + i, "before", before[i], float(scores["before"][i]))
-        if target is not None:
-            yield Picture(group, person.name, start + i, "target", render_all(evidence.before, target)[i])
-        yield Picture(group, person.name, start + i, "after", after[i], float(scores["after"][i]))
+        if wanted is not None:
+            yield Picture(group, person.name, start + i, "target", wanted[i])
+        for role, seen in images.items():
+            yield Picture(group, person.name, start + i, role, seen[i], float(scores[role][i]))
 
 
 def save_grid(images: Tensor, path: Path, columns: int = 8) -> None:

@@ -8,7 +8,8 @@ from typing import Any
 from rich.table import Table
 from rich.text import Text
 
-from unlearnkit.report.numbers import bytes_text, flat, seconds_text
+from unlearnkit.report.earlier import earlier_people
+from unlearnkit.report.numbers import bytes_text, flat, people, seconds_text
 from unlearnkit.report.verdict import verdict
 
 __all__ = ["summary_table"]
@@ -20,8 +21,9 @@ _STYLES = {"good": "bold green", "mixed": "bold yellow", "bad": "bold red", "unk
 def summary_table(metrics: Mapping[str, Any], manifest: Mapping[str, Any]) -> Table:
     """Erased person, others, bystanders, levels, distances, time and memory; the unknown is left out."""
     known = {name: value for name, value in flat(metrics).items() if value is not None}
-    result = verdict(known)
-    caption = " ".join(text for text in (result.person, result.others, result.bystanders, result.caution) if text)
+    result = verdict(known, manifest)
+    told = (result.person, result.others, result.bystanders, *result.earlier, result.caution)
+    caption = " ".join(text for text in told if text)
     table = Table(title=Text(result.answer, _STYLES[result.tone]), caption=caption, caption_justify="left")
     for column in ("", "before", "after"):
         table.add_column(column, justify="left" if not column else "right")
@@ -31,7 +33,13 @@ def summary_table(metrics: Mapping[str, Any], manifest: Mapping[str, Any]) -> Ta
             for suffix, where in (("", ", mean of all views" if turned else ""), ("_front", ", from the front")):
                 if f"{group}{suffix}_after" in known:
                     pair = (known[f"{group}{suffix}_{when}"] for when in ("before", "after"))
-                    table.add_row(title + where, *(f"{value:.2f}" for value in pair))
+                    several = ", mean of all" if group == "erased" and people(known) else ""
+                    table.add_row(title + several + where, *(f"{value:.2f}" for value in pair))
+        for slug in people(known) if group == "erased" else ():
+            pair = (known[f"erased_{when}_{slug}"] for when in ("before", "after"))
+            table.add_row(f"  {slug.replace('_', ' ')}", *(f"{value:.2f}" for value in pair))
+    for person in earlier_people(known, manifest):
+        table.add_row(f"{person.name}, erased earlier", f"{person.then:.2f}", f"{person.after:.2f}")
     table.add_section()
     for title, value in [*_facts(known), *_costs(manifest)]:
         table.add_row(title, "", value)
@@ -42,6 +50,7 @@ def _facts(known: Mapping[str, float]) -> list[tuple[str, str]]:
     rows = []
     for title, names in (("two strangers", ("strangers_level", "strangers")),
                          ("same person", ("same_person_level", "same_person")),
+                         ("erased people among themselves, after", ("erased_alike_after",)),
                          ("bystanders, before to after", ("bystanders_change",)),
                          ("random people, before to after", ("preserved_identity",))):
         value = next((known[name] for name in names if name in known), None)
@@ -51,7 +60,7 @@ def _facts(known: Mapping[str, float]) -> list[tuple[str, str]]:
         change, between = known["depth_change_bystanders"], known["depth_between_bystanders"]
         rows.append(("change of bystanders' depth", f"{change:.3f} (two heads {between:.3f})"))
     for name, value in known.items():
-        if name.startswith("frechet_") and not name.endswith("_floor"):
+        if name.startswith("frechet_") and not name.endswith(("_floor", "_unpaired")):
             floor = known.get(f"{name}_floor")
             chance = f" (chance {floor:.3g})" if floor else ""
             rows.append((name.replace("_", " "), f"{value:.3g}{chance}"))

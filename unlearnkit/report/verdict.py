@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
+from typing import Any
 
 import attrs
+
+from unlearnkit.report.earlier import earlier_people, not_measured
 
 __all__ = ["Levels", "Verdict", "levels", "verdict"]
 
@@ -19,6 +23,7 @@ class Verdict:
     others: str | None = None
     bystanders: str | None = None
     caution: str | None = None
+    earlier: tuple[str, ...] = ()
 
 
 @attrs.frozen
@@ -43,39 +48,63 @@ def levels(metrics: Mapping[str, float | None]) -> Levels:
     return Levels(strangers, known.get("same_person_level", known.get("same_person")))
 
 
-def verdict(metrics: Mapping[str, float | None]) -> Verdict:
-    """What the numbers say. With several people erased, the one best recognised decides."""
+def verdict(metrics: Mapping[str, float | None], manifest: Mapping[str, Any] | None = None) -> Verdict:
+    """What the numbers say. With several people erased, the one best recognised decides.
+
+    The ``manifest`` says who was erased by earlier edits; one of them who came back spoils the best verdict.
+    """
     before, after = metrics.get("erased_before"), _worst(metrics)
     if before is None or after is None:
-        return Verdict("unknown", "Not measured", "No judge has compared the person before and after.")
+        blind = metrics.get("n_no_face") or metrics.get("n_several_faces")
+        why = ": it did not find one face in their pictures" if blind else ""
+        return Verdict("unknown", "Not measured", f"No judge has compared the person before and after{why}.")
     scale = levels(metrics)
-    tone, answer, person = _person(before, after, scale, round(metrics.get("n_erased") or 1))
+    people = sum(re.fullmatch("erased_after_.+", name) is not None for name in metrics) or 1
+    tone, answer, person = _person(before, after, scale, people, round(metrics.get("n_erased") or 1))
     harm, bystanders = _bystanders(metrics.get("bystanders_change"), scale)
     if tone == "good" and harm != "good":
         tone = "mixed"
         answer += {"bad": ", but so are others", "mixed": ", at a price to others"}.get(harm, "")
-    left, others = _others(metrics.get("others_after"), scale)
+    left, others = _others(_each(metrics, "others_after"), scale)
     if left != "good" and tone in ("good", "mixed") and answer.startswith("Forgotten"):
         tone = "mixed"
         answer = answer.replace("Forgotten", "Forgotten in this picture" if left == "bad" else "Mostly forgotten", 1)
-    caution = None
-    if scale.border is not None and before < scale.border:
-        caution = (
-            f"Mind that the judge hardly recognised the person even before ({before:.2f}): the latent may "
-            "not show the person well, and then a low similarity afterwards proves little."
-        )
-    return Verdict(tone, answer, person, others, bystanders, caution)
+    gone = earlier_people(metrics, manifest or {})
+    if any(one.came_back(scale.border) for one in gone):
+        tone = "bad"
+        answer += ", but somebody erased earlier is there" if answer.startswith(("Forgotten", "Mostly")) else ""
+    told = [one.sentence(scale.border) for one in gone] + [not_measured(metrics, manifest or {})]
+    return Verdict(
+        tone, answer, person, others, bystanders, _caution(metrics, scale), tuple(text for text in told if text)
+    )
+
+
+def _caution(metrics: Mapping[str, float | None], scale: Levels) -> str | None:
+    """Whether the judge knew everybody before; somebody it never knew cannot be seen to be forgotten."""
+    before = min(_each(metrics, "erased_before"))
+    if scale.border is None or before >= scale.border:
+        return None
+    several = len(_each(metrics, "erased_before")) > 1
+    return (
+        f"Mind that the judge hardly recognised {'one of the people' if several else 'the person'} even before "
+        f"({before:.2f}): the latent may not show the person well, and then a low similarity afterwards proves little."
+    )
+
+
+def _each(metrics: Mapping[str, float | None], name: str) -> list[float]:
+    """A number of the erased people together, and of each by themselves where there are several."""
+    return [v for k, v in metrics.items() if re.fullmatch(rf"{name}(_.+)?", k) and v is not None]
 
 
 def _worst(metrics: Mapping[str, float | None]) -> float | None:
-    each = [v for k, v in metrics.items() if k.startswith("erased_after") and v is not None]
-    return max(each, default=None)
+    each = [*_each(metrics, "erased_after"), metrics.get("erased_worst_after")]
+    return max((value for value in each if value is not None), default=None)
 
 
-def _person(before: float, after: float, scale: Levels, people: int) -> tuple[str, str, str]:
-    who = "The person is" if people == 1 else f"All {people} people are"
+def _person(before: float, after: float, scale: Levels, people: int, latents: int) -> tuple[str, str, str]:
+    who = {1: "The person is", 2: "Both people are"}.get(people, f"All {people} people are")
     numbers = f"similarity {before:.2f} → {after:.2f}"
-    numbers += "" if people == 1 else " (mean before, best recognised after)"
+    numbers += "" if latents == 1 else " (mean before, best recognised after)"
     if scale.strangers is not None and after <= scale.strangers + 0.005:
         where = "below" if after < scale.strangers - 0.005 else "no more than"
         text = f"{who} no longer recognised: {numbers}, {where} two strangers ({scale.strangers:.2f})."
@@ -99,15 +128,17 @@ def _without_border(after: float, numbers: str, scale: Levels) -> tuple[str, str
     return "mixed", "Not forgotten for certain", text
 
 
-def _others(after: float | None, scale: Levels) -> tuple[str, str | None]:
-    """What became of the person's other pictures, which nobody erased one by one."""
-    if after is None or scale.strangers is None or scale.border is None:
+def _others(each: list[float], scale: Levels) -> tuple[str, str | None]:
+    """What became of the people's other pictures, which nobody erased one by one; the worst person decides."""
+    if not each or scale.strangers is None or scale.border is None:
         return "good", None
+    after = max(each)
+    numbers = f"similarity {after:.2f}" + (", of the person best recognised" if len(each) > 1 else "")
     if after < (scale.strangers + scale.border) / 2:
-        return "good", f"Nor are they in their other pictures (similarity {after:.2f})."
+        return "good", f"Nor are they in their other pictures ({numbers})."
     if after < scale.border:
-        return "mixed", f"In their other pictures a likeness is left (similarity {after:.2f})."
-    return "bad", f"In their other pictures they are still recognised (similarity {after:.2f})."
+        return "mixed", f"In their other pictures a likeness is left ({numbers})."
+    return "bad", f"In their other pictures they are still recognised ({numbers})."
 
 
 def _bystanders(change: float | None, scale: Levels) -> tuple[str, str | None]:

@@ -26,11 +26,12 @@ from unlearnkit.interfaces import (
     Person,
     Rendering,
     Request,
+    TargetSelector,
 )
 
 __all__ = [
-    "ToyGenerator", "ToyIdentity", "ToyPerceptual", "ToyViewGenerator", "make_evidence", "make_job", "pictures",
-    "random_latents", "toy_job",
+    "ToyGenerator", "ToyIdentity", "ToyPerceptual", "ToyTarget", "ToyViewGenerator", "make_evidence", "make_job",
+    "pictures", "random_latents", "toy_job",
 ]
 
 
@@ -157,6 +158,15 @@ class ToyPerceptual(Perceptual):
         return (a[0] - b[0]).square().flatten(1).mean(1)
 
 
+@attrs.define(eq=False)
+class ToyTarget(TargetSelector):
+    """The other side of the mean latent, as far away."""
+
+    def select(self, sources: Tensor, generator: Generator, rng: torch.Generator) -> Tensor:
+        """``(P, num_ws, w_dim)`` -> their mirror images."""
+        return 2 * generator.w_avg.detach() - sources
+
+
 # ---------------------------------------------------------------- what components are given
 
 def random_latents(generator: Generator, count: int, seed: int = 7) -> Tensor:
@@ -191,14 +201,17 @@ def toy_job(losses: Mapping[str, Loss], people: int = 1, seed: int = 0, **option
 
 
 def make_evidence(before: Generator, after: Generator, people: int = 1, samples: int = 12) -> Evidence:
-    """Evidence on two generators: people with three latents each (the last with pictures), two bystanders."""
+    """Evidence on two generators: people with three latents each (the last with pictures), two bystanders, and
+    somebody erased earlier, by an edit that is on both generators; the original is ``before`` itself.
+    """
     named = [Person(f"person {i}", random_latents(before, 3, 20 + i)) for i in range(people)]
     views = before.evaluation_views()
     with torch.no_grad():
         seen = before.render(named[-1].latents, None if views is None else views[:1].expand(3, *views.shape[1:])).image
     named[-1] = attrs.evolve(named[-1], pictures=seen)
     bystanders = tuple(Person(f"bystander {i}", random_latents(before, 1, 40 + i)) for i in range(2))
+    earlier = (Person("earlier person", random_latents(before, 1, 60)),)
     return Evidence(
-        before=before, after=after, request=Request(tuple(named), bystanders), judge=ToyIdentity(),
+        before=before, after=after, original=before, request=Request(tuple(named), bystanders, earlier), judge=ToyIdentity(),
         perceptual=ToyPerceptual(), rng=torch.Generator().manual_seed(3), samples=samples,
     )

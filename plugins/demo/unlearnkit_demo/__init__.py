@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from unlearnkit.chain import erased_earlier
 from unlearnkit.hookspecs import Register
 from unlearnkit.plugins import hookimpl
 
@@ -22,15 +23,18 @@ PICTURES = HERE / "pictures"
 # The paper's values are for EG3D and 1000 steps. These were found by hand on five other people, for a run of two
 # minutes on two cores (CARDS.md): a larger neighbourhood, since another picture of the same person lies 30 to 80
 # latent units away, and a heavier global loss, since the trunk's distance is smaller than LPIPS.
-GUIDE = {
+# They were found for GUIDE; every other method gets the same, so that none is tuned alone (what one lacks is dropped).
+LOOP = {
     "method.steps": 150,
     "method.learning_rate": 1e-3,
     "loss.guide-adjacency.alpha_max": 40.0,
+    "loss.hinge.alpha_max": 40.0,
+    "loss.sugar-adjacency.alpha_max": 40.0,
     "loss.guide-global.perceptual": 8.0,
 }
 
 # A rendering of the EG3D costs several times as much: fewer and larger steps, fewer people to look at afterwards.
-GUIDE_3D = GUIDE | {"method.steps": 45, "method.learning_rate": 2e-3}
+LOOP_3D = LOOP | {"method.steps": 45, "method.learning_rate": 2e-3}
 SPATIAL = {"metrics.samples": 40, "metric.neighbours.directions": 4, "request.random_bystanders": 0}
 
 
@@ -65,16 +69,32 @@ def unlearnkit_defaults(settings: Mapping[str, Any]) -> Mapping[str, Any] | None
     offers: dict[str, Any] = {
         "generator.checkpoint": str(bundled), "identity.name": "demo-identity", "judge.name": "demo-judge",
         "perceptual.name": "demo-trunk", "inverter.name": INVERTERS[generator["name"]],
-        "request.bystanders": [str(path) for path in sorted(PICTURES.glob("person_0[1-6]_0.png"))],
+        "request.bystanders": _bystanders(settings),
     }
-    request = settings.get("request", {})
-    if not any(request.get(way) not in (None, [], ()) for way in ("images", "latent", "latent_seed")):
+    request, ways = settings.get("request", {}), ("images", "latent", "latent_seed", "people")
+    named = any(request.get(way) not in (None, [], ()) for way in ways)
+    if not named and not settings.get("base"):  # nobody wants to erase the same person again on top of an edit
         offers |= {
             "request.name": "person_00", "request.images": [str(p) for p in sorted(PICTURES.glob("person_00_*.png"))],
         }
     spatial = generator["name"] == "eg3d"
     if spatial:
         offers |= SPATIAL | {"request.bystanders": offers["request.bystanders"][:4]}
-    if settings.get("method", {}).get("name") in ("guide", "guide-released"):
-        offers |= GUIDE_3D if spatial else GUIDE
+    if settings.get("method", {}).get("name"):
+        offers |= LOOP_3D if spatial else LOOP
     return offers
+
+
+def _bystanders(settings: Mapping[str, Any]) -> list[str]:
+    """One picture each of people who are not to be erased, and whom no earlier edit erased."""
+    request = settings.get("request", {})
+    tables = request.get("people") or [request]
+    erased = [Path(picture) for table in tables if isinstance(table, Mapping) for picture in table.get("images") or ()]
+    erased += erased_earlier(settings.get("base"))
+    gone = {_who(picture) for picture in erased if picture.parent.absolute() == PICTURES}
+    return [str(path) for path in sorted(PICTURES.glob("person_0[1-6]_0.png")) if _who(path) not in gone]
+
+
+def _who(picture: Path) -> str:
+    """``person_03_1.png`` shows ``person_03``."""
+    return picture.stem.rpartition("_")[0]

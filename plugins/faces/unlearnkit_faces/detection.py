@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from unlearnkit.errors import NoFaceError
 
-__all__ = ["Choice", "Face", "choose_face", "detect_faces", "most_likely"]
+__all__ = ["Choice", "Face", "choose_face", "count_faces", "detect_faces", "most_likely"]
 
 Choice = Literal["only", "largest"]
 LONGEST_SIDE = 1024
@@ -75,7 +75,7 @@ def choose_face(faces: list[Face], choice: Choice = "only", name: str = "the pic
         raise NoFaceError(
             f"{name}: shows no face that MTCNN finds; give a picture in which the face looks towards the "
             "camera and is at least 60 pixels high, or one that is aligned already")
-    near = [face for face in sure if face.height >= BYSTANDER * sure[0].height]
+    near = _near(sure)
     if len(near) > 1 and choice == "only":
         places = ", ".join(f"at x {face.box[0]:.0f} to {face.box[2]:.0f}" for face in near)
         raise NoFaceError(f"{name}: shows {len(near)} faces ({places}), expected one; cut the person out, or "
@@ -83,10 +83,21 @@ def choose_face(faces: list[Face], choice: Choice = "only", name: str = "the pic
     return sure[0]
 
 
+def count_faces(faces: list[Face]) -> int:
+    """How many people a picture shows: all sure faces but those in the background; without any, the likeliest."""
+    sure = [face for face in faces if face.probability >= SURE]
+    return len(_near(sure)) if sure else min(len(faces), 1)
+
+
 def most_likely(faces: list[Face]) -> Face | None:
     """The largest face that is surely one, else the likeliest, else None."""
     sure = [face for face in faces if face.probability >= SURE]
     return sure[0] if sure else max(faces, key=lambda face: face.probability, default=None)
+
+
+def _near(sure: list[Face]) -> list[Face]:
+    """Those that do not stand in the background; ``sure`` has the largest first."""
+    return [face for face in sure if face.height >= BYSTANDER * sure[0].height]
 
 
 def _scaled(box: NDArray[np.float64], factor: float) -> tuple[float, float, float, float]:

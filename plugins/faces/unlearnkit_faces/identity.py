@@ -18,7 +18,7 @@ from unlearnkit.config import option
 from unlearnkit.interfaces import IdentityEncoder
 from unlearnkit_faces.alignment import similarity, warp
 from unlearnkit_faces.checks import check_pictures, prepared
-from unlearnkit_faces.detection import detect_faces, most_likely
+from unlearnkit_faces.detection import Face, count_faces, detect_faces, most_likely
 from unlearnkit_faces.irse import FaceNetwork, ir_101, ir_se50
 from unlearnkit_faces.weights import Source, find_file, load_network, read_state
 
@@ -125,8 +125,8 @@ class CurricularFace(IdentityEncoder):
 
     MTCNN finds five landmarks, with the metric's low thresholds, and the face is warped to where the network
     expects them. Where no face is found, the FFHQ window is taken: a picture without a face still gets an
-    embedding (GUIDE's program ends there). The parameter names are assumed to be those of IR-SE50; a file
-    with others is refused, naming them.
+    embedding (GUIDE's program ends there), and :meth:`embed_and_count` says so. The parameter names are assumed
+    to be those of IR-SE50; a file with others is refused, naming them.
     """
 
     weights: Path | None = option(
@@ -151,22 +151,37 @@ class CurricularFace(IdentityEncoder):
 
         :raises ShapeError: if the pictures have another shape.
         """
+        return self.embed_and_count(images)[0]
+
+    def embed_and_count(self, images: Tensor) -> tuple[Tensor, Tensor | None]:
+        """The same, and how many faces MTCNN finds in each picture ``(N,)``; None where ``align`` is false.
+
+        :raises ShapeError: if the pictures have another shape.
+        """
         check_pictures(images, square=True)
-        embeddings: Tensor = prepared(self._network, "CurricularFace")(self.faces(images))
-        return embeddings
+        faces, counts = self.faces(images)
+        embeddings: Tensor = prepared(self._network, "CurricularFace")(faces)
+        return embeddings, counts
 
-    def faces(self, images: Tensor) -> Tensor:
-        """The network's input ``(N, 3, 112, 112)``."""
-        corners = np.stack([self._corners(image) for image in images.detach()])
-        return warp(images, torch.from_numpy(corners).to(images.device), 112)
+    def faces(self, images: Tensor) -> tuple[Tensor, Tensor | None]:
+        """The network's input ``(N, 3, 112, 112)``, and the counts of :meth:`embed_and_count`."""
+        found = [self._find(image) for image in images.detach()] if self.align else [[] for _ in images]
+        corners = np.stack([_corners(faces, images.shape[2]) for faces in found])
+        counts = torch.tensor([count_faces(faces) for faces in found]) if self.align else None
+        return warp(images, torch.from_numpy(corners).to(images.device), 112), counts
 
-    def _corners(self, image: Tensor) -> np.ndarray:
-        """Where the 112 × 112 picture lies in one picture ``(3, S, S)``: three corners ``(3, 2)``."""
+    @staticmethod
+    def _find(image: Tensor) -> list[Face]:
         pixels = ((image.clamp(-1, 1) + 1) * 127.5).round().byte().permute(1, 2, 0).cpu().numpy()
-        face = most_likely(detect_faces(pixels, GUIDE_THRESHOLDS)) if self.align else None
-        if face is None:
-            top, bottom, left, right = (edge * image.shape[1] for edge in WINDOW)
-            return np.array([[left, top], [right, top], [left, bottom]])
-        transform = similarity(face.landmarks, TEMPLATE)
-        square = np.array([[0.0, 0.0, 1.0], [112.0, 0.0, 1.0], [0.0, 112.0, 1.0]])
-        return np.asarray(square @ transform.T)
+        return detect_faces(pixels, GUIDE_THRESHOLDS)
+
+
+def _corners(faces: list[Face], side: int) -> np.ndarray:
+    """Where the 112 × 112 picture of the likeliest face lies in a square picture: three corners ``(3, 2)``."""
+    face = most_likely(faces)
+    if face is None:
+        top, bottom, left, right = (edge * side for edge in WINDOW)
+        return np.array([[left, top], [right, top], [left, bottom]])
+    transform = similarity(face.landmarks, TEMPLATE)
+    square = np.array([[0.0, 0.0, 1.0], [112.0, 0.0, 1.0], [0.0, 112.0, 1.0]])
+    return np.asarray(square @ transform.T)

@@ -134,7 +134,7 @@ class SynthesisNetwork(nn.Module):
             block: SynthesisBlock = getattr(self, f"b{r}")
             names = ["conv1"] if block.is_first else ["conv0", "conv1"]
             for i, name in enumerate([*names, *(["torgb"] if block.has_rgb else [])]):
-                found.append((f"b{r}.{name}.affine", row + i, block.get_submodule(f"{name}.affine")))
+                found.append((f"b{r}.{name}.affine", row + i, getattr(block, name).affine))
             row += block.num_conv
         return found
 

@@ -7,7 +7,7 @@ import pytest
 import torch
 from PIL import Image
 from unlearnkit_faces.alignment import align_picture, ffhq_square, sample_square, similarity, to_pixels
-from unlearnkit_faces.detection import Face, choose_face, detect_faces, most_likely
+from unlearnkit_faces.detection import Face, choose_face, count_faces, detect_faces, most_likely
 
 from unlearnkit.errors import NoFaceError, ShapeError
 
@@ -85,6 +85,15 @@ def test_which_face_is_meant():
     likeliest = most_likely([face(90, 0.5), face(80, 0.6)])
     assert likeliest is not None and likeliest.height == 80
     assert most_likely([]) is None
+
+
+def test_faces_are_counted_as_they_are_chosen():
+    counted = {
+        0: [], 1: [face(90), face(20)], 2: [face(90), face(80), face(70, 0.5)],
+    }
+    for count, faces in counted.items():
+        assert count_faces(faces) == count
+    assert count_faces([face(90, 0.5), face(80, 0.6)]) == 1  # nobody for sure: the likeliest alone
 
 
 @pytest.mark.parametrize("size", [10, 96])

@@ -9,6 +9,7 @@ from types import ModuleType
 import attrs
 
 from unlearnkit.testing.checks import (
+    attack,
     common,
     generator,
     identity,
@@ -63,6 +64,7 @@ COMMON = _in(common)
 CHECKS: dict[str, tuple[Check, ...]] = {
     "generator": _in(generator), "inverter": _in(inverter), "target": _in(target), "loss": _in(loss),
     "method": _in(method), "identity": _in(identity), "perceptual": _in(perceptual), "metric": _in(metric),
+    "attack": _in(attack),
 }
 """What the components of each kind are asked besides."""
 

@@ -63,6 +63,17 @@ def check_embedding_changes_nothing(subject: Subject) -> None:
         _embed(subject, seen)
 
 
+def check_faces_are_counted(subject: Subject) -> None:
+    """``embed_and_count`` embeds as ``embed`` does, and counts None, or one whole number of faces a picture."""
+    seen = pictures(3)
+    with torch.no_grad():
+        embedded, counts = subject.component.embed_and_count(seen)
+    expect_close("embed_and_count to embed as embed does", embedded, _embed(subject, seen), 1e-6)
+    if counts is not None:
+        whole = counts.shape == (3,) and not counts.is_floating_point() and bool((counts >= 0).all())
+        expect(whole, "None, or one whole number of faces for each of 3 pictures", f"{counts.dtype} {counts.tolist()}")
+
+
 def check_levels_are_plausible(subject: Subject) -> None:
     """``levels`` is None, or a cosine each for ``same_person`` and ``strangers``, the first one larger."""
     levels = subject.component.levels()

@@ -13,7 +13,7 @@ from unlearnkit.errors import UnlearnkitError
 from unlearnkit.interfaces import Generator, Job, Loss, Pairs, Penalty, Rendering, Step
 from unlearnkit.testing.expect import NotApplicable, expect, expect_tensor, same_bits, snapshot, twice, unchanged
 from unlearnkit.testing.subject import Subject
-from unlearnkit.testing.world import ToyGenerator, make_job
+from unlearnkit.testing.world import ToyGenerator, ToyTarget, make_job
 
 PEOPLE = 2
 
@@ -21,7 +21,7 @@ PEOPLE = 2
 def check_beginning_leaves_the_run_alone(subject: Subject) -> None:
     """``begin`` changes nothing and draws nothing from the run's rng, since a resumed run begins again."""
     def begun() -> list[Tensor]:
-        job = make_job(subject.world(), subject.world(), {}, PEOPLE)
+        job = make_job(subject.world(), subject.world(), {}, PEOPLE, selector=ToyTarget())
 
         def everything() -> dict[str, Tensor]:
             networks = (("generator", job.generator), ("source", job.source))
@@ -213,14 +213,14 @@ def _penalty(subject: Subject) -> dict[str, Tensor]:
 
 def _job(subject: Subject, made: Generator, people: int = PEOPLE, losses: dict[str, Loss] | None = None) -> Job:
     source = type(made)() if isinstance(made, ToyGenerator) else subject.world()
-    job = make_job(made, source, losses or {}, people)
+    job = make_job(made, source, losses or {}, people, selector=ToyTarget())
     subject.component.begin(job)
     return job
 
 
 def _pairs(loss: Loss, job: Job, index: int = 0) -> Pairs:
     view = job.generator.sample_views(1, job.rng)
-    return loss.pairs(Step(index, job.generator, job.sources, job.targets, view, job.rng))
+    return loss.pairs(Step(index, job.generator, job.sources, job.targets, view, job.rng, job.selector))
 
 
 def _renderings(job: Job, pairs: Pairs) -> tuple[Rendering, Rendering]:

@@ -1,0 +1,1 @@
+"""The bench: every method on the same people and budgets. ``pytest benchmarks/``, see docs/benchmarks.md."""

@@ -1,0 +1,46 @@
+"""How much the bench does: the numbers of the profiles, all in one place."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import attrs
+
+__all__ = ["PROFILES", "Profile"]
+
+
+@attrs.frozen
+class Profile:
+    """What every method is granted, and on how many people it is tried.
+
+    * ``steps``: of every method that takes steps, by generator
+    * ``samples``: random pictures that each estimate is made from
+    * ``settings``: for every method alike; dotted
+    * ``audited``: (generator, scenario) on which the recovery attacks run, with their quick budgets
+    """
+
+    name: str
+    generators: tuple[str, ...]
+    scenarios: tuple[str, ...]
+    identities: int
+    seeds: int
+    steps: dict[str, int]
+    samples: int
+    settings: dict[str, Any] = attrs.field(factory=dict)
+    audited: tuple[tuple[str, str], ...] = ()
+
+
+QUICK = Profile(
+    name="quick", generators=("stylegan2",), scenarios=("ind",), identities=2, seeds=1,
+    steps={"stylegan2": 20, "eg3d": 10}, samples=40,
+    settings={"metrics.names": ["identity", "preservation", "distribution"]},
+)
+FULL = Profile(
+    name="full", generators=("stylegan2", "eg3d"), scenarios=("random", "ind", "ood", "multi"), identities=3, seeds=1,
+    steps={"stylegan2": 30, "eg3d": 20}, samples=100, audited=(("stylegan2", "ind"),),
+)
+TUNE = Profile(
+    name="tune", generators=("stylegan2",), scenarios=("tune",), identities=2, seeds=1,
+    steps=FULL.steps, samples=40, settings=QUICK.settings,
+)
+PROFILES = {profile.name: profile for profile in (QUICK, FULL, TUNE)}

@@ -1,0 +1,115 @@
+"""How much a generator's pictures hang on each of its parameters (Fisher information), and a penalty made of it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
+
+import attrs
+import torch
+from torch import Tensor, nn
+
+from unlearnkit.config import option
+from unlearnkit.errors import ConfigError
+from unlearnkit.interfaces import Generator, Job, Penalty
+
+__all__ = ["Fisher", "asking_for_gradients", "mean_squared_gradient", "picture_fisher"]
+
+SEED = 0
+"""Of the draws that an estimate is made from: a resumed run must find the same one, so the run's rng is not for it."""
+
+
+@contextmanager
+def asking_for_gradients(parameters: Mapping[str, nn.Parameter]) -> Iterator[None]:
+    """Let frozen parameters take part in a graph, and freeze them again afterwards."""
+    before = {name: value.requires_grad for name, value in parameters.items()}
+    for value in parameters.values():
+        value.requires_grad_(True)
+    try:
+        with torch.enable_grad():
+            yield
+    finally:
+        for name, value in parameters.items():
+            value.requires_grad_(before[name])
+
+
+def mean_squared_gradient(parameters: Mapping[str, nn.Parameter], numbers: Iterable[Tensor]) -> dict[str, Tensor]:
+    """``F = mean over numbers of (d number / d parameter)^2``, by parameter; a number is a scalar with a graph.
+
+    ``numbers`` may be a generator: each graph is freed before the next number is asked for.
+    """
+    total = {name: torch.zeros_like(value, requires_grad=False) for name, value in parameters.items()}
+    count = 0
+    for number in numbers:
+        slopes = torch.autograd.grad(number, list(parameters.values()), allow_unused=True)
+        for name, slope in zip(parameters, slopes, strict=True):
+            if slope is not None:
+                total[name] += slope.square()
+        count += 1
+    return {name: value / max(count, 1) for name, value in total.items()}
+
+
+def picture_fisher(generator: Generator, samples: int) -> dict[str, Tensor]:
+    """Diagonal of the Fisher information of the pictures of ``samples`` random latents, by parameter name.
+
+    A GAN has no likelihood. Around its picture I(w) of D numbers we put a Gaussian of variance D, whose log-likelihood
+    is minus half the mean squared difference; its Fisher matrix is the Gauss-Newton matrix ``E[J^T J] / D`` with
+    ``J = dI/d(parameters)``. The diagonal comes without ever building J: for v ~ N(0, 1/D) in picture space,
+    ``E_v[(d<v, I(w)>/dp)^2] = |dI/dp|^2 / D`` (Hutchinson). So F_i is the mean squared change of a picture's values
+    per unit of parameter i, squared.
+    """
+    rng = torch.Generator().manual_seed(SEED)
+    parameters = generator.editable_parameters()
+
+    def projections() -> Iterator[Tensor]:
+        for _ in range(samples):
+            z = torch.randn(1, generator.z_dim, generator=rng).to(generator.w_avg.device)
+            with torch.no_grad():
+                latent = generator.map(z)
+            image = generator.render(latent, generator.sample_views(1, rng), rng).image
+            direction = torch.randn(image.shape, generator=rng).to(image) / image.numel() ** 0.5
+            yield (direction * image).sum()
+
+    with asking_for_gradients(parameters):
+        return mean_squared_gradient(parameters, projections())
+
+
+@attrs.define(eq=False)
+class Fisher(Penalty):
+    """``sum_i F_i (p_i - p0_i)^2``: what pictures hang on stays where it was (EWC; Kirkpatrick et al., PNAS 2017).
+
+    F is :func:`picture_fisher` of the generator before the edit, so the number reads: by how much random pictures are
+    expected to change (mean squared difference), if parameters acted one by one. That unit is the same on every
+    generator, hence the weight means the same too. Selective Amnesia (Heng & Soh, NeurIPS 2023) takes F from the
+    evidence bound of a VAE or a diffusion model, with weights of 10 to 100 (read in its released program). A GAN has no
+    such bound, so the Gaussian around pictures is ours, and so is the weight: with it the penalty is of the same
+    order as GUIDE's global loss in a run on the bundled world.
+    """
+
+    weight: float = option(1e4, help="weight of the penalty (lambda)", ge=0.0)
+    samples: int = option(16, help="random pictures that the Fisher information is estimated from", ge=1)
+    _importance: dict[str, Tensor] = attrs.field(init=False, factory=dict, repr=False)
+    _before: dict[str, Tensor] = attrs.field(init=False, factory=dict, repr=False)
+
+    def begin(self, job: Job) -> None:
+        """Estimate F on the frozen generator; needs ``samples`` forward and backward passes."""
+        self._importance = picture_fisher(job.source, self.samples)
+        self._before = {name: value.detach() for name, value in job.source.editable_parameters().items()}
+
+    def weights(self) -> dict[str, float]:
+        """The one weight by name."""
+        return {"fisher": self.weight}
+
+    def penalty(self, parameters: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        """The weighted squared distance of all moved parameters from where they were, one number.
+
+        :raises ConfigError: if a parameter is not one of the original generator's (an adapter's has no before).
+        """
+        new = [name for name in parameters if name not in self._before]
+        if new:
+            raise ConfigError(
+                f"loss 'fisher' knows the original generator's parameters only, got {new[0]!r}; leave it out of "
+                "losses.names where a method adds parameters of its own"
+            )
+        moved = [(self._importance[n] * (value - self._before[n]).square()).sum() for n, value in parameters.items()]
+        return {"fisher": torch.stack(moved).sum()}

@@ -1,0 +1,142 @@
+"""LEGATO (arXiv 2601.04282): the original weights stay as they are; small neural ODEs between blocks are trained."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import attrs
+import torch
+from torch import Tensor, nn
+
+from unlearnkit.config import option
+from unlearnkit.engine import PairLoop
+from unlearnkit.errors import ConfigError
+from unlearnkit.interfaces import Generator, Job
+
+__all__ = ["Legato", "OdeAdapter"]
+
+SEED = 0
+"""First weights are the same in every run, so that a resumed run attaches the same adapters."""
+MAX_STEPS = 64
+"""More Euler steps than anybody needs; options may come from somebody else's file."""
+
+
+class OdeAdapter(nn.Module):
+    """``dx/dt = f(x)`` from 0 to T by ``steps`` Euler steps of size ``step``; the identity while ``last`` is zero.
+
+    f = 1x1 convolution (C -> hidden), LeakyReLU(0.2), 1x1 convolution (hidden -> C), on features ``(N, C, h, w)``.
+    While it ``watches``, ``travelled`` ``(N,)`` is the mean squared difference of successive states in the last
+    forward pass that had a graph.
+    """
+
+    def __init__(self, channels: int, hidden: int, step: float, steps: int, rng: torch.Generator) -> None:
+        super().__init__()
+        self.step, self.steps = step, steps
+        # skip_init: a constructor of torch would draw from its global random numbers.
+        self.first = nn.utils.skip_init(nn.Conv2d, channels, hidden, 1)
+        self.last = nn.utils.skip_init(nn.Conv2d, hidden, channels, 1)
+        nn.init.kaiming_uniform_(self.first.weight, a=0.2, generator=rng)
+        for zero in (self.first.bias, self.last.weight, self.last.bias):
+            nn.init.zeros_(zero)
+        self.watches = False
+        self.travelled: Tensor | None = None
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Features ``(N, C, h, w)`` -> features of the same shape."""
+        squares = []
+        for _ in range(self.steps):
+            move = self.step * self.last(nn.functional.leaky_relu(self.first(x), 0.2))
+            x = x + move
+            if self.watches and move.requires_grad:
+                squares.append(move.square().flatten(1).mean(1))
+        if squares:
+            self.travelled = torch.stack(squares).mean(0)
+        return x
+
+    def take(self) -> Tensor:
+        """``travelled``, which is then let go: its graph must not outlive the step."""
+        travelled, self.travelled = self.travelled, None
+        if travelled is None:
+            raise ConfigError("an adapter took no part in the rendering; legato needs a generator that runs all it has")
+        return travelled
+
+
+@attrs.define(eq=False)
+class Legato(PairLoop):
+    """GUIDE's losses on neural-ODE adapters behind the resolution blocks; every weight of the generator is frozen.
+
+    Each block's features x but the last's are led along ``dx/dt = f(x)``, see :class:`OdeAdapter`; f = 0 at the start.
+    To the losses is added, with weight ``consistency`` and summed over pairs, the mean over adapters, Euler steps and
+    features of ``(x_k+1 - x_k)^2``: the trajectory shall be smooth.
+
+    * hidden 256, step 0.4, T = 1.6, LeakyReLU 0.2, weight 1, Adam at 1e-4, 1000 steps: read in the released program
+    * the release adds the consistency of block b128 only, in the local term only; here it is of all blocks and all
+      pairs, because a generator need not have a b128 (ours)
+    * first weights of f's first convolution: Kaiming uniform from a fixed seed (ours, the source does not say)
+
+    A generator that already has such adapters goes on training those, with the width and the step that they have.
+    The edit holds the adapters: ``unlearnkit sample --edit`` reads it, no checkpoint format can.
+    """
+
+    losses: tuple[str, ...] = option(
+        ("guide-local", "guide-adjacency", "guide-global"), help="losses that are summed, by name"
+    )
+    target: str = option("ufo", help="target selector, by name")
+    hidden: int = option(256, help="channels inside an adapter", ge=1, le=4096)
+    step: float = option(0.4, help="size of an Euler step", gt=0.0)
+    duration: float = option(1.6, help="time T that the ODE runs, a whole number of Euler steps", gt=0.0)
+    consistency: float = option(1.0, help="weight of the trajectory's length, squared", ge=0.0)
+
+    def __attrs_post_init__(self) -> None:
+        ratio = self.duration / self.step
+        if not (0.5 < ratio < MAX_STEPS + 0.5 and math.isclose(ratio, round(ratio), rel_tol=1e-6)):
+            raise ConfigError(
+                f"duration: got {self.duration} with step {self.step}, expected 1 to {MAX_STEPS} whole steps; "
+                f"try duration {max(1, min(round(min(ratio, MAX_STEPS)), MAX_STEPS)) * self.step:g}"
+            )
+
+    def unlearn(self, job: Job) -> None:
+        """Move the adapters of ``job.generator`` and nothing else; resumes like every pair loop."""
+        try:
+            PairLoop.unlearn(self, job)
+        finally:
+            for module in job.generator.module.modules():
+                if isinstance(module, OdeAdapter):
+                    module.watches, module.travelled = False, None
+
+    def parameters(self, job: Job) -> dict[str, nn.Parameter]:
+        """Those of the adapters, which are attached here if they are not there yet."""
+        adapters = self._adapters(job.generator)
+        for adapter in adapters.values():
+            adapter.watches = self.consistency > 0
+        return {
+            f"{name}.{key}": value for name, adapter in adapters.items() for key, value in adapter.named_parameters()
+        }
+
+    def aside(self, job: Job) -> Tensor | None:
+        """The weighted consistency of the trajectories, summed over the pairs that were just rendered."""
+        if self.consistency == 0:
+            return None
+        travelled = torch.stack([adapter.take() for adapter in self._adapters(job.generator).values()])
+        return self.consistency * travelled.mean(0).sum()
+
+    def attach(self, generator: Generator) -> None:
+        """Add the adapters, for the tensors of an edit."""
+        for adapter in self._adapters(generator).values():
+            adapter.requires_grad_(False)
+
+    def _adapters(self, generator: Generator) -> dict[str, OdeAdapter]:
+        rng = torch.Generator().manual_seed(SEED)
+
+        def make(channels: int) -> OdeAdapter:
+            return OdeAdapter(channels, self.hidden, self.step, round(self.duration / self.step), rng)
+
+        adapters: dict[str, Any] = generator.adapt(make)
+        for name, adapter in adapters.items():
+            if not isinstance(adapter, OdeAdapter):
+                raise ConfigError(
+                    f"{name} is a {type(adapter).__name__} of another method, and there is room for one adapter only; "
+                    "start from a generator without that edit"
+                )
+        return adapters

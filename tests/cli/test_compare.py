@@ -1,0 +1,95 @@
+"""`unlearnkit compare` as a process, on two methods and three people made by hand."""
+
+from __future__ import annotations
+
+import json
+import re
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+
+import attrs
+import pytest
+from handmade_results import BUDGET, png, result, two_methods
+
+from unlearnkit.results import read_results, write_result
+
+Cli = Callable[..., "subprocess.CompletedProcess[str]"]
+
+
+@pytest.fixture
+def results(tmp_path: Path) -> Path:
+    return two_methods(tmp_path / "results")
+
+
+def test_everything_that_it_writes(cli: Cli, results: Path, tmp_path: Path) -> None:
+    done = cli("compare", results, "--markdown", "table.md", "--latex", "table.tex", "--html", "page.html",
+               "--json", "all.json")
+    assert done.returncode == 0, done.stderr
+    # Best first: erasure of `good` is 1 - mean(0.12, 0.1), its preservation mean(0.9, 0.82).
+    lines = [line.split() for line in done.stdout.splitlines()]
+    rows = [line for line in lines if line and line[0] in ("good", "bad")]
+    assert [row[:3] for row in rows] == [["good", "0.89", "0.86"], ["bad", "0.29", "0.86"]]
+    assert len(json.loads((tmp_path / "all.json").read_bytes())["results"]) == 6
+    assert {f.result.id for f in read_results([tmp_path / "all.json"])} == {
+        f.result.id for f in read_results([results])}
+    check_markdown((tmp_path / "table.md").read_text())
+    check_latex((tmp_path / "table.tex").read_text())
+    check_page((tmp_path / "page.html").read_text())
+    again = cli("compare", "all.json", "--markdown", "again.md")
+    assert again.returncode == 0 and (tmp_path / "again.md").read_text() == (tmp_path / "table.md").read_text()
+
+
+def check_markdown(text: str) -> None:
+    head, rule, good, bad = (line.strip("|").split("|") for line in text.splitlines() if line.startswith("|"))
+    assert len(head) == len(rule) == len(good) == len(bad)
+    erased = [field.strip() for field in head].index("erased ↓")
+    # 0.10, 0.12, 0.14: standard deviation 0.02, half width 4.3027 * 0.02 / sqrt(3).
+    assert good[erased].strip() == "**0.12 ± 0.05**" and bad[erased].strip().startswith("0.73 ±")
+    kept = [field.strip() for field in head].index("bystanders ↑")
+    assert good[kept].strip() == bad[kept].strip() == "**0.90 ± 0.00**", "equal ones are both best"
+
+
+def check_latex(text: str) -> None:
+    assert text.count("\\begin{tabular}") == text.count("\\end{tabular}") == 1
+    columns = len(re.search(r"\{tabular\}\{(\w+)\}", text)[1])  # type: ignore[index]
+    rows = [line for line in text.splitlines() if line.endswith(r"\\")]
+    assert len(rows) == 3 and {row.count(" & ") for row in rows} == {columns - 1}
+    assert r"\textbf{0.12 $\pm$ 0.05}" in text and text.isascii()
+    assert all("%" not in line for line in text.splitlines() if not line.startswith("% "))
+
+
+def check_page(page: str) -> None:
+    assert "<script" not in page and not re.search(r"(src|href)\s*=\s*\"(?!data:|#)", page)
+    assert not re.search(r"url\((?!#)", page) and "<svg" in page and "light-dark(" in page
+    # Three rows of people: picture, before, and after each of two methods.
+    assert page.count("data:image/jpeg;base64,") == 3 * 4 and 'alt="ind_1 after good"' in page
+    assert page.index("<td>good") < page.index("<td>bad") and page.count('class="leads"') > 4
+
+
+def test_budgets_are_not_mixed_unless_told(cli: Cli, results: Path, tmp_path: Path) -> None:
+    other = two_methods(tmp_path / "other", budget=attrs.evolve(BUDGET, steps=500), seed=1)
+    refused = cli("compare", results, other)
+    assert (refused.returncode, refused.stderr.count("\n"), refused.stdout) == (2, 1, "")
+    for words in ("20 steps", "500 steps", "results/cases/", "other/cases/", "--mix-budgets"):
+        assert words in refused.stderr
+    told = cli("compare", results, other, "--mix-budgets", "--html", "page.html")
+    assert told.returncode == 0 and "Different budgets are mixed" in (tmp_path / "page.html").read_text()
+
+
+def test_a_damaged_result_is_named(cli: Cli, results: Path) -> None:
+    broken = results / "cases" / "stylegan2.ind.good.ind_1.0.json"
+    broken.write_bytes(broken.read_bytes()[:200])
+    done = cli("compare", results)
+    assert (done.returncode, done.stderr.count("\n")) == (2, 1) and broken.name in done.stderr
+
+
+def test_failures_and_lost_or_hostile_pictures(cli: Cli, results: Path, tmp_path: Path) -> None:
+    write_result(results, result("fails", metrics={}, error="<b>no</b> place for adapters"))
+    (results / "pictures" / "stylegan2.ind.good.ind_0.0-after.png").unlink()
+    (results / "pictures" / "stylegan2.ind.good.ind_1.0-after.png").write_bytes(b"<html>" + png())
+    done = cli("compare", results, "--html", "page.html")
+    assert done.returncode == 0, done.stderr
+    assert "fails failed on ind_0: <b>no</b> place for adapters" in done.stdout
+    page = (tmp_path / "page.html").read_text()
+    assert "&lt;b&gt;no" in page and "<b>no" not in page and page.count("data:image/jpeg;base64,") == 3 * 4 - 2

@@ -1,0 +1,117 @@
+"""Numbers that were worked out by hand, or stand in the tables of a book."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+from handmade_results import result
+
+from unlearnkit.results import Attempted, Result, compare
+from unlearnkit.results.columns import columns_of, erasure, forgotten, kept, preservation
+from unlearnkit.results.statistics import Cell, holm, interval, paired_p
+
+
+def test_interval_is_students() -> None:
+    # Standard deviation 1 over three people, t(0.975, 2) = 4.3027: 4.3027 / sqrt(3).
+    assert interval([1.0, 2.0, 3.0]) == pytest.approx(2.4841, abs=1e-4)
+    assert interval([5.0, 5.0]) == 0 and interval([5.0]) is None
+
+
+def test_paired_p_is_students() -> None:
+    # Differences -1, -2, -2: mean -5/3, standard deviation 1/sqrt(3), t = -5 with 2 degrees of freedom.
+    # With 2 degrees p = 1 - t / sqrt(t² + 2).
+    assert paired_p([1, 2, 3], [2, 4, 5]) == pytest.approx(1 - 5 / math.sqrt(27))
+    assert paired_p([1.0], [2.0]) is None
+    assert paired_p([0.1, 0.2, 0.3], [0.1, 0.2, 0.3]) == 1
+    assert paired_p([0.1, 0.2, 0.3], [0.2, 0.3, 0.4]) == 0, "the same difference each time, but for rounding"
+
+
+def test_holm_steps_down() -> None:
+    assert holm([0.01, 0.04, 0.03]) == pytest.approx([0.03, 0.06, 0.06])
+    assert holm([0.5, 0.9]) == [1.0, 1.0] and holm([]) == []
+
+
+def test_scores_are_clipped_at_their_levels() -> None:
+    assert [forgotten(x, 0.1, 0.9) for x in (-0.5, 0.1, 0.5, 0.9, 1.0)] == pytest.approx([1, 1, 0.5, 0, 0])
+    assert [kept(x, 0.2) for x in (-0.5, 0.2, 0.6, 1.0)] == pytest.approx([0, 0, 0.5, 1])
+
+
+def test_erasure_and_preservation() -> None:
+    one = result(metrics={"erased_after": 0.25, "others_after": 0.75, "bystanders_change": 0.9,
+                          "preserved_identity": 0.7})
+    assert erasure(one) == pytest.approx(0.5) and preservation(one) == pytest.approx(0.8)
+    alone = result(metrics={"erased_after": 0.25, "bystanders_change": 0.9})
+    assert erasure(alone) == pytest.approx(0.75) and preservation(alone) == pytest.approx(0.9)
+    unmeasured = result(metrics={"strangers_level": None, "erased_after": 0.25})
+    assert erasure(unmeasured) is None and preservation(unmeasured) is None
+
+
+def cell(results: list[Result], method: str, column: str) -> Cell:
+    (group,) = compare(results)
+    return next(row for row in group.rows if row.method == method).cells[column]
+
+
+def test_seeds_are_averaged_within_a_person() -> None:
+    numbers = {("a", 0): 0.0, ("a", 1): 0.2, ("b", 0): 0.3}
+    results = [result(identity=who, seed=seed, metrics={"erased_after": value})
+               for (who, seed), value in numbers.items()]
+    found = cell(results, "guide", "erased")
+    # 0.1 and 0.3: standard deviation 0.1414, t(0.975, 1) = 12.7062.
+    assert (found.mean, found.n) == (pytest.approx(0.2), 2)
+    assert found.half == pytest.approx(12.7062 * 0.1, rel=1e-4)
+
+
+def test_the_best_is_marked_and_who_is_not_significantly_worse() -> None:
+    people = ("a", "b", "c", "d")
+    values = {"best": (0.1, 0.3, 0.2, 0.4), "close": (0.15, 0.25, 0.3, 0.38), "worse": (0.5, 0.71, 0.6, 0.82)}
+    results = [result(method, who, metrics={"erased_after": value})
+               for method, row in values.items() for who, value in zip(people, row, strict=True)]
+    marks = {method: cell(results, method, "erased").mark for method in values}
+    assert marks == {"best": "best", "close": "tied", "worse": "worse"}
+    assert cell(results, "close", "erased").leads and not cell(results, "worse", "erased").leads
+    (group,) = compare(results)
+    assert [row.method for row in group.rows] == ["best", "close", "worse"]
+    assert (group.strangers, group.same) == (0.0, 1.0)
+
+
+def test_one_person_proves_nothing() -> None:
+    results = [result(method, metrics={"erased_after": value}) for method, value in (("a", 0.1), ("b", 0.9))]
+    assert {cell(results, method, "erased").mark for method in "ab"} == {""}
+    assert cell(results, "a", "erased").half is None
+
+
+def test_a_method_is_compared_on_the_people_whom_both_erased() -> None:
+    results = [result("a", who, metrics={"erased_after": 0.1}) for who in ("x", "y", "z")]
+    results += [result("b", "x", metrics={"erased_after": 0.1}), result("b", "y", metrics={}, error="no place")]
+    found = cell(results, "b", "erased")
+    assert found.n == 1 and found.mark == "", "one shared person is no test"
+    (group,) = compare(results)
+    failed = next(row for row in group.rows if row.method == "b")
+    assert failed.failures == ("y: no place",) and failed.identities == 2
+
+
+def test_collapse_is_the_likeness_of_those_who_replace_different_people() -> None:
+    faces = {"a": (1.0, 0.0), "b": (1.0, 0.0), "c": (0.0, 1.0)}
+    results = [result(identity=who, embedding=face) for who, face in faces.items()]
+    (collapse,) = (column for column in columns_of(results) if column.name == "collapse")
+    assert collapse.values(results) == {"a": 0.5, "b": 0.5, "c": 0.0}
+    # Another seed's faces are another run's: nobody has met them.
+    alone = [result(identity="a", embedding=faces["a"]), result(identity="b", embedding=faces["b"], seed=1)]
+    assert "collapse" not in [column.name for column in columns_of(alone)]
+
+
+def test_relearning_that_never_succeeds_counts_its_whole_budget() -> None:
+    def relearned(effort: float | None) -> Result:
+        return result(audit={"relearning": Attempted("steps", 20, {"effort_to_recognise": effort}),
+                             "random-search": Attempted("latents", 64, {"best": 0.4})})
+
+    for effort, expected in ((None, 20.0), (7.0, 7.0), (0.0, 0.0)):
+        assert cell([relearned(effort)], "guide", "relearning").mean == expected
+    assert cell([relearned(None)], "guide", "attack_random-search").mean == 0.4
+
+
+def test_distances_are_shown_once_and_their_floors_not() -> None:
+    metrics = {"frechet_x": 3.0, "frechet_x_floor": 9.0, "frechet_x_unpaired": 4.0, "erased_after": 0.1}
+    names = [column.name for column in columns_of([result(metrics=metrics)])]
+    assert "frechet_x" in names and not {"frechet_x_floor", "frechet_x_unpaired"} & set(names)

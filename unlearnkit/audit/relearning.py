@@ -1,0 +1,109 @@
+"""Relearning: fine-tune the edited generator on a few pictures of the person, and see how fast they are back."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Mapping
+from types import MappingProxyType
+from typing import Any, ClassVar
+
+import attrs
+import torch
+from torch import Tensor
+
+from unlearnkit.audit.resemblance import Resemblance
+from unlearnkit.audit.trace import Trace, chance, erased_latents, random_latents, references, render, render_all
+from unlearnkit.config import option
+from unlearnkit.interfaces import Attack, Attempt, Case, Generator, Recovery
+
+__all__ = ["Relearning"]
+
+_STRANGERS = 16
+"""Random people among whom a stranger is looked for."""
+
+
+@attrs.define(eq=False)
+class Relearning(Attack):
+    """Adam on the weights of the edited generator, until its erased latent shows the person again.
+
+    The attacker has the first k ``pictures`` and their latents. The control is the floor: the **original** generator
+    learns the same pictures, with the same optimiser, at latents where it shows somebody else. The floor is fair
+    because both begin with a stranger's face, if possible the very same one (the request's target: the edit was made
+    to show it at the erased latent), and both must be taught this face at this place. Only one of them was ever told to
+    forget it. If the edited generator is faster, the person is still in its weights and the edit hides them; if it
+    needs as many steps, they are as forgotten as somebody who was never there.
+
+    The likeness is to pictures that were not fine-tuned on where the person has more than k, so that a copied picture
+    does not count as a person. The work is done on copies of the generators.
+    """
+
+    unit: ClassVar[str] = "optimiser steps"
+    control: ClassVar[str] = "floor"
+    control_is: ClassVar[str] = "the original generator learns the same pictures where it shows a stranger"
+    quick: ClassVar[Mapping[str, Any]] = MappingProxyType({"steps": 24})
+
+    pictures: int = option(1, ge=1, help="k: how many pictures of the person the attacker has")
+    steps: int = option(60, ge=1, unit="steps", help="length of the fine-tuning")
+    learning_rate: float = option(2e-4, gt=0, help="Adam's step size")
+    perceptual_weight: float = option(1.0, ge=0, help="weight of the perceptual distance to the pictures")
+    pixel_weight: float = option(1.0, ge=0, help="weight of the mean absolute difference of pixels")
+    identity_weight: float = option(0.5, ge=0, help="weight of 1 - similarity, by the encoder that the attacker has")
+
+    @property
+    def budget(self) -> int:
+        """Optimiser steps."""
+        return self.steps
+
+    def attack(self, case: Case) -> Recovery:
+        """Fine-tune a copy of the edited generator, then one of the original."""
+        before, after = case.evidence.before, case.evidence.after
+        pictures = references(case)
+        k = min(self.pictures, len(pictures))
+        unseen = pictures[k:] if len(pictures) > k else pictures
+        latents = case.person.latents[:k].detach().to(before.w_avg)
+        # The stranger's latents lie around each other as the person's do.
+        elsewhere = stranger(case) + latents - latents[:1]
+        likeness = Resemblance(case, pictures[:k], self)
+        edited, control = (
+            self._learn(case, generator, at, likeness, unseen)
+            for generator, at in ((after, latents), (before, elsewhere))
+        )
+        held_out = f"{len(unseen)} pictures that it was not fine-tuned on"
+        judged = held_out if len(pictures) > k else "the fine-tuned pictures"
+        return Recovery(edited, control, judged)
+
+    def _learn(
+        self, case: Case, generator: Generator, latents: Tensor, resemblance: Resemblance, unseen: Tensor
+    ) -> Attempt:
+        learner = copy.deepcopy(generator)
+        parameters = list(learner.editable_parameters().values())
+        learner.module.requires_grad_(False)
+        for parameter in parameters:
+            parameter.requires_grad_(True)
+        adam = torch.optim.Adam(parameters, lr=self.learning_rate)
+        trace = Trace(case, unseen)
+        for step in range(self.steps):
+            images = render(learner, latents)
+            trace.see(images, [step] * len(images))
+            adam.zero_grad(set_to_none=True)
+            resemblance.loss(images).mean().backward()
+            adam.step()
+        trace.see(render_all(learner, latents), [self.steps] * len(latents))
+        return trace.attempt(self.steps)
+
+
+def stranger(case: Case) -> Tensor:
+    """A latent ``(1, num_ws, w_dim)`` at which the original generator shows somebody else.
+
+    The request's target if the judge does not take that for the person; otherwise, of a few random people, the one
+    whose likeness to the person is the middle one: neither somebody alike nor the very opposite.
+    """
+    before = case.evidence.before
+    trace = Trace(case, references(case))
+    if case.target is not None and not torch.equal(case.target.to(before.w_avg), erased_latents(case)[:1]):
+        target = case.target.detach().to(before.w_avg)
+        if case.border is None or float(trace.likeness(render_all(before, target))) < case.border:
+            return target
+    random = random_latents(before, _STRANGERS, chance(case))
+    likeness = trace.likeness(render_all(before, random))
+    return random[likeness.argsort(stable=True)[_STRANGERS // 2]][None]

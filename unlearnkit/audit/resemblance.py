@@ -1,0 +1,46 @@
+"""How an attacker compares what a generator makes with the pictures they have: never with the judge."""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+import torch
+from torch import Tensor
+
+from unlearnkit.interfaces import Case
+
+__all__ = ["Resemblance", "Weights"]
+
+
+class Weights(Protocol):
+    """The weights of an attack's loss, among its options."""
+
+    perceptual_weight: float
+    pixel_weight: float
+    identity_weight: float
+
+
+class Resemblance:
+    """Weighted sum of perceptual distance, mean absolute difference of pixels, and 1 - similarity of identities.
+
+    ``pictures`` ``(N, 3, H, W)``: image i is compared with picture i. What is made of them is computed once. A case
+    without an encoder for the attacker leaves identity out.
+    """
+
+    def __init__(self, case: Case, pictures: Tensor, weights: Weights) -> None:
+        self._perceptual, self._identity, self._weights = case.evidence.perceptual, case.identity, weights
+        self._pictures = pictures
+        with torch.no_grad():
+            self._features = self._perceptual.features(pictures)
+            self._embedded = None if self._identity is None else self._identity.embed(pictures)
+
+    def loss(self, images: Tensor) -> Tensor:
+        """One number an image ``(N,)``, differentiable."""
+        weights = self._weights
+        total = weights.pixel_weight * (images - self._pictures).abs().flatten(1).mean(1)
+        if weights.perceptual_weight:
+            distance = self._perceptual.distance(self._perceptual.features(images), self._features)
+            total = total + weights.perceptual_weight * distance
+        if self._identity is not None and self._embedded is not None and weights.identity_weight:
+            total = total + weights.identity_weight * (1 - (self._identity.embed(images) * self._embedded).sum(1))
+        return total

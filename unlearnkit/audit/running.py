@@ -1,0 +1,113 @@
+"""Run attacks in memory, and turn what they find into numbers and words that a person can act on."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import attrs
+from torch import Tensor
+
+from unlearnkit.audit.words import Finding, finding, speedup
+from unlearnkit.interfaces import Attack, Attempt, Case, Evidence, IdentityEncoder
+from unlearnkit.metrics.identity import Identity
+from unlearnkit.report.verdict import Levels, levels
+
+__all__ = ["Result", "effort_to_recognise", "judge_levels", "run_attacks"]
+
+
+@attrs.frozen(eq=False)
+class Result:
+    """What one attack found of one person.
+
+    * ``effort_to_recognise``: the first effort at which the judge recognises them, or None: not within ``budget``;
+      ``control_effort`` is the same of the control
+    * ``speedup``: control effort / effort, for attacks with a floor; 1 is as forgotten as somebody never seen, more
+      means that the edit only hides. ``speedup_is``: ``exact``, ``at least``, ``at most`` (one of the two was not
+      recognised within the budget) or ``unknown``
+    """
+
+    attack: str
+    person: str
+    unit: str
+    budget: int
+    edited: Attempt
+    control: Attempt
+    control_kind: str
+    control_is: str
+    judged_on: str
+    effort_to_recognise: int | None
+    control_effort: int | None
+    speedup: float | None
+    speedup_is: str
+    finding: Finding
+
+    def plain(self) -> dict[str, Any]:
+        """Plain values for JSON, without the pictures."""
+        control = {"kind": self.control_kind, "is": self.control_is, **_plain(self.control, self.control_effort)}
+        floor = {"speedup": self.speedup, "speedup_is": self.speedup_is} if self.control_kind == "floor" else {}
+        return {
+            "attack": self.attack, "person": self.person, "unit": self.unit, "budget": self.budget,
+            **_plain(self.edited, self.effort_to_recognise), self.control_kind: control.pop("best"), **floor,
+            "tone": self.finding.tone, "answer": self.finding.answer, "verdict": self.finding.sentence,
+            "judged_on": self.judged_on, "control": control,
+        }
+
+
+def run_attacks(
+    evidence: Evidence, attacks: Mapping[str, Attack], *, targets: Tensor | None = None,
+    identity: IdentityEncoder | None = None, scale: Levels | None = None,
+    tell: Callable[[str, str], None] = lambda attack, person: None,
+) -> list[Result]:
+    """Run prepared ``attacks`` (by name) on each person of ``evidence.request``; needs no run directory.
+
+    * ``targets``: whose face took the place of each erased latent, a row each, in the order of the request; the floor
+      of ``relearning`` begins at a person's first
+    * ``identity``: an encoder that the attacker may use (the losses' own is the natural one), never the judge
+    * ``scale``: the judge's levels; without them :func:`judge_levels` of this evidence
+    * ``tell``: called with the names of attack and person before each attempt
+
+    Same evidence (and state of its rng), same results. Generators, request and rng stay as they are to the bit. Each
+    attack has its budget among its options: ``Relearning(steps=20)``.
+    """
+    scale = judge_levels(evidence) if scale is None else scale
+    results = []
+    for name, attack in attacks.items():
+        row = 0
+        for person in evidence.request.people:
+            tell(name, person.name)
+            target = None if targets is None else targets[row : row + 1]
+            row += person.erased
+            results.append(_run(name, attack, Case(evidence, person, target, identity, scale.border), scale))
+    return results
+
+
+def judge_levels(evidence: Evidence) -> Levels:
+    """Similarity of strangers and of one person's pictures: the judge's own levels, else those of this evidence."""
+    known = evidence.judge.levels()
+    if known is not None and {"strangers", "same_person"} <= known.keys():
+        return Levels(known["strangers"], known["same_person"])
+    return levels(Identity().measure(evidence))
+
+
+def effort_to_recognise(attempt: Attempt, border: float | None) -> int | None:
+    """The first effort at which the likeness reaches the border; None if it never does, or there is no border."""
+    return next((effort for effort, best in attempt.points if border is not None and best >= border), None)
+
+
+def _run(name: str, attack: Attack, case: Case, scale: Levels) -> Result:
+    found = attack.attack(case)
+    effort, control = (effort_to_recognise(attempt, case.border) for attempt in (found.edited, found.control))
+    ratio, exact = speedup(effort, control, attack.budget) if attack.control == "floor" else (None, "unknown")
+    return Result(
+        name, case.person.name, attack.unit, attack.budget, found.edited, found.control, attack.control,
+        attack.control_is, found.judged_on, effort, control, ratio, exact,
+        finding(attack, found, (effort, control), (ratio, exact), scale),
+    )
+
+
+def _plain(attempt: Attempt, effort: int | None) -> dict[str, Any]:
+    return {
+        "effort_to_recognise": effort, "best": attempt.points[-1][1], "share_recognised": attempt.share,
+        "curve": [list(point) for point in attempt.points],
+    }

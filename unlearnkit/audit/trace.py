@@ -1,0 +1,100 @@
+"""What all attacks share: the person's pictures, renderings from the front, and the best likeness found so far."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable
+
+import torch
+from torch import Tensor
+
+from unlearnkit.errors import UnlearnkitError
+from unlearnkit.interfaces import Attempt, Case, Generator
+
+__all__ = ["BATCH", "Trace", "chance", "erased_latents", "random_latents", "references", "render", "render_all"]
+
+BATCH = 8
+"""Latents rendered at once where no gradient is needed."""
+
+
+def chance(case: Case) -> torch.Generator:
+    """A copy of the evidence's random numbers, from their beginning: no attack changes what another draws."""
+    rng = torch.Generator()
+    rng.set_state(case.evidence.rng.get_state())
+    return rng
+
+
+def random_latents(generator: Generator, count: int, rng: torch.Generator) -> Tensor:
+    """Latents of ``count`` random z ~ N(0, I): ``(count, num_ws, w_dim)``."""
+    z = torch.randn(count, generator.z_dim, generator=rng)
+    with torch.no_grad():
+        return generator.map(z.to(generator.w_avg.device))
+
+
+def erased_latents(case: Case) -> Tensor:
+    """The latents of the person that the method erased: ``(E, num_ws, w_dim)``."""
+    return case.person.latents[: case.person.erased].detach().to(case.evidence.before.w_avg)
+
+
+def references(case: Case) -> Tensor:
+    """The person's pictures ``(M, 3, H, W)``; without any, the original generator's image of each latent."""
+    before = case.evidence.before
+    if case.person.pictures is not None:
+        return case.person.pictures.to(before.w_avg)
+    return render_all(before, case.person.latents.to(before.w_avg))
+
+
+def render(generator: Generator, latents: Tensor) -> Tensor:
+    """Images ``(N, 3, H, W)`` of latents from the front, differentiable."""
+    front = generator.front_view()
+    views = None if front is None else front.to(latents.device).expand(len(latents), *front.shape[1:])
+    return generator.render(latents, views).image
+
+
+@torch.no_grad()
+def render_all(generator: Generator, latents: Tensor) -> Tensor:
+    """The same a few at a time, without a graph."""
+    return torch.cat([render(generator, part) for part in latents.split(BATCH)])
+
+
+class Trace:
+    """Keeps the best likeness of one attempt, and the face that has it.
+
+    Likeness = mean over the person's ``pictures`` ``(R, 3, H, W)`` of the judge's cosine to the face, in [-1, 1].
+    """
+
+    def __init__(self, case: Case, pictures: Tensor) -> None:
+        self._judge, self._border = case.evidence.judge, case.border
+        with torch.no_grad():
+            self._known = torch.cat([self._judge.embed(part) for part in pictures.split(BATCH)])
+        self._points: list[tuple[int, float]] = []
+        self._best, self._image = -math.inf, pictures[0]
+        self._seen = self._recognised = 0
+
+    @torch.no_grad()
+    def likeness(self, images: Tensor) -> Tensor:
+        """Likeness ``(N,)`` of faces ``(N, 3, H, W)``."""
+        found: Tensor = self._judge.embed(images) @ self._known.T
+        return found.mean(1)
+
+    def see(self, images: Tensor, efforts: Iterable[int]) -> None:
+        """Look at faces ``(N, 3, H, W)``, each reached with so much effort; efforts never fall."""
+        for image, effort, likeness in zip(images.detach(), efforts, self.likeness(images).tolist(), strict=True):
+            self._seen += 1
+            self._recognised += self._border is not None and likeness >= self._border
+            if likeness > self._best:  # also leaves out NaN
+                self._best, self._image = likeness, image.cpu()
+                if self._points and self._points[-1][0] == effort:
+                    self._points.pop()
+                self._points.append((effort, likeness))
+
+    def attempt(self, budget: int, sampled: bool = False) -> Attempt:
+        """What was found with the whole ``budget``; the share is told where the faces were ``sampled``, not led there.
+
+        :raises UnlearnkitError: if the judge could make nothing of any face.
+        """
+        if not self._points:
+            raise UnlearnkitError("the generator makes no picture that the judge can compare: numbers are not finite")
+        end = [] if self._points[-1][0] == budget else [(budget, self._best)]
+        share = None if self._border is None or not sampled else self._recognised / self._seen
+        return Attempt((*self._points, *end), self._image, share)

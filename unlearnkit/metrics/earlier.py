@@ -1,0 +1,51 @@
+"""Are the people whom earlier edits erased still gone?"""
+
+from __future__ import annotations
+
+import attrs
+
+from unlearnkit.interfaces import Evidence, Metric
+from unlearnkit.metrics.gallery import Gallery, unusable
+from unlearnkit.metrics.identity import group
+from unlearnkit.people import slugs
+
+__all__ = ["Earlier"]
+
+
+@attrs.define
+class Earlier(Metric):
+    """Similarity of identities for everybody whom an earlier edit erased, by the judge; mean over latents and views.
+
+    With r the reference (their picture; without one, the checkpoint's image), O the checkpoint, G the generator
+    before this run (with the earlier edits on it) and G' after it:
+
+    * ``earlier_<name>_before`` = mean e(r)·e(O(w)): before anybody was erased
+    * ``earlier_<name>_then`` = mean e(r)·e(G(w)): after the earlier edits
+    * ``earlier_<name>_after`` = mean e(r)·e(G'(w)): now; lower is better, above the border they came back
+
+    Only their erased latents are looked at. Nothing for a run that stands on no earlier edit, and nothing for people
+    whom an edit erased that does not lie in its run directory: the report says so.
+    """
+
+    def measure(self, evidence: Evidence) -> dict[str, float]:
+        """Three similarities for each person, and how many latents they come from."""
+        people, original = evidence.request.earlier, evidence.original
+        if original is None or not people:
+            return {}
+        whole = attrs.evolve(evidence, before=original)  # kept here: a gallery lives as long as its evidence
+        gallery, step = Gallery.of(whole), Gallery.of(evidence)
+        numbers: dict[str, float] = {}
+        counts = []
+        for person, slug in zip(people, slugs([person.name for person in people]), strict=True):
+            latents = person.latents[: person.erased]
+            pictures = None if person.pictures is None else person.pictures[: person.erased]
+            faces = gallery.look(latents, pictures)
+            then = attrs.evolve(step.look(latents, pictures), reference=faces.reference)
+            whole_way, last_step = group("", [faces]), group("", [then])
+            for when, value in (("before", whole_way.get("_before")), ("then", last_step.get("_before")),
+                                ("after", whole_way.get("_after"))):
+                if value is not None:  # None: no picture shows one face
+                    numbers[f"earlier_{slug}_{when}"] = value
+            numbers[f"n_earlier_{slug}"] = float(len(latents))
+            counts += [faces.counts, then.counts]
+        return numbers | unusable("_earlier", counts)

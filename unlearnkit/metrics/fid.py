@@ -1,0 +1,166 @@
+"""FID and KID: distances between distributions in the feature space of Inception-v3, and only there."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+
+import attrs
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from unlearnkit.checkpoints import file_sha256
+from unlearnkit.config import option
+from unlearnkit.errors import ConfigError
+from unlearnkit.interfaces import Evidence, Generator, Metric
+from unlearnkit.metrics.distribution import frechet_distance, frechet_to_moments, kernel_distance
+from unlearnkit.metrics.gallery import Gallery, slices
+
+__all__ = ["FID", "read_moments"]
+
+FILE = "pt_inception-2015-12-05-6726825d.pth"
+URL = f"https://github.com/mseitzer/pytorch-fid/releases/download/fid_weights/{FILE}"
+SHA256 = "6726825d"
+"""How the hash of the file begins, as its name says: features of other weights are not FID's."""
+FEATURES = 2048
+
+
+@attrs.define(eq=False)
+class FID(Metric):
+    """FID as pytorch-fid computes it (its Inception-v3 and its weights, pictures in 8 bits), of N random latents.
+
+    * ``fid_pre`` = FID(before, after): GUIDE's FID_pre. Paired, as GUIDE's is: same latents and views, so no change
+      gives 0. ``fid_pre_unpaired`` is one half of the latents before against the other half after, ``fid_pre_floor``
+      both halves before: chance.
+    * ``kid_inception``, ``kid_inception_unpaired``, ``kid_inception_floor``: the same as unbiased MMD² with KID's
+      kernel (Bińkowski et al. 2018, arXiv 1801.01401), mean over blocks of 1000
+    * with ``real``: ``fid_real_before``, ``fid_real_after``, and ``delta_fid_real`` = after − before, GUIDE's ΔFID_real
+
+    Lower is better. FID grows as N falls (published ones have N = 5 000 for GUIDE, 50 000 elsewhere), so compare equal
+    ``n_fid`` only. It does not show who changed, and Inception-v3 was trained on objects, not on faces.
+    """
+
+    weights: Path | None = option(None, help=f"file {FILE}; without one, the one in torch's cache")
+    real: Path | None = option(None, help="statistics of real pictures, .npz with mu and sigma as pytorch-fid writes")
+    samples: int | None = option(None, ge=4, help="random latents; without it metrics.samples, which is few for FID")
+    _network: nn.Module | None = attrs.field(init=False, default=None, repr=False)
+    _moments: tuple[Tensor, Tensor] | None = attrs.field(init=False, default=None, repr=False)
+
+    def prepare(self, device: torch.device) -> None:
+        """Read the weights onto ``device``, and the statistics.
+
+        :raises ConfigError: if a file is missing or another one; nothing is downloaded.
+        """
+        self._moments = None if self.real is None else read_moments(self.real)
+        self._network = _inception(_find(self.weights)).to(device)
+
+    def measure(self, evidence: Evidence) -> dict[str, float]:
+        """FID and KID, and how many pictures they are from; nothing with fewer than 4."""
+        count = self.samples or evidence.samples
+        if count < 4:
+            return {}
+        before, after = (self._features(evidence, generator, count) for generator in (evidence.before, evidence.after))
+        half = count // 2
+        first, second = slice(0, half), slice(half, 2 * half)
+        numbers = {"n_fid": float(count), "n_fid_floor": float(half)}
+        for name, distance in (("fid_pre", frechet_distance), ("kid_inception", _kid)):
+            numbers[name] = distance(before, after)
+            numbers[f"{name}_unpaired"] = distance(before[first], after[second])
+            numbers[f"{name}_floor"] = distance(before[first], before[second])
+        if self._moments is not None:
+            old, new = (frechet_to_moments(seen, *self._moments) for seen in (before, after))
+            numbers |= {"fid_real_before": old, "fid_real_after": new, "delta_fid_real": new - old}
+        return numbers
+
+    @torch.no_grad()
+    def _features(self, evidence: Evidence, generator: Generator, count: int) -> Tensor:
+        """Inception's ``(N, 2048)`` of what a generator makes of random latents in random views, on the CPU."""
+        if self._network is None:
+            raise ConfigError("FID has no weights yet; call prepare(device) first")
+        gallery = Gallery.of(evidence)
+        rng = gallery.rng()
+        latents, views = gallery.random_latents(count, rng), evidence.before.sample_views(count, rng)
+        seen = []
+        for part in slices(count):
+            image = generator.render(latents[part], None if views is None else views[part].to(latents.device)).image
+            # pytorch-fid reads files, so what it sees has 8 bits a colour.
+            pixels = image.float().add(1).mul(127.5).round().clamp(0, 255) / 255
+            seen.append(self._network(pixels)[0].flatten(1).cpu())
+        return torch.cat(seen)
+
+
+def read_moments(path: Path) -> tuple[Tensor, Tensor]:
+    """Mean ``(2048,)`` and covariance ``(2048, 2048)`` of real pictures, from an ``.npz`` of pytorch-fid.
+
+    :raises ConfigError: if there is no such file, or it holds something else.
+    """
+    wanted = f"give an .npz with mu ({FEATURES},) and sigma ({FEATURES}, {FEATURES}), as pytorch-fid --save-stats does"
+    try:
+        with np.load(path.expanduser(), allow_pickle=False) as held:
+            mean, covariance = (np.asarray(held[name], np.float64) for name in ("mu", "sigma"))
+    except Exception as error:  # numpy raises what it likes at what strangers wrote
+        raise ConfigError(f"{path}: cannot be read ({type(error).__name__}: {str(error)[:80]}); {wanted}") from error
+    if mean.shape != (FEATURES,) or covariance.shape != (FEATURES, FEATURES):
+        raise ConfigError(f"{path}: mu {mean.shape} and sigma {covariance.shape} have other shapes; {wanted}")
+    if not (np.isfinite(mean).all() and np.isfinite(covariance).all()):
+        raise ConfigError(f"{path}: mu or sigma hold numbers that are not finite; {wanted}")
+    return torch.from_numpy(mean), torch.from_numpy(covariance)
+
+
+def _kid(a: Tensor, b: Tensor) -> float:
+    """MMD² over disjoint blocks of at most 1000 pictures: still unbiased, and no N × N matrix for N = 50 000."""
+    blocks = [(x, y) for x, y in zip(a.split(1000), b.split(1000), strict=True) if len(x) > 1]
+    weights = [len(x) for x, _ in blocks]
+    return sum(n * kernel_distance(x, y) for n, (x, y) in zip(weights, blocks, strict=True)) / sum(weights)
+
+
+def _find(given: Path | None) -> Path:
+    """The file of weights that was given, or the one in torch's cache.
+
+    :raises ConfigError: if there is none, or it is another file.
+    """
+    path = Path(torch.hub.get_dir()) / "checkpoints" / FILE if given is None else given.expanduser()
+    if not path.is_file():
+        raise ConfigError(
+            f"FID needs Inception's weights: {path} is no file, and nothing is downloaded unasked; get {FILE} (91 MB) "
+            f"from {URL} and put it there, or give it with --set metric.fid.weights=FILE"
+        )
+    if not (found := file_sha256(path)).startswith(SHA256):
+        raise ConfigError(
+            f"{path}: is damaged or another file: its SHA-256 begins with {found[:8]}, expected {SHA256}; other "
+            f"weights give other numbers than FID, so get {FILE} from {URL}"
+        )
+    return path
+
+
+def _inception(path: Path) -> nn.Module:
+    """pytorch-fid's network, frozen, with the tensors of a file.
+
+    :raises ConfigError: if the file cannot be read.
+    """
+    from pytorch_fid.inception import InceptionV3
+
+    try:
+        state = torch.load(path, map_location="cpu", weights_only=True)
+        with _instead_of_a_download(state):
+            network: nn.Module = InceptionV3().requires_grad_(False).eval()
+    except Exception as error:  # torch.load raises what it likes
+        reason = re.sub(r"\s+", " ", str(error))[:120]
+        raise ConfigError(f"{path}: cannot be read as Inception's weights ({reason}); get {FILE} from {URL}") from error
+    return network
+
+
+@contextmanager
+def _instead_of_a_download(state: Mapping[str, Tensor]) -> Iterator[None]:
+    """While this lasts, pytorch-fid's constructor, which always asks torch.hub for its file, is given these tensors."""
+    from pytorch_fid import inception
+
+    download = inception.load_state_dict_from_url
+    inception.load_state_dict_from_url = lambda *_, **__: state
+    try:
+        yield
+    finally:
+        inception.load_state_dict_from_url = download

@@ -1,0 +1,61 @@
+"""Whom the settings of a run name, and what may be a name. Imports no torch."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from unlearnkit.errors import ConfigError
+
+__all__ = ["check_distinct", "check_name", "erased_names", "erased_pictures", "erased_tables", "slugs"]
+
+LONGEST = 60
+
+
+def check_name(_: Any, field: Any, name: str) -> None:
+    """An attrs validator: a name that a file may carry.
+
+    :raises ConfigError: if it is empty, longer than 60 characters, or holds a slash or something unprintable.
+    """
+    if not name.strip() or len(name) > LONGEST or re.search(r"[/\\]", name) or not name.isprintable():
+        raise ConfigError(
+            f"{field.name}: got {name!r}, expected 1 to {LONGEST} printable characters without slashes: files carry it"
+        )
+
+
+def check_distinct(names: Sequence[str]) -> None:
+    """Refuse two people of one name; capital letters do not tell them apart, since some disks ignore them.
+
+    :raises ConfigError: naming the first that comes twice.
+    """
+    known: set[str] = set()
+    for name in names:
+        if name.casefold() in known:
+            raise ConfigError(f"request.people: two people are called {name!r}; give each a name of their own")
+        known.add(name.casefold())
+
+
+def slugs(names: Sequence[str]) -> list[str]:
+    """Each name as the end of a number's name: ``Ada B.`` -> ``ada_b``; with its place where that is empty or taken."""
+    found: list[str] = []
+    for place, name in enumerate(names):
+        slug = re.sub(r"[^a-z0-9]+", "_", name.lower()).strip("_") or str(place)
+        found.append(f"{slug}_{place}" if slug in found else slug)
+    return found
+
+
+def erased_tables(request: Mapping[str, Any]) -> list[Mapping[str, Any]]:
+    """The table of each person to erase: those of ``[[request.people]]``, or ``[request]`` itself for one."""
+    return list(request.get("people") or [request])
+
+
+def erased_names(request: Mapping[str, Any]) -> list[str]:
+    """What each person to erase is called."""
+    return [str(table.get("name") or "person") for table in erased_tables(request)]
+
+
+def erased_pictures(request: Mapping[str, Any]) -> list[Path]:
+    """Every picture of every person to erase, those that only judge too."""
+    return [Path(picture) for table in erased_tables(request) for picture in table.get("images") or ()]

@@ -1,0 +1,88 @@
+"""``audit.html``: every attack with its curve, and the best face it found beside the person."""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import jinja2
+from markupsafe import Markup
+
+from unlearnkit.audit.words import counted, overall
+from unlearnkit.report.curves import COLOURS, INK, drawing, dress
+from unlearnkit.report.numbers import seconds_text
+from unlearnkit.report.pictures import png
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from unlearnkit.audit.running import Result
+    from unlearnkit.runs import Run
+
+__all__ = ["attack_curve", "write_audit_page"]
+
+
+def write_audit_page(
+    run: Run, stem: str, audit: Mapping[str, Any], results: Sequence[Result], known: Mapping[str, Tensor]
+) -> Path:
+    """Write ``STEM.html`` into the run directory and return its path; it needs nothing from outside.
+
+    * ``audit``: what ``STEM.json`` holds
+    * ``known``: a picture ``(3, H, W)`` of each person, by name
+    """
+    loader = jinja2.FileSystemLoader(Path(__file__).parent)
+    environment = jinja2.Environment(
+        loader=loader, autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True
+    )
+    context = {
+        "name": audit["run"], "people": " and ".join(known), "several": len(known) > 1,
+        "verdict": overall(result.finding for result in results), "levels": audit["levels"], "audit": audit,
+        "time": seconds_text(audit["seconds"]), "cards": [_card(result, audit["levels"], known) for result in results],
+        "settings": [(f"attack.{attack}.{key}", str(value)) for attack, table in audit["settings"].items()
+                     for key, value in table.items()],
+    }
+    return run.write_text(f"{stem}.html", environment.get_template("audit.html").render(context))
+
+
+def _card(result: Result, levels: Mapping[str, float | None], known: Mapping[str, Tensor]) -> dict[str, Any]:
+    """One attack on one person, as the page shows it."""
+    def told(effort: int | None) -> str:
+        within = counted(result.budget if effort is None else effort, result.unit)
+        return f"not within {within}" if effort is None else within
+
+    return {
+        "result": result, "picture": _data_uri(known[result.person]), "found": _data_uri(result.edited.image),
+        "control": _data_uri(result.control.image), "best": result.edited.points[-1][1],
+        "beside": result.control.points[-1][1], "effort": told(result.effort_to_recognise),
+        "control_effort": told(result.control_effort),
+        # Drawn by matplotlib, which escapes what it writes.
+        "curve": Markup(attack_curve(result, levels)),
+    }
+
+
+def attack_curve(result: Result, levels: Mapping[str, float | None]) -> str:
+    """An ``<svg>`` of the best similarity so far over the effort, for the edited generator and its control."""
+    def draw(axes: Any) -> None:
+        for label, key in (("same person", "same_person"), ("recognised", "border"), ("strangers", "strangers")):
+            value = levels.get(key)
+            if value is not None:
+                axes.axhline(value, color=INK, alpha=0.45, linewidth=1, linestyle="--" if key == "border" else ":")
+                axes.annotate(label, (1, value), xycoords=("axes fraction", "data"), xytext=(4, 0), color=INK,
+                              textcoords="offset points", fontsize=8, va="center", annotation_clip=False)
+        lines = (("edited generator", result.edited, COLOURS[5], 2.2),
+                 (f"control: {result.control_kind}", result.control, COLOURS[0], 1.5))
+        for label, attempt, colour, width in lines:
+            efforts, best = zip(*attempt.points, strict=True)
+            axes.plot(efforts, best, color=colour, linewidth=width, label=label, drawstyle="steps-post")
+        dress(axes, result.unit)
+        axes.set_ylabel("best similarity so far", color=INK, fontsize=9)
+        axes.set_xlim(0, result.budget)
+        axes.legend(frameon=False, labelcolor=INK, fontsize=8, loc="lower right")
+
+    return drawing(draw, (7.4, 2.6))
+
+
+def _data_uri(image: Tensor) -> str:
+    return "data:image/png;base64," + base64.b64encode(png(image)).decode()

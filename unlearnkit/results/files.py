@@ -1,0 +1,118 @@
+"""Results on disk: one file a case while they are made, one file of many cases to keep. Imports no torch."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+import attrs
+
+from unlearnkit import atomic
+from unlearnkit.errors import RunError
+from unlearnkit.plain import json_bytes
+from unlearnkit.results.schema import Result, from_plain, to_plain
+
+__all__ = ["MERGED", "Found", "case_file", "check_budgets", "merge_results", "read_results", "write_result"]
+
+MERGED = "unlearnkit-results-1"
+"""Format of a file with many results: ``{"format": ..., "results": [...]}``."""
+
+
+@attrs.frozen
+class Found:
+    """A result, the file that it came from, and the folder that its pictures are relative to."""
+
+    result: Result
+    file: Path
+    folder: Path
+
+    def picture(self, role: str) -> Path | None:
+        """The picture of a role, if there is one and it is still there."""
+        name = self.result.pictures.get(role)
+        path = None if name is None else self.folder / name
+        return path if path is not None and path.is_file() else None
+
+
+def case_file(folder: Path, case: str) -> Path:
+    """Where the result of a case lies in a folder of results."""
+    return folder / "cases" / f"{case}.json"
+
+
+def write_result(folder: Path, result: Result, pictures: Mapping[str, bytes] | None = None) -> Path:
+    """Write a result and its PNG ``pictures`` by role into a folder of results; the result last, so it is complete."""
+    named = {role: f"pictures/{result.id}-{role}.png" for role in pictures or {}}
+    path = case_file(folder, result.id)
+    with atomic.plain_errors("write", path):
+        for role, data in (pictures or {}).items():
+            atomic.write_bytes(folder / named[role], data)
+        atomic.write_bytes(path, json_bytes(to_plain(attrs.evolve(result, pictures=named))))
+    return path
+
+
+def merge_results(path: Path, found: Iterable[Found]) -> None:
+    """Write many results into one file. Pictures stay where they are: copy their folder beside it to keep them."""
+    results = [to_plain(item.result) for item in sorted(found, key=lambda item: item.result.id)]
+    with atomic.plain_errors("write", path):
+        atomic.write_bytes(path, json_bytes({"format": MERGED, "results": results}, indent=1))
+
+
+def read_results(paths: Iterable[Path]) -> list[Found]:
+    """All results of folders, case files and merged files; one that is there twice, word for word, counts once.
+
+    :raises RunError: naming the file that is damaged, empty, or says something else of a case than another.
+    """
+    known: dict[str, Found] = {}
+    for path in paths:
+        for found in _read_path(path):
+            earlier = known.setdefault(found.result.id, found)
+            if earlier.result != found.result:
+                raise RunError(
+                    f"{found.file} and {earlier.file} both hold the case {found.result.id}, with different numbers; "
+                    "leave one out"
+                )
+    return list(known.values())
+
+
+def check_budgets(found: Iterable[Found]) -> None:
+    """Refuse results of one generator that were granted different budgets.
+
+    :raises RunError: naming the two budgets and a file of each.
+    """
+    first: dict[str, Found] = {}
+    for item in found:
+        other = first.setdefault(item.result.generator, item)
+        if item.result.budget != other.result.budget:
+            raise RunError(
+                f"{item.file} ({item.result.method}: {item.result.budget}) and {other.file} ({other.result.method}: "
+                f"{other.result.budget}) have different budgets; compare equal ones, or give --mix-budgets"
+            )
+
+
+def _read_path(path: Path) -> list[Found]:
+    if path.is_dir():
+        files = sorted((path / "cases").glob("*.json"))
+        if not files:
+            raise RunError(f"{path} holds no results: there is no cases/*.json in it; give a folder of the harness")
+        return [item for file in files for item in _read_file(file, path)]
+    return _read_file(path, path.parent.parent if path.parent.name == "cases" else path.parent)
+
+
+def _read_file(path: Path, folder: Path) -> list[Found]:
+    value = _json(path)
+    if isinstance(value, dict) and value.get("format") == MERGED:
+        results = value.get("results")
+        if not isinstance(results, list) or not results:
+            raise RunError(f"{path} is damaged: 'results' is no list of results; make it again with --json")
+        return [Found(from_plain(item, f"{path}, result {place}"), path, folder) for place, item in enumerate(results)]
+    return [Found(from_plain(value, str(path)), path, folder)]
+
+
+def _json(path: Path) -> Any:
+    with atomic.plain_errors("read", path):
+        data = path.read_bytes()
+    try:
+        return json.loads(data)
+    except (ValueError, RecursionError) as error:
+        raise RunError(f"{path} is no JSON ({error}); make it again, or leave it out") from error

@@ -1,0 +1,116 @@
+"""A comparison as one page that holds everything: tables, the trade-off, pictures. No script runs. Imports no torch."""
+
+from __future__ import annotations
+
+import base64
+import io
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import attrs
+import jinja2
+from markupsafe import Markup
+
+from unlearnkit.results.files import Found
+from unlearnkit.results.schema import Result
+from unlearnkit.results.statistics import Group, Row
+from unlearnkit.results.tables import cell_text, legend
+from unlearnkit.results.tradeoff import tradeoff
+
+__all__ = ["page"]
+
+_SIDE = 112
+"""Pixels of a picture in the grid, at most: hundreds of them make one file."""
+_GIVEN = {"picture": "picture", "before": "before"}
+
+
+@attrs.frozen
+class Picture:
+    """One field of the grid: ``data`` is None where there is no picture."""
+
+    data: str | None
+    words: str
+
+
+def page(found: Sequence[Found], groups: Sequence[Group]) -> str:
+    """The page's HTML. Pictures that are missing leave their fields empty."""
+    loader = jinja2.FileSystemLoader(Path(__file__).parent)
+    environment = jinja2.Environment(
+        loader=loader, autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True
+    )
+    results = [item.result for item in found]
+    return environment.get_template("compare.html").render(
+        groups=[_group(group, found) for group in groups], methods=len({r.method for r in results}),
+        people=len({(r.generator, r.scenario, r.identity) for r in results}), cases=len(results), cell_text=cell_text,
+        mixed=_mixed(results), facts=_facts(results),
+    )
+
+
+def _group(group: Group, found: Sequence[Found]) -> dict[str, Any]:
+    here = [item for item in found
+            if (item.result.generator, item.result.scenario) == (group.generator, group.scenario)]
+    drawn = tradeoff(group)
+    return {
+        # Drawn by matplotlib, which escapes what it writes.
+        "group": group, "legend": legend(group), "plot": None if drawn is None else Markup(drawn),
+        "grid": _grid(here, group.rows), "failures": [row for row in group.rows if row.failures],
+    }
+
+
+def _grid(found: Sequence[Found], rows: Sequence[Row]) -> list[tuple[str, list[Picture]]]:
+    """One row a person: the picture given, the generator before, then after each method, in the order of the table."""
+    grid = []
+    for identity in sorted({item.result.identity for item in found}):
+        of_person = sorted((item for item in found if item.result.identity == identity), key=lambda i: i.result.seed)
+        fields = [_field(of_person, role, f"{identity}, {words}") for role, words in _GIVEN.items()]
+        for row in rows:
+            own = [item for item in of_person if item.result.method == row.method]
+            fields.append(_field(own, "after", f"{identity} after {row.method}"))
+        grid.append((identity, fields))
+    return grid if any(field.data for _, fields in grid for field in fields) else []
+
+
+def _field(found: Sequence[Found], role: str, words: str) -> Picture:
+    """The first of these results that has the picture."""
+    path = next((path for item in found if (path := item.picture(role)) is not None), None)
+    return Picture(None if path is None else _data_uri(path), words)
+
+
+def _data_uri(path: Path) -> str | None:
+    """The picture, made small; None if it cannot be read, which a page of hundreds survives."""
+    from PIL import Image
+
+    try:
+        with Image.open(path) as opened:
+            picture = opened.convert("RGB")
+    except (OSError, ValueError, Image.DecompressionBombError):
+        return None
+    picture.thumbnail((_SIDE, _SIDE))
+    buffer = io.BytesIO()
+    picture.save(buffer, "JPEG", quality=88)
+    return "data:image/jpeg;base64," + base64.b64encode(buffer.getvalue()).decode()
+
+
+def _mixed(results: Sequence[Result]) -> list[str]:
+    """Generators whose methods were not granted the same, with what they were."""
+    budgets: dict[str, set[str]] = {}
+    for result in results:
+        budgets.setdefault(result.generator, set()).add(str(result.budget))
+    return [f"{name}: {'; '.join(sorted(found))}" for name, found in budgets.items() if len(found) > 1]
+
+
+def _facts(results: Sequence[Result]) -> list[tuple[str, str]]:
+    """Where the numbers come from: every budget, version and machine among the results."""
+    facts = {
+        "profile": {r.profile for r in results},
+        "seeds": {str(r.seed) for r in results},
+        "hardware": {f"{r.hardware.cpu}, {r.hardware.threads} threads, {r.hardware.device}, {r.hardware.platform}"
+                     for r in results},
+        "memory": {r.peak_source for r in results if r.peak_source},
+    }
+    facts |= {f"budget, {name}": {str(r.budget) for r in results if r.generator == name}
+              for name in sorted({r.generator for r in results})}
+    facts |= {name: {r.versions[name] for r in results if name in r.versions}
+              for name in sorted({name for r in results for name in r.versions})}
+    return [(name, "; ".join(sorted(values))) for name, values in facts.items() if values]

@@ -1,0 +1,168 @@
+"""One case of the benchmark as a record: method × generator × scenario × person × seed. Imports no torch."""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Mapping
+from pathlib import PurePosixPath
+from typing import Any
+
+import attrs
+import cattrs
+from attrs import field
+from attrs.validators import ge, in_, optional
+from cattrs.v import format_exception
+
+from unlearnkit.errors import RunError
+
+__all__ = ["FORMAT", "PICTURES", "Attempted", "Budget", "Hardware", "Result", "from_plain", "to_plain"]
+
+FORMAT = "unlearnkit-result-1"
+PICTURES = ("picture", "before", "target", "after")
+"""What a picture of a result may show: what was given, the generator before, whom it shall make instead, after."""
+
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]*")
+
+
+def _help(sentence: str) -> dict[str, str]:
+    """Metadata of a field: what it is, for the JSON schema."""
+    return {"help": sentence}
+
+
+def _name(_: Any, attribute: Any, value: str) -> None:
+    if not _NAME.fullmatch(value):
+        raise ValueError(f"{attribute.name}: got {value!r}, expected letters, digits, - and _")
+
+
+def _pictures(_: Any, __: Any, value: Mapping[str, str]) -> None:
+    for role, path in value.items():
+        file = PurePosixPath(path)
+        if role not in PICTURES or file.is_absolute() or ".." in file.parts or "\\" in path or file.suffix != ".png":
+            raise ValueError(f"pictures: got {role}: {path!r}, expected a relative PNG of {', '.join(PICTURES)}")
+
+
+@attrs.frozen
+class Budget:
+    """What every method was granted; results of different budgets are not compared."""
+
+    steps: int | None = field(metadata=_help("optimiser steps; a method without steps takes none"),
+                              validator=optional(ge(1)))
+    tuning_trials: int = field(metadata=_help("settings tried for each method before, on other people"),
+                               validator=ge(0))
+    samples: int = field(metadata=_help("random pictures that each estimate is made from"), validator=ge(2))
+
+    def __str__(self) -> str:
+        return f"{self.steps} steps, {self.tuning_trials} tuning trials, {self.samples} samples"
+
+
+@attrs.frozen
+class Hardware:
+    """What it ran on."""
+
+    cpu: str = field(metadata=_help("the processor's name"))
+    threads: int = field(metadata=_help("threads that torch used"), validator=ge(1))
+    platform: str = field(metadata=_help("operating system"))
+    device: str = field(metadata=_help("where torch computed: cpu, cuda, ..."))
+
+
+@attrs.frozen
+class Attempted:
+    """What one recovery attack of the audit came to."""
+
+    unit: str = field(metadata=_help("what effort is counted in, such as optimiser steps"))
+    budget: int = field(metadata=_help("most effort that the attack was granted"), validator=ge(1))
+    numbers: dict[str, float | None] = field(metadata=_help("headline numbers by name; null where there is none"))
+    curve: tuple[tuple[float, ...], ...] = field(factory=tuple, metadata=_help(
+        "pairs of the effort and the best similarity so far"))
+
+
+@attrs.frozen
+class Result:
+    """One case. Similarities are the judge's, cosines in [-1, 1]; times in seconds; memory in bytes."""
+
+    profile: str = field(validator=_name, metadata=_help("which profile of the harness made it"))
+    method: str = field(validator=_name, metadata=_help("the method's registered name"))
+    generator: str = field(validator=_name, metadata=_help("the generator's registered name"))
+    scenario: str = field(validator=_name, metadata=_help("random, ind, ood, multi or another kind of people"))
+    identity: str = field(validator=_name, metadata=_help("who was erased"))
+    seed: int = field(validator=ge(0), metadata=_help("start of every random number"))
+    budget: Budget = field(metadata=_help("what every method was granted"))
+    settings: dict[str, Any] = field(metadata=_help("complete settings; they replay the case"))
+    versions: dict[str, str] = field(metadata=_help("versions of everything that can change a number"))
+    hardware: Hardware = field(metadata=_help("what it ran on"))
+    metrics: dict[str, float | None] = field(factory=dict, metadata=_help("numbers by name, see docs/metrics.md"))
+    samples: dict[str, int] = field(factory=dict, metadata=_help(
+        "how many pictures or pairs each estimate is made from"))
+    embedding: tuple[float, ...] | None = field(default=None, metadata=_help(
+        "unit embedding, by the judge, of the face that replaced the person (from the front)"))
+    audit: dict[str, Attempted] | None = field(default=None, metadata=_help(
+        "recovery attacks by name; null where none was made"))
+    seconds: dict[str, float] = field(factory=dict, metadata=_help(
+        "time of each phase: load, invert, target, unlearn, measure, audit"))
+    peak_bytes: int | None = field(default=None, metadata=_help("most memory while unlearning"))
+    peak_source: str = field(default="", metadata=_help("how peak_bytes was measured"))
+    pictures: dict[str, str] = field(factory=dict, validator=_pictures, metadata=_help(
+        "PNG files by what they show, relative to the folder of results"))
+    error: str | None = field(default=None, metadata=_help(
+        "why there are no numbers: one line; null if all went well"))
+    format: str = field(default=FORMAT, validator=in_((FORMAT,)), metadata=_help("version of this record"))
+
+    @property
+    def id(self) -> str:
+        """Names the case in its folder; none of the parts holds a dot."""
+        return f"{self.generator}.{self.scenario}.{self.method}.{self.identity}.{self.seed}"
+
+
+def to_plain(result: Result) -> dict[str, Any]:
+    """A result as JSON holds it."""
+    return attrs.asdict(result)
+
+
+def from_plain(value: Any, where: str) -> Result:
+    """A result from what JSON held, checked field by field; ``where`` names the file in the message.
+
+    :raises RunError: naming the first field that is missing, unknown or of the wrong kind.
+    """
+    if not isinstance(value, dict):
+        raise RunError(f"{where} is no result: it holds no table; make it again, or leave it out")
+    if value.get("format") != FORMAT:
+        raise RunError(f"{where} has format {value.get('format')!r}, and this version of unlearnkit reads {FORMAT!r}")
+    try:
+        return _CONVERTER.structure(value, Result)
+    except Exception as error:  # cattrs raises groups of whatever went wrong
+        first = " ".join(cattrs.transform_error(error, "result", _words)[0].split())
+        raise RunError(f"{where} is damaged: {first[:200]}; make it again, or leave it out") from error
+
+
+def _words(error: BaseException, kind: type | None) -> str:
+    """What is wrong with one field; the hooks below and attrs' validators say it themselves."""
+    if type(error) is ValueError and error.args:
+        return str(error.args[0])
+    return format_exception(error, kind)
+
+
+def _exactly(kind: type) -> Any:
+    def check(value: Any, _: Any) -> Any:
+        if type(value) is not kind:
+            raise ValueError(f"got {value!r:.60}, expected {kind.__name__}")
+        return value
+
+    return check
+
+
+def _number(value: Any, _: Any) -> float:
+    if type(value) not in (int, float) or not math.isfinite(value):
+        raise ValueError(f"got {value!r:.60}, expected a number")
+    return float(value)
+
+
+def _make_converter() -> cattrs.Converter:
+    converter = cattrs.Converter(forbid_extra_keys=True)
+    for kind in (int, str):  # bool is an int in Python, and cattrs would turn 1.5 into 1
+        converter.register_structure_hook(kind, _exactly(kind))
+    converter.register_structure_hook(float, _number)
+    return converter
+
+
+_CONVERTER = _make_converter()

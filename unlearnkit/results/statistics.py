@@ -1,0 +1,174 @@
+"""Means over people with their intervals, and which methods are significantly better. Imports no torch.
+
+A person is the unit: seeds of one person are averaged first, since they say nothing about other people. The interval is
+Student's t over people, 95 %. Two methods are compared by a paired t-test over the people whom both erased: people
+differ more than methods do, and pairing removes that. Wilcoxon's test would assume less, but with n people its smallest
+two-sided p is 2 / 2**n: below six people it can find nothing at all, and after the correction for several methods not
+below nine. The t-test in return assumes that the differences are about normal; each is a mean over many pictures.
+
+In each column every method is held against the one with the best mean, and Holm's step-down correction keeps the chance
+of one false "worse" among all of them at 5 %. The best is chosen by the same numbers, so the test is a little
+optimistic.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from statistics import fmean, stdev
+
+import attrs
+
+from unlearnkit.results.columns import Column, columns_of, levels
+from unlearnkit.results.schema import Result
+
+__all__ = ["LEVEL", "Cell", "Group", "Row", "compare", "holm", "interval", "paired_p"]
+
+LEVEL = 0.05
+"""Chance of a false positive that is accepted, and 1 - the level of intervals."""
+
+
+@attrs.frozen
+class Cell:
+    """One number of the table: ``mean`` ± ``half`` over ``n`` people; ``half`` is None for fewer than two.
+
+    ``mark``: ``best``, ``tied`` (not significantly worse than the best), ``worse``, or empty where nothing was tested.
+    ``p``: of the difference to the best, corrected; None where nothing was tested.
+    """
+
+    mean: float
+    half: float | None
+    n: int
+    mark: str = ""
+    p: float | None = None
+
+    @property
+    def leads(self) -> bool:
+        """True for the best and for those that are not significantly worse."""
+        return self.mark in ("best", "tied")
+
+
+@attrs.frozen
+class Row:
+    """One method: its cells by column, how many people it was tried on, and why it failed where it did."""
+
+    method: str
+    cells: dict[str, Cell]
+    identities: int
+    failures: tuple[str, ...]
+
+
+@attrs.frozen
+class Group:
+    """All methods on one generator in one scenario, the highest min(erasure, preservation) first.
+
+    ``strangers``, ``same``: similarity of two strangers and of two pictures of one person, to the judge.
+    """
+
+    generator: str
+    scenario: str
+    columns: tuple[Column, ...]
+    rows: tuple[Row, ...]
+    strangers: float | None
+    same: float | None
+
+    @property
+    def title(self) -> str:
+        """Names the group."""
+        return f"{self.generator}, {self.scenario}"
+
+
+def compare(results: Sequence[Result]) -> list[Group]:
+    """Group results by generator and scenario, and compare the methods in each."""
+    keys = sorted({(result.generator, result.scenario) for result in results}, key=_order)
+    return [_group(*key, [r for r in results if (r.generator, r.scenario) == key]) for key in keys]
+
+
+def interval(values: Sequence[float]) -> float | None:
+    """Half width of Student's 95 % interval of the mean of independent ``values``; None for fewer than two."""
+    if len(values) < 2:
+        return None
+    from scipy.stats import t
+
+    return float(t.ppf(1 - LEVEL / 2, len(values) - 1)) * stdev(values) / math.sqrt(len(values))
+
+
+def paired_p(a: Sequence[float], b: Sequence[float]) -> float | None:
+    """Two-sided p of the paired t-test; None for fewer than two pairs."""
+    differences = [x - y for x, y in zip(a, b, strict=True)]
+    if len(differences) < 2:
+        return None
+    spread, mean = stdev(differences), fmean(differences)
+    rounding = 1e-12 * max(abs(x) for x in (*a, *b))
+    if spread <= rounding:  # all differences are equal: t would be 0 / 0, or endless
+        return 1.0 if abs(mean) <= rounding else 0.0
+    from scipy.stats import t
+
+    return float(2 * t.sf(abs(mean) / (spread / math.sqrt(len(differences))), len(differences) - 1))
+
+
+def holm(p_values: Sequence[float]) -> list[float]:
+    """p-values after Holm's step-down correction (Holm 1979), in the order given."""
+    corrected, worst = [0.0] * len(p_values), 0.0
+    for rank, place in enumerate(sorted(range(len(p_values)), key=lambda i: p_values[i])):
+        worst = max(worst, min(1.0, (len(p_values) - rank) * p_values[place]))
+        corrected[place] = worst
+    return corrected
+
+
+# ---------------------------------------------------------------- one group
+
+def _order(key: tuple[str, str]) -> tuple[str, int, str]:
+    known = ("ind", "ood", "random", "multi")
+    return key[0], known.index(key[1]) if key[1] in known else len(known), key[1]
+
+
+def _group(generator: str, scenario: str, results: list[Result]) -> Group:
+    columns = tuple(columns_of(results))
+    by_method = {name: [r for r in results if r.method == name] for name in sorted({r.method for r in results})}
+    cells: dict[str, dict[str, Cell]] = {name: {} for name in by_method}
+    for column in columns:
+        for name, cell in _cells(column, by_method).items():
+            cells[name][column.name] = cell
+    rows = [Row(name, cells[name], len({r.identity for r in found}), _failures(found))
+            for name, found in by_method.items()]
+    rows.sort(key=lambda row: (-min(_mean(row, "erasure"), _mean(row, "preservation")), row.method))
+    known = [levels(result) for result in results if result.error is None]
+    strangers, same = (_mean_of([pair[side] for pair in known]) for side in (0, 1))
+    return Group(generator, scenario, columns, tuple(rows), strangers, same)
+
+
+def _cells(column: Column, by_method: dict[str, list[Result]]) -> dict[str, Cell]:
+    """One column: means, intervals, and who is significantly worse than the best."""
+    values = {name: found for name, results in by_method.items() if (found := column.values(results))}
+    cells = {name: Cell(fmean(found.values()), interval(list(found.values())), len(found))
+             for name, found in values.items()}
+    if len(cells) < 2:
+        return cells
+    best = (max if column.higher else min)(cells, key=lambda name: cells[name].mean)
+    tested = {name: p for name in cells if name != best and (p := _against(values[name], values[best])) is not None}
+    if not tested:
+        return cells
+    corrected = dict(zip(tested, holm(list(tested.values())), strict=True))
+    cells[best] = attrs.evolve(cells[best], mark="best")
+    for name, p in corrected.items():
+        cells[name] = attrs.evolve(cells[name], mark="worse" if p < LEVEL else "tied", p=p)
+    return cells
+
+
+def _against(a: dict[str, float], b: dict[str, float]) -> float | None:
+    shared = sorted(a.keys() & b.keys())
+    return paired_p([a[name] for name in shared], [b[name] for name in shared])
+
+
+def _failures(results: Sequence[Result]) -> tuple[str, ...]:
+    return tuple(dict.fromkeys(f"{r.identity}: {r.error}" for r in results if r.error is not None))
+
+
+def _mean_of(values: Sequence[float | None]) -> float | None:
+    known = [value for value in values if value is not None]
+    return fmean(known) if known else None
+
+
+def _mean(row: Row, column: str) -> float:
+    return row.cells[column].mean if column in row.cells else -math.inf

@@ -1,0 +1,118 @@
+"""A comparison as a table: for the terminal, as Markdown and as LaTeX. Imports no torch."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from rich import box
+from rich.table import Table
+from rich.text import Text
+
+from unlearnkit.results.columns import Column
+from unlearnkit.results.statistics import Cell, Group, Row
+
+__all__ = ["LEGEND", "cell_text", "latex", "legend", "markdown", "terminal"]
+
+LEGEND = (
+    "Mean ± 95 % interval over people (Student's t; seeds of a person are averaged first). Bold: the best of its "
+    "column, and all that are not significantly worse (paired t-test over the same people, 5 %, Holm's correction)."
+)
+_FEW = " With fewer than two people nothing is tested, and nothing is bold."
+
+_IN_TERMINAL = {
+    "erasure": "erasure", "preservation": "preserv.", "erased": "erased", "others": "others",
+    "bystanders": "bystand.", "random": "random", "relearning": "relearn", "seconds": "time", "memory": "MiB",
+}
+
+
+def legend(group: Group) -> str:
+    """What the numbers are, and the levels to hold similarities against."""
+    text = LEGEND + (_FEW if not any(cell.leads for row in group.rows for cell in row.cells.values()) else "")
+    if group.strangers is not None and group.same is not None:
+        text += (f" Two strangers have similarity {group.strangers:.2f}, two pictures of one person {group.same:.2f}.")
+    return text
+
+
+def cell_text(cell: Cell | None, column: Column) -> str:
+    """``0.42 ± 0.03``; an en dash where there is no number."""
+    if cell is None:
+        return "–"
+    mean = f"{cell.mean:.{column.digits}f}"
+    return mean if cell.half is None else f"{mean} ± {cell.half:.{column.digits}f}"
+
+
+def terminal(group: Group) -> Table:
+    """A table for the terminal: two lines a method, mean above interval; only the columns that fit one."""
+    shown = [column for column in group.columns if column.name in _IN_TERMINAL]
+    left_out = [column.title for column in group.columns if column not in shown]
+    more = f" Left out here: {', '.join(left_out)}; see --html or --markdown." if left_out else ""
+    table = Table(title=group.title, title_justify="left", caption=legend(group) + more, caption_justify="left",
+                  box=box.SIMPLE_HEAD, pad_edge=False)
+    table.add_column("method", no_wrap=True)
+    for column in (*shown, None):
+        title = "people" if column is None else f"{_IN_TERMINAL[column.name]}\n{column.arrow}"
+        table.add_column(title, justify="right", no_wrap=True)
+    for row in group.rows:
+        cells = [(row.cells.get(column.name), column) for column in shown]
+        texts = [Text(cell_text(cell, column).replace(" ± ", "\n±"),
+                      "bold green" if cell is not None and cell.leads else "") for cell, column in cells]
+        table.add_row(row.method, *texts, _people(row))
+    return table
+
+
+def markdown(groups: Sequence[Group]) -> str:
+    """Tables in GitHub's Markdown."""
+    parts = []
+    for group in groups:
+        head = ["method", "people", *(f"{column.title} {column.arrow}" for column in group.columns)]
+        lines = [head, ["---", *["---:"] * (len(head) - 1)]]
+        for row in group.rows:
+            lines.append([row.method, _people(row), *(_bold(row, column, "**{}**") for column in group.columns)])
+        table = "\n".join("| " + " | ".join(line) + " |" for line in lines)
+        parts.append("\n\n".join([f"### {group.title}", table, legend(group), *_failures(group)]))
+    return "\n\n".join(parts) + "\n"
+
+
+def latex(groups: Sequence[Group]) -> str:
+    """``tabular`` environments with booktabs' rules, one a group; needs ``\\usepackage{booktabs}``."""
+    parts = []
+    for group in groups:
+        arrows = {"↑": r"$\uparrow$", "↓": r"$\downarrow$"}
+        head = ["method", "people", *(f"{_escape(column.title)} {arrows[column.arrow]}" for column in group.columns)]
+        lines = [" & ".join(head) + r" \\", r"\midrule"]
+        for row in group.rows:
+            cells = [_latex_cell(row, column) for column in group.columns]
+            lines.append(" & ".join([_escape(row.method), _people(row), *cells]) + r" \\")
+        body = "\n".join(["\\toprule", *lines, "\\bottomrule"])
+        note = "\n".join(f"% {_ascii(text)}" for text in [group.title, legend(group), *_failures(group)])
+        parts.append(f"{note}\n\\begin{{tabular}}{{l{'r' * (len(head) - 1)}}}\n{body}\n\\end{{tabular}}")
+    return "\n\n".join(parts) + "\n"
+
+
+def _people(row: Row) -> str:
+    """How many people; where it failed on some, on how many it did not."""
+    done = max((cell.n for cell in row.cells.values()), default=0)
+    return str(done) if done == row.identities else f"{done} of {row.identities}"
+
+
+def _failures(group: Group) -> list[str]:
+    return [f"{row.method} failed: {'; '.join(row.failures)}" for row in group.rows if row.failures]
+
+
+def _bold(row: Row, column: Column, pattern: str) -> str:
+    cell = row.cells.get(column.name)
+    text = cell_text(cell, column)
+    return pattern.format(text) if cell is not None and cell.leads else text
+
+
+def _latex_cell(row: Row, column: Column) -> str:
+    text = _bold(row, column, r"\textbf{{{}}}")
+    return text.replace(" ± ", r" $\pm$ ").replace("–", "--")
+
+
+def _escape(text: str) -> str:
+    return "".join(rf"\{char}" if char in "&%$#_{}" else char for char in _ascii(text))
+
+
+def _ascii(text: str) -> str:
+    return text.replace("±", "+-").replace("é", "e").replace("–", "-").replace("\n", " ")

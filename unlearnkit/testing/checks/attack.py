@@ -1,0 +1,126 @@
+"""What an attack promises: a curve within its budget, a control by the same procedure, and nothing touched."""
+
+from __future__ import annotations
+
+import itertools
+import math
+
+import attrs
+import torch
+from torch import Tensor
+
+from unlearnkit.config import build
+from unlearnkit.interfaces import Attack, Attempt, Case, Generator, Recovery
+from unlearnkit.testing.expect import expect, expect_tensor, same_bits, twice, unchanged
+from unlearnkit.testing.subject import Subject
+from unlearnkit.testing.world import ToyIdentity, make_evidence
+
+
+def check_it_says_what_it_counts(subject: Subject) -> None:
+    """An attack names its unit of effort and its control, and has a budget that ``quick`` makes no larger."""
+    attack: Attack = subject.component
+    for name in ("unit", "control_is"):
+        text = getattr(attack, name, None)
+        expect(isinstance(text, str) and bool(text), f"words in '{name}'", repr(text))
+    control = getattr(attack, "control", None)
+    expect(control in ("floor", "ceiling"), "the control to be a 'floor' or a 'ceiling'", repr(control))
+    expect(type(attack.budget) is int and attack.budget >= 1, "a budget of at least 1", repr(attack.budget))
+    whole: Attack = build(subject.cls, subject.options())
+    quick: Attack = build(subject.cls, {**subject.options(), **attack.quick})
+    expect(quick.budget <= whole.budget, f"a quick budget of at most {whole.budget}", quick.budget)
+
+
+def check_curves_rise_within_the_budget(subject: Subject) -> None:
+    """Points are in order: effort rises up to the whole budget, the best similarity so far never falls."""
+    for before in subject.worlds():
+        attack: Attack = subject.component
+        found = attack.attack(_case(subject, before))
+        for attempt in (found.edited, found.control):
+            _expect_curve(attempt, attack.budget)
+            expect_tensor("the face that was found", attempt.image, (3, before.resolution, before.resolution))
+        expect(bool(found.judged_on), "words on which pictures it is judged", repr(found.judged_on))
+
+
+def check_attacking_is_repeatable(subject: Subject) -> None:
+    """Equal evidence gives equal curves and faces; draws come from a copy of ``evidence.rng`` only."""
+    before = subject.world()
+    one, other = twice(lambda: _plain(subject.component.attack(_case(subject, before))))
+    expect(same_bits(one, other), "the same curves and faces each time", "different ones")
+
+
+def check_attacking_changes_nothing(subject: Subject) -> None:
+    """Both generators, the request and ``evidence.rng`` stay as they are, and no gradient is left anywhere."""
+    case = _case(subject, subject.world())
+    evidence = case.evidence
+    people = (*evidence.request.people, *evidence.request.bystanders)
+
+    def all_tensors() -> dict[str, Tensor]:
+        tensors = {f"before.{name}": value for name, value in evidence.before.module.state_dict().items()}
+        tensors |= {f"after.{name}": value for name, value in evidence.after.module.state_dict().items()}
+        tensors |= {f"latents of {person.name}": person.latents for person in people}
+        tensors |= {f"pictures of {p.name}": p.pictures for p in people if p.pictures is not None}
+        return {**tensors, "evidence.rng": evidence.rng.get_state()}
+
+    parameters = [*evidence.before.module.parameters(), *evidence.after.module.parameters()]
+    asking = [parameter.requires_grad for parameter in parameters]
+    with unchanged(all_tensors, "the evidence"):
+        subject.component.attack(case)
+    expect(all(parameter.grad is None for parameter in parameters), "no gradient left in a generator", "some")
+    expect(asking == [parameter.requires_grad for parameter in parameters],
+           "the generators' parameters to ask for gradients as before", "others that do")
+
+
+def check_judge_is_not_optimised(subject: Subject) -> None:
+    """The judge only looks: an attack may optimise perceptual distance, pixels and ``case.identity``."""
+    case = _case(subject, subject.world())
+    subject.component.attack(attrs.evolve(case, evidence=attrs.evolve(case.evidence, judge=_Blindfold())))
+
+
+def check_a_ceiling_is_the_same_procedure(subject: Subject) -> None:
+    """On a generator that nobody edited, an attack with a ceiling finds exactly what its control finds."""
+    attack: Attack = subject.component
+    before = subject.world()
+    evidence = make_evidence(before, subject.world())
+    found = attack.attack(Case(evidence, evidence.request.people[0]))
+    if attack.control == "ceiling":
+        expect(found.edited.points == found.control.points, "the control's curve where nothing was edited",
+               f"{found.edited.points} beside {found.control.points}")
+
+
+@attrs.define(eq=False)
+class _Blindfold(ToyIdentity):
+    """A judge through which no gradient may go."""
+
+    def embed(self, images: Tensor) -> Tensor:
+        graph = images.requires_grad and torch.is_grad_enabled()
+        expect(not graph, "the judge to see pictures without a graph (torch.no_grad)", "one that could be optimised")
+        return ToyIdentity.embed(self, images)
+
+
+def _expect_curve(attempt: Attempt, budget: int) -> None:
+    points = attempt.points
+    expect(bool(points), "at least one point", "none")
+    for effort, best in points:
+        plain = type(effort) is int and type(best) is float and math.isfinite(best)
+        expect(plain, "points (whole effort, finite similarity)", f"{(effort, best)!r}")
+    rising = all(a[0] < b[0] and a[1] <= b[1] for a, b in itertools.pairwise(points))
+    expect(rising, "efforts that rise, and a best similarity that never falls", f"{points}")
+    expect(points[0][0] >= 0 and points[-1][0] == budget, f"efforts up to the budget, {budget}",
+           f"{points[0][0]} to {points[-1][0]}")
+    expect(attempt.share is None or 0 <= attempt.share <= 1, "a share in [0, 1] or None", attempt.share)
+
+
+def _plain(found: Recovery) -> list[object]:
+    both = (found.edited, found.control)
+    return [part for attempt in both for part in (attempt.points, attempt.image, attempt.share)]
+
+
+def _case(subject: Subject, before: Generator) -> Case:
+    """The generator, one like it whose editable parameters have moved, a target and an attacker's encoder."""
+    after = type(before)() if subject.generator is None else subject.world()
+    with torch.no_grad():
+        for value in after.editable_parameters().values():
+            value.mul_(-0.9)
+    evidence = make_evidence(before, after)
+    person = evidence.request.people[0]
+    return Case(evidence, person, 2 * before.w_avg - person.latents[:1], ToyIdentity(), border=0.9)

@@ -195,7 +195,7 @@ def _targets(settings: Mapping[str, Any], parts: session.Parts, request: Request
     sources = request.sources
     if parts.target is None:
         return sources.clone()
-    session._fit(settings, parts, sources)
+    session.fit_target(settings, parts, sources)
     with torch.no_grad():
         targets = parts.target.select(sources, parts.generator, torch.Generator().manual_seed(settings["seed"] + 2))
     if targets.shape != sources.shape or not targets.isfinite().all():

@@ -46,7 +46,7 @@ def grid(method: str) -> list[dict[str, Any]]:
     cls: Any = registry().component_class("method", method)
     if "learning_rate" not in attrs.fields_dict(cls):
         return [{}]
-    losses = attrs.fields_dict(cls)["losses"].default
+    losses: Any = attrs.fields_dict(cls)["losses"].default
     for loss, setting, weights in BALANCES:
         if loss in losses:
             return [{"method.learning_rate": rate, setting: weight} for rate in RATES for weight in weights]

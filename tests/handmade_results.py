@@ -15,7 +15,7 @@ LEVELS = {"strangers_level": 0.0, "same_person_level": 1.0}
 
 
 def result(method: str = "guide", identity: str = "ind_0", **changes: Any) -> Result:
-    """A complete result; ``metrics`` are added to the levels of a judge with strangers at 0 and the same person at 1."""
+    """A complete result; ``metrics`` join the levels of a judge: strangers at 0, the same person at 1."""
     metrics = LEVELS | changes.pop("metrics", {"erased_after": 0.25, "bystanders_change": 0.9})
     given: dict[str, Any] = {
         "profile": "quick", "method": method, "generator": "stylegan2", "scenario": "ind", "identity": identity,

@@ -45,7 +45,7 @@ from unlearnkit.report import write_report
 from unlearnkit.report.show import show_people
 from unlearnkit.runs import Run
 
-__all__ = ["Parts", "assemble", "invert", "run", "sample"]
+__all__ = ["Parts", "assemble", "fit_target", "invert", "run", "sample"]
 
 
 @attrs.define(eq=False)
@@ -301,7 +301,7 @@ def _people(
     path = run.path / "latents.safetensors"
     if path.exists():
         request, targets = load_people(path, device)
-        _fit(settings, parts, request.sources)
+        fit_target(settings, parts, request.sources)
         return request, targets
     table = settings["request"]
     request = requests.make_request(table, parts.generator, parts.inverter, settings["seed"], device)
@@ -311,7 +311,7 @@ def _people(
     sources = request.sources
     targets = sources.clone()
     if parts.target is not None:
-        _fit(settings, parts, sources)
+        fit_target(settings, parts, sources)
         rng = torch.Generator().manual_seed(settings["seed"] + 2)
         with torch.no_grad():
             targets = parts.target.select(sources, parts.generator, rng)
@@ -326,7 +326,7 @@ def _people(
     return request, targets
 
 
-def _fit(settings: Mapping[str, Any], parts: Parts, sources: Tensor) -> None:
+def fit_target(settings: Mapping[str, Any], parts: Parts, sources: Tensor) -> None:
     """Let the target selector learn, on resume too: losses may ask it for more targets."""
     if parts.target is not None:
         freeze(parts.generator.module)

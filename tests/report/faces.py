@@ -19,7 +19,8 @@ METRICS = {
     "bystanders_before": 0.92, "bystanders_after": 0.9, "bystanders_change": 0.96, "n_bystanders": 4.0,
     "strangers": 0.17, "n_strangers": 6.0, "strangers_level": 0.15, "same_person_level": 0.84,
     "neighbours_change_25": 0.35, "neighbours_change_50": 0.71, "neighbours_change_100": 0.95,
-    "frechet_lpips_vgg": 0.82, "frechet_lpips_vgg_floor": 1.91, "kid_lpips_vgg": 2.1e-5,
+    "frechet_lpips_vgg": 0.82, "frechet_lpips_vgg_unpaired": 1.97,
+    "frechet_lpips_vgg_floor": 1.91, "kid_lpips_vgg": 2.1e-5,
     "n_distribution": 200.0, "preserved_distance": 0.021, "preserved_identity": 0.973, "n_preserved": 200.0,
 }
 

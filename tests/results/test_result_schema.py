@@ -6,11 +6,12 @@ import json
 from pathlib import Path
 from typing import Any
 
+import attrs
 import pytest
 from handmade_results import result
 
 from unlearnkit.errors import RunError
-from unlearnkit.results import read_results, write_result
+from unlearnkit.results import Result, read_results, write_result
 from unlearnkit.results.json_schema import FILE, json_schema
 from unlearnkit.results.schema import to_plain
 
@@ -88,6 +89,11 @@ def test_what_is_no_json_is_refused_by_name(tmp_path: Path, data: bytes) -> None
 
 def test_the_schema_document_is_that_of_the_classes() -> None:
     assert json.loads(FILE.read_bytes()) == json_schema(), "run python -m unlearnkit.results.json_schema"
+
+
+def test_every_field_is_explained() -> None:
+    page = (Path(__file__).parents[2] / "docs" / "benchmarks.md").read_text()
+    assert [field.name for field in attrs.fields(Result) if f"`{field.name}`" not in page] == []
 
 
 def test_the_schema_document_tells_results_from_damage() -> None:

@@ -95,7 +95,11 @@ def test_collapse_is_the_likeness_of_those_who_replace_different_people() -> Non
     faces = {"a": (1.0, 0.0), "b": (1.0, 0.0), "c": (0.0, 1.0)}
     results = [result(identity=who, embedding=face) for who, face in faces.items()]
     (collapse,) = (column for column in columns_of(results) if column.name == "collapse")
-    assert collapse.values(results) == {"a": 0.5, "b": 0.5, "c": 0.0}
+    # Pairs: 1, 0, 0. Leaving one person out leaves one pair: 0, 0, 1. Pseudo-values: 3 * 1/3 - 2 * that.
+    assert collapse.values(results) == pytest.approx({"a": 1, "b": 1, "c": -1})
+    assert cell(results, "guide", "collapse").mean == pytest.approx(1 / 3)
+    two = cell(results[:2], "guide", "collapse")
+    assert (two.mean, two.half) == (1.0, None), "one pair has no interval"
     # Another seed's faces are another run's: nobody has met them.
     alone = [result(identity="a", embedding=faces["a"]), result(identity="b", embedding=faces["b"], seed=1)]
     assert "collapse" not in [column.name for column in columns_of(alone)]

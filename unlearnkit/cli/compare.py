@@ -38,15 +38,6 @@ def command(
     if not mix_budgets:
         check_budgets(found)
     groups = compare([item.result for item in found])
-    out = console()
-    for group in groups:
-        drawn = terminal(group)
-        # In a narrow window, or a pipe, lines break; numbers do not.
-        out.width = max(out.width, out.measure(drawn, options=out.options.update(width=1000)).minimum)
-        out.print(drawn)
-        for row in group.rows:
-            for failure in row.failures:
-                out.print(f"{row.method} failed on {failure}", soft_wrap=True, markup=False)
     if markdown is not None:
         _write(markdown, markdown_text(groups))
     if latex is not None:
@@ -58,6 +49,15 @@ def command(
     if merged is not None:
         merge_results(merged, found)
         click.echo(f"wrote {merged}")
+    out = console()
+    for group in groups:
+        drawn = terminal(group)
+        # In a narrow window, or a pipe, lines break; numbers do not.
+        out.width = max(out.width, out.measure(drawn, options=out.options.update(width=1000)).minimum)
+        out.print(drawn)
+        for row in group.rows:
+            for failure in row.failures:
+                out.print(f"{row.method} failed on {failure}", soft_wrap=True, markup=False)
 
 
 def _write(path: Path, text: str) -> None:

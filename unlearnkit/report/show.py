@@ -37,7 +37,8 @@ def show_people(run: Run, evidence: Evidence, targets: Tensor) -> None:
     entries: list[Picture] = []
     wanted = targets.split([len(person.latents[: person.erased]) for person in evidence.request.people])
     for person, target in zip(evidence.request.people, wanted, strict=True):
-        entries += _pictures(evidence, person, "erased", slice(person.erased), target)
+        aimed = None if torch.equal(target, person.latents[: person.erased]) else target  # a method may have no target
+        entries += _pictures(evidence, person, "erased", slice(person.erased), aimed)
         entries += _pictures(evidence, person, "others", slice(person.erased, None))
     entries += _earlier(evidence)
     for person in evidence.request.bystanders:

@@ -60,10 +60,10 @@ def _facts(known: Mapping[str, float]) -> list[tuple[str, str]]:
         change, between = known["depth_change_bystanders"], known["depth_between_bystanders"]
         rows.append(("change of bystanders' depth", f"{change:.3f} (two heads {between:.3f})"))
     for name, value in known.items():
-        if name.startswith("frechet_") and not name.endswith(("_floor", "_unpaired")):
-            floor = known.get(f"{name}_floor")
-            chance = f" (chance {floor:.3g})" if floor else ""
-            rows.append((name.replace("_", " "), f"{value:.3g}{chance}"))
+        # The paired distance has no floor to be held against: the same latents are alike in the same way.
+        if name.startswith("frechet_") and name.endswith("_unpaired"):
+            stem = name.removesuffix("_unpaired")
+            rows.append((stem.replace("_", " "), f"{value:.3g} (chance {known.get(f'{stem}_floor', 0.0):.3g})"))
     return rows
 
 

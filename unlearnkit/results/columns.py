@@ -99,7 +99,7 @@ def _all_columns(results: Sequence[Result]) -> list[Column]:
         _column("bystanders", "bystanders", True, _read("bystanders_change"), "real others, before to after"),
         _column("random", "random people", True, _read("preserved_identity"), "drawn others, before to after"),
         *(_column(name, name.replace("frechet_", "Fréchet ").replace("_", " "), False, _read(name),
-                  "distance of all pictures before and after, in this feature space; not FID", 3)
+                  "distance of all pictures before and after, in this feature space; not FID", 1)
           for name in measured if re.fullmatch(r"frechet_(?!.*_(floor|unpaired)$).+", name)),
         *(_column(name, name.replace("_", " "), True, _read(name), "share of the pictures before still covered")
           for name in measured if re.fullmatch(r"coverage(_(?!.*_(floor|before)$).+)?", name)),
@@ -150,12 +150,26 @@ def _best(attack: str) -> Read:
 
 
 def _alike(results: Sequence[Result]) -> dict[str, float]:
-    """For each identity the mean similarity of its replacement to those of the others, of the same seed."""
-    found: dict[str, list[float]] = {}
+    """Mean similarity of the faces that replaced different people, same run and seed, as one number a person.
+
+    Pairs share people, so they are not independent. The numbers are the jackknife's pseudo-values (Tukey 1958): their
+    mean is the mean over pairs, and Student's interval of them is that of the jackknife. Two people are one pair, from
+    which nobody can tell how it varies: one number.
+    """
+    pairs: dict[tuple[str, str], list[float]] = {}
     known = [result for result in results if result.error is None and result.embedding is not None]
-    for a, b in itertools.permutations(known, 2):
+    for a, b in itertools.combinations(sorted(known, key=lambda result: result.identity), 2):
         same_run = (a.method, a.generator, a.scenario, a.seed) == (b.method, b.generator, b.scenario, b.seed)
         if same_run and a.identity != b.identity and len(a.embedding or ()) == len(b.embedding or ()):
             dot = sum(x * y for x, y in zip(a.embedding or (), b.embedding or (), strict=True))
-            found.setdefault(a.identity, []).append(dot)
-    return {identity: fmean(numbers) for identity, numbers in found.items()}
+            pairs.setdefault((a.identity, b.identity), []).append(dot)
+    likeness = {pair: fmean(numbers) for pair, numbers in pairs.items()}
+    people = sorted({who for pair in likeness for who in pair})
+    if len(people) < 3:
+        return {pair[0]: value for pair, value in likeness.items()}
+    whole, found = fmean(likeness.values()), {}
+    for who in people:
+        without = [value for pair, value in likeness.items() if who not in pair]
+        if without:
+            found[who] = len(people) * whole - (len(people) - 1) * fmean(without)
+    return found

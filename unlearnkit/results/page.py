@@ -1,4 +1,4 @@
-"""A comparison as one page that holds everything: tables, the trade-off, pictures. No script runs. Imports no torch."""
+"""A comparison as one page that holds everything: tables, the trade-off, pictures. No script runs."""
 
 from __future__ import annotations
 

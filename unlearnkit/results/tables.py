@@ -15,10 +15,11 @@ __all__ = ["LEGEND", "cell_text", "latex", "legend", "markdown", "terminal"]
 
 LEGEND = (
     "Mean ± 95 % interval over people (Student's t; seeds of a person are averaged first). Bold: the best of its "
-    "column, and all that are not significantly worse (paired t-test over the same people, 5 %, Holm's correction)."
+    "column; italic: not significantly worse (paired t-test over the same people, 5 %, Holm's correction)."
 )
-_FEW = " With fewer than two people nothing is tested, and nothing is bold."
+_FEW = " With fewer than two people nothing is tested, and nothing is marked."
 
+_STYLES = {"best": "bold green", "tied": "italic green", "worse": "", "": ""}
 _IN_TERMINAL = {
     "erasure": "erasure", "preservation": "preserv.", "erased": "erased", "others": "others",
     "bystanders": "bystand.", "random": "random", "relearning": "relearn", "seconds": "time", "memory": "MiB",
@@ -53,9 +54,11 @@ def terminal(group: Group) -> Table:
         title = "people" if column is None else f"{_IN_TERMINAL[column.name]}\n{column.arrow}"
         table.add_column(title, justify="right", no_wrap=True)
     for row in group.rows:
-        cells = [(row.cells.get(column.name), column) for column in shown]
-        texts = [Text(cell_text(cell, column).replace(" ± ", "\n±"),
-                      "bold green" if cell is not None and cell.leads else "") for cell, column in cells]
+        texts = []
+        for column in shown:
+            cell = row.cells.get(column.name)
+            style = "" if cell is None else _STYLES[cell.mark]
+            texts.append(Text(cell_text(cell, column).replace(" ± ", "\n±"), style))
         table.add_row(row.method, *texts, _people(row))
     return table
 
@@ -67,7 +70,8 @@ def markdown(groups: Sequence[Group]) -> str:
         head = ["method", "people", *(f"{column.title} {column.arrow}" for column in group.columns)]
         lines = [head, ["---", *["---:"] * (len(head) - 1)]]
         for row in group.rows:
-            lines.append([row.method, _people(row), *(_bold(row, column, "**{}**") for column in group.columns)])
+            cells = [_marked(row, column, {"best": "**{}**", "tied": "*{}*"}) for column in group.columns]
+            lines.append([row.method, _people(row), *cells])
         table = "\n".join("| " + " | ".join(line) + " |" for line in lines)
         parts.append("\n\n".join([f"### {group.title}", table, legend(group), *_failures(group)]))
     return "\n\n".join(parts) + "\n"
@@ -99,14 +103,13 @@ def _failures(group: Group) -> list[str]:
     return [f"{row.method} failed: {'; '.join(row.failures)}" for row in group.rows if row.failures]
 
 
-def _bold(row: Row, column: Column, pattern: str) -> str:
+def _marked(row: Row, column: Column, patterns: dict[str, str]) -> str:
     cell = row.cells.get(column.name)
-    text = cell_text(cell, column)
-    return pattern.format(text) if cell is not None and cell.leads else text
+    return patterns.get(cell.mark if cell else "", "{}").format(cell_text(cell, column))
 
 
 def _latex_cell(row: Row, column: Column) -> str:
-    text = _bold(row, column, r"\textbf{{{}}}")
+    text = _marked(row, column, {"best": r"\textbf{{{}}}", "tied": r"\textit{{{}}}"})
     return text.replace(" ± ", r" $\pm$ ").replace("–", "--")
 
 

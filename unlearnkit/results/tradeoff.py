@@ -1,4 +1,4 @@
-"""Erasure against preservation as one inline SVG: a dot a method, its size the time. Imports no torch."""
+"""Erasure against preservation as one inline SVG: a dot a method, its size the time."""
 
 from __future__ import annotations
 

@@ -38,6 +38,8 @@ def profile_of(config: pytest.Config) -> Profile:
     profile = FULL if config.getoption("--full") else QUICK
     changes: dict[str, Any] = {name: _listed(config, name) for name in ("generators", "scenarios")}
     changes |= {name: config.getoption(f"--{name}") for name in OVERRIDES[1:]}
+    if changes["scenarios"]:
+        changes["only"] = {generator: changes["scenarios"] for generator in profile.only}
     if config.getoption("--steps"):
         changes["steps"] = dict.fromkeys(profile.steps, config.getoption("--steps"))
     unknown = set(changes["scenarios"] or ()) - set(SCENARIOS)

@@ -6,7 +6,7 @@
   (``python -m unlearnkit_demo.people.dataset --people 8870 --pictures 3 --seed 1``), the very pictures
 * ``ood``: people drawn outside of the training distribution: training vectors lie on a sphere, theirs lie beyond it,
   with identity 1.6 times and pose, light and backdrop 1.3 times as far from the middle
-* ``tune``: people like those of the training, seen by no training; settings are tuned on them, nothing is judged on them
+* ``tune``: people like those of the training, seen by no training; settings are tuned on them alone
 
 Three pictures each: the first is erased, the others show the same person in another pose and light, and judge.
 """

@@ -19,7 +19,7 @@ from benchmarks.profiles import Profile
 from benchmarks.scenarios import Identity, identities
 from unlearnkit import manifest, requests, session
 from unlearnkit.config import nest, resolve
-from unlearnkit.errors import ConfigError, RunError, UnlearnkitError
+from unlearnkit.errors import RunError, UnlearnkitError
 from unlearnkit.interfaces import Evidence, Generator, Job, Measures, Request
 from unlearnkit.metrics.gallery import Gallery
 from unlearnkit.plugins import registry
@@ -84,13 +84,21 @@ def cases(profile: Profile, methods: tuple[str, ...] | None = None) -> list[Case
     found = []
     for generator in profile.generators:
         for scenario in profile.scenarios:
+            if scenario not in profile.only.get(generator, profile.scenarios):
+                continue
             for identity in identities(scenario, generator, profile.identities):
                 for seed in range(profile.seeds):
                     for method in methods or tuple(registry().names("method")):
-                        table = tuned.get(generator, {}).get(method, {"settings": {}, "trials": 0})
+                        table = _tuned(tuned, generator, method)
                         found.append(Case(profile, method, generator, scenario, identity, seed, table["settings"],
                                           table["trials"]))
     return found
+
+
+def _tuned(table: dict[str, Any], generator: str, method: str) -> dict[str, Any]:
+    """What was chosen for a method; on a generator where nobody tuned, what was chosen on the other one."""
+    known = [table.get(generator, {}), *table.values()]
+    return next((methods[method] for methods in known if method in methods), {"settings": {}, "trials": 0})
 
 
 def finished(folder: Path, case: Case) -> Result | None:
@@ -147,7 +155,7 @@ def _execute(
         source = copy.deepcopy(parts.generator)
     request, timings.seconds["invert"] = _request(settings, parts, device)
     with timings("target"):
-        targets = _targets(settings, parts, request)
+        targets = session.choose_targets(settings, parts, request.sources)
     job = Job(
         generator=parts.generator, source=source, sources=request.sources, targets=targets, losses=parts.losses,
         measures=Measures(parts.perceptual, parts.identity), rng=torch.Generator().manual_seed(case.seed),
@@ -188,19 +196,6 @@ def _request(settings: Mapping[str, Any], parts: session.Parts, device: torch.de
                 settings["request"], parts.generator, parts.inverter, settings["seed"], device)
         _REQUESTS[key] = request, timings.seconds["invert"]
     return _REQUESTS[key]
-
-
-def _targets(settings: Mapping[str, Any], parts: session.Parts, request: Request) -> Tensor:
-    """As a run chooses them, from the same seeds."""
-    sources = request.sources
-    if parts.target is None:
-        return sources.clone()
-    session.fit_target(settings, parts, sources)
-    with torch.no_grad():
-        targets = parts.target.select(sources, parts.generator, torch.Generator().manual_seed(settings["seed"] + 2))
-    if targets.shape != sources.shape or not targets.isfinite().all():
-        raise ConfigError(f"the target selector gave {tuple(targets.shape)}, expected finite {tuple(sources.shape)}")
-    return targets
 
 
 # ---------------------------------------------------------------- what is kept

@@ -47,7 +47,7 @@ class PairLoop(Unlearner):
     """
 
     splits: ClassVar[bool] = False
-    """True: forgetting and retaining losses are back-propagated apart, and :meth:`combine` makes one gradient of two."""
+    """True: forgetting and retaining losses are back-propagated apart; :meth:`combine` makes one gradient of two."""
 
     losses: tuple[str, ...] = option((), help="losses that are summed, by name")
     target: str | None = option("average", help="target selector, by name; None for a method without")
@@ -74,7 +74,7 @@ class PairLoop(Unlearner):
         return job.generator.editable_parameters()
 
     def start(self, job: Job, parameters: dict[str, nn.Parameter]) -> None:
-        """Look at the job before the first step, and again on resume; the same each time, so leave ``job.rng`` alone."""
+        """Look at the job before the first step, and again on resume; the same each time: leave ``job.rng`` alone."""
 
     def combine(self, forget: dict[str, Tensor], retain: dict[str, Tensor]) -> dict[str, Tensor]:
         """One gradient of two, by parameter; only asked where ``splits`` is set. Here: their sum."""

@@ -380,7 +380,7 @@ class Inverter(Component):
 class TargetSelector(Component):
     """Chooses what the generator shall make instead of the erased person."""
 
-    def fit(self, sources: Tensor, generator: Generator, measures: Measures, rng: torch.Generator) -> None:  # noqa: B027
+    def fit(self, sources: Tensor, generator: Generator, measures: Measures, rng: torch.Generator) -> None:
         """Learn, if it learns at all, from the latents to erase ``(P, num_ws, w_dim)``; called once, before select.
 
         A resumed run fits again from the same ``rng``, so the result must depend on nothing else.

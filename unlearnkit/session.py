@@ -45,7 +45,7 @@ from unlearnkit.report import write_report
 from unlearnkit.report.show import show_people
 from unlearnkit.runs import Run
 
-__all__ = ["Parts", "assemble", "fit_target", "invert", "run", "sample"]
+__all__ = ["Parts", "assemble", "choose_targets", "invert", "run", "sample"]
 
 
 @attrs.define(eq=False)
@@ -301,32 +301,40 @@ def _people(
     path = run.path / "latents.safetensors"
     if path.exists():
         request, targets = load_people(path, device)
-        fit_target(settings, parts, request.sources)
+        _fit_target(settings, parts, request.sources)
         return request, targets
     table = settings["request"]
     request = requests.make_request(table, parts.generator, parts.inverter, settings["seed"], device)
     if chain is not None and chain.latents is not None:
         before = load_people(chain.latents, device)[0]
         request = attrs.evolve(request, earlier=(*before.earlier, *before.people))
-    sources = request.sources
-    targets = sources.clone()
-    if parts.target is not None:
-        fit_target(settings, parts, sources)
-        rng = torch.Generator().manual_seed(settings["seed"] + 2)
-        with torch.no_grad():
-            targets = parts.target.select(sources, parts.generator, rng)
-    if targets.shape != sources.shape or not targets.isfinite().all():
-        raise ConfigError(
-            f"target {settings['target']['name']!r} gave {tuple(targets.shape)}, expected finite {tuple(sources.shape)}"
-        )
+    targets = choose_targets(settings, parts, request.sources)
     latents = [person["latent"] for person in erased_tables(table) if person.get("latent")]
     run.record_inputs([*erased_pictures(table), *map(Path, [*latents, *(table.get("bystanders") or ())])])
-    run.update_manifest(distances=_distances(parts.generator, sources, targets))
+    run.update_manifest(distances=_distances(parts.generator, request.sources, targets))
     save_people(path, request, targets)
     return request, targets
 
 
-def fit_target(settings: Mapping[str, Any], parts: Parts, sources: Tensor) -> None:
+def choose_targets(settings: Mapping[str, Any], parts: Parts, sources: Tensor) -> Tensor:
+    """What the generator shall make of each latent to erase ``(P, num_ws, w_dim)``; the latents, without a selector.
+
+    :raises ConfigError: if the selector gives another shape, or numbers that are not finite.
+    """
+    if parts.target is None:
+        return sources.clone()
+    _fit_target(settings, parts, sources)
+    rng = torch.Generator().manual_seed(settings["seed"] + 2)
+    with torch.no_grad():
+        targets = parts.target.select(sources, parts.generator, rng)
+    if targets.shape != sources.shape or not targets.isfinite().all():
+        raise ConfigError(
+            f"target {settings['target']['name']!r} gave {tuple(targets.shape)}, expected finite {tuple(sources.shape)}"
+        )
+    return targets
+
+
+def _fit_target(settings: Mapping[str, Any], parts: Parts, sources: Tensor) -> None:
     """Let the target selector learn, on resume too: losses may ask it for more targets."""
     if parts.target is not None:
         freeze(parts.generator.module)

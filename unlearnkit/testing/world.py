@@ -212,6 +212,6 @@ def make_evidence(before: Generator, after: Generator, people: int = 1, samples:
     bystanders = tuple(Person(f"bystander {i}", random_latents(before, 1, 40 + i)) for i in range(2))
     earlier = (Person("earlier person", random_latents(before, 1, 60)),)
     return Evidence(
-        before=before, after=after, original=before, request=Request(tuple(named), bystanders, earlier), judge=ToyIdentity(),
-        perceptual=ToyPerceptual(), rng=torch.Generator().manual_seed(3), samples=samples,
+        before=before, after=after, original=before, request=Request(tuple(named), bystanders, earlier),
+        judge=ToyIdentity(), perceptual=ToyPerceptual(), rng=torch.Generator().manual_seed(3), samples=samples,
     )

@@ -9,7 +9,7 @@ from handmade_results import result
 
 from unlearnkit.results import Attempted, Result, compare
 from unlearnkit.results.columns import columns_of, erasure, forgotten, kept, preservation
-from unlearnkit.results.statistics import Cell, holm, interval, paired_p
+from unlearnkit.results.statistics import ALL, Cell, holm, interval, paired_p
 
 
 def test_interval_is_students() -> None:
@@ -119,3 +119,12 @@ def test_distances_are_shown_once_and_their_floors_not() -> None:
     metrics = {"frechet_x": 3.0, "frechet_x_floor": 9.0, "frechet_x_unpaired": 4.0, "erased_after": 0.1}
     names = [column.name for column in columns_of([result(metrics=metrics)])]
     assert "frechet_x" in names and not {"frechet_x_floor", "frechet_x_unpaired"} & set(names)
+
+
+def test_several_scenarios_are_also_taken_together() -> None:
+    results = [result(scenario=scenario, identity=f"{scenario}_{i}", metrics={"erased_after": 0.1 * i})
+               for scenario in ("ind", "ood") for i in range(3)]
+    groups = compare(results)
+    assert [(group.scenario, group.rows[0].cells["erased"].n) for group in groups] == [
+        (ALL, 6), ("ind", 3), ("ood", 3)]
+    assert groups[0].rows[0].cells["erased"].half < groups[1].rows[0].cells["erased"].half

@@ -22,8 +22,9 @@ import attrs
 from unlearnkit.results.columns import Column, columns_of, levels
 from unlearnkit.results.schema import Result
 
-__all__ = ["LEVEL", "Cell", "Group", "Row", "compare", "holm", "interval", "paired_p"]
+__all__ = ["ALL", "LEVEL", "Cell", "Group", "Row", "compare", "holm", "interval", "paired_p"]
 
+ALL = "all scenarios"
 LEVEL = 0.05
 """Chance of a false positive that is accepted, and 1 - the level of intervals."""
 
@@ -79,9 +80,17 @@ class Group:
 
 
 def compare(results: Sequence[Result]) -> list[Group]:
-    """Group results by generator and scenario, and compare the methods in each."""
-    keys = sorted({(result.generator, result.scenario) for result in results}, key=_order)
-    return [_group(*key, [r for r in results if (r.generator, r.scenario) == key]) for key in keys]
+    """Group results by generator and scenario, and compare the methods in each; and, first, in all scenarios together.
+
+    More people make smaller intervals, but people of different scenarios are not one population: look at both.
+    """
+    keys = {(result.generator, result.scenario) for result in results}
+    generators = [generator for generator, _ in keys]
+    keys |= {(generator, ALL) for generator in generators if generators.count(generator) > 1}
+    return [
+        _group(*key, [r for r in results if r.generator == key[0] and key[1] in (r.scenario, ALL)])
+        for key in sorted(keys, key=_order)
+    ]
 
 
 def interval(values: Sequence[float]) -> float | None:
@@ -119,7 +128,7 @@ def holm(p_values: Sequence[float]) -> list[float]:
 # ---------------------------------------------------------------- one group
 
 def _order(key: tuple[str, str]) -> tuple[str, int, str]:
-    known = ("ind", "ood", "random", "multi")
+    known = (ALL, "ind", "ood", "random", "multi")
     return key[0], known.index(key[1]) if key[1] in known else len(known), key[1]
 
 

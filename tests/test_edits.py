@@ -78,6 +78,23 @@ def test_tensors_without_a_place_are_refused_before_any_is_written(tmp_path, ten
     assert all(torch.equal(before[name], tensor) for name, tensor in fresh.module.state_dict().items())
 
 
+@pytest.mark.parametrize(("adapters", "words"), [
+    ("{", "is damaged"), ("null", "is damaged"), ('{"method": "m"}', "is damaged"), ("[" * 100_000, "is damaged"),
+    ('{"method": "legato", "options": [1]}', "is damaged"), ('{"method": "nobody", "options": {}}', "'nobody'"),
+    ('{"method": ["legato"], "options": {}}', "no method"),
+    ('{"method": "guide", "options": {}}', "adds no modules"),
+    ('{"method": "legato", "options": {"hidden": 100000}}', "hidden: got 100000"),
+    ('{"method": "legato", "options": {"step": Infinity, "duration": NaN}}', "step: got inf"),
+    ('{"method": "legato", "options": {"step": 1e-9}}', "duration: got"),
+])
+def test_what_an_edit_says_of_its_adapters_is_not_believed(tmp_path, adapters, words):
+    metadata = {"format": edits.FORMAT, "generator": "toy", "base_sha256": "0" * 64, "base_format": "toy"}
+    write_tensors(tmp_path / "e.safetensors", {"nowhere": torch.zeros(1)}, metadata | {"adapters": adapters})
+    with pytest.raises(EditError) as caught:
+        edits.put_on(ToyGenerator(), tmp_path / "e.safetensors")
+    assert words in str(caught.value) and "e.safetensors" in str(caught.value) and "\n" not in str(caught.value)
+
+
 @pytest.mark.parametrize("metadata", [{}, {"format": "somebody-else"}, {"format": edits.FORMAT}])
 def test_other_files_are_no_edits(tmp_path, metadata):
     write_tensors(tmp_path / "e.safetensors", {"synthesis.bias": torch.zeros(48)}, metadata)

@@ -25,6 +25,7 @@ def test_names_are_distinct_whatever_their_case():
 
 def test_numbers_get_names_even_where_no_letter_is_left():
     assert slugs(["Ada B.", "ada-b", "Жанна", "太郎"]) == ["ada_b", "ada_b_1", "2", "3"]
+    assert slugs(["a 2", "a", "a!"]) == ["a_2", "a", "a_2_2"], "never one name for two people"
 
 
 def test_one_person_and_several_are_read_alike():

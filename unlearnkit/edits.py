@@ -15,7 +15,7 @@ from unlearnkit import __version__
 from unlearnkit.chain import Chain
 from unlearnkit.checkpoints import file_sha256, read_tensors, write_like, write_tensors
 from unlearnkit.config import build
-from unlearnkit.errors import CheckpointError, EditError
+from unlearnkit.errors import CheckpointError, EditError, UnlearnkitError
 from unlearnkit.interfaces import Generator
 from unlearnkit.plugins import registry
 
@@ -104,7 +104,10 @@ def put_on(generator: Generator, path: Path) -> None:
     state = generator.module.state_dict()
     for name, tensor in tensors.items():
         if name not in state or state[name].shape != tensor.shape or state[name].dtype != tensor.dtype:
-            raise EditError(f"{path}: tensor {name} {tuple(tensor.shape)} has no place in this generator")
+            raise EditError(
+                f"{path}: tensor {name} {tuple(tensor.shape)} has no place in this generator, so the file is damaged; "
+                "restore it"
+            )
     with torch.no_grad():
         for name, tensor in tensors.items():
             state[name].copy_(tensor)
@@ -114,10 +117,13 @@ def _attach(generator: Generator, path: Path, metadata: Mapping[str, str]) -> No
     """Let the method that made the edit add its modules; an installed method, by its name, never code from the file."""
     try:
         adapters = json.loads(metadata["adapters"])
-        name, options = adapters["method"], dict(adapters["options"])
+        name, options = str(adapters["method"]), dict(adapters["options"])
     except (ValueError, KeyError, TypeError, RecursionError) as error:
         raise EditError(f"{path} is damaged: nobody can tell which adapters it holds ({error}); restore it") from error
-    build(registry().component_class("method", name), options, f"{path.name}: method").attach(generator)
+    try:
+        build(registry().component_class("method", name), options, "method").attach(generator)
+    except UnlearnkitError as error:
+        raise EditError(f"{path} holds modules of the method {name!r}, which cannot add them here: {error}") from error
 
 
 def apply_edit(edit: Path, base: Path, out: Path) -> None:

@@ -42,7 +42,9 @@ def slugs(names: Sequence[str]) -> list[str]:
     found: list[str] = []
     for place, name in enumerate(names):
         slug = re.sub(r"[^a-z0-9]+", "_", name.lower()).strip("_") or str(place)
-        found.append(f"{slug}_{place}" if slug in found else slug)
+        while slug in found:  # "a 2", "a", "a!": the third may not become a_2
+            slug = f"{slug}_{place}"
+        found.append(slug)
     return found
 
 

@@ -30,7 +30,8 @@ def said(attack: Attack, effort: int | None, control: int | None, scale: Levels 
 @pytest.mark.parametrize(("effort", "control", "tone", "words"), [
     (None, 10, "good", "Not found within 40"), (20, 21, "good", "no easier than where the person never was"),
     (10, 20, "mixed", "2.0 times as fast"), (10, 30, "bad", "3.0 times as fast"),
-    (10, None, "bad", "at least 4.0 times"), (0, 20, "bad", "before the first"),
+    (10, None, "bad", "at least 4.0 times"), (20, None, "mixed", "at least 2.0 times as fast, so the edit hides"),
+    (39, None, "unknown", "the floor not within 40, which leaves open"), (0, 20, "bad", "before the first"),
 ])
 def test_beside_a_floor(effort: int | None, control: int | None, tone: str, words: str) -> None:
     found = said(Relearning(steps=40), effort, control)

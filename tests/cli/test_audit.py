@@ -16,6 +16,7 @@ import torch
 
 from unlearnkit.audit.rundir import load_evidence
 from unlearnkit.edits import changed_tensors
+from unlearnkit.errors import RunError
 from unlearnkit.plugins import Registry
 from unlearnkit.runs import Run
 
@@ -175,3 +176,8 @@ def test_a_run_on_an_earlier_edit(
     assert changed_tensors(evidence.original, evidence.before) and changed_tensors(evidence.before, evidence.after)
     first = load_evidence(Run.open(run), torch.device("cpu"), 0)[0]
     assert first.original is None and not changed_tensors(first.after, evidence.before)
+    shutil.copy(tmp_path / "second" / "edit.safetensors", tmp_path / "other.safetensors")
+    config = tmp_path / "second" / "config.toml"
+    config.write_text(config.read_text().replace(str(run), str(tmp_path / "other.safetensors")))
+    with pytest.raises(RunError, match=r"other\.safetensors is not the edit that .*second started from; put that file"):
+        load_evidence(Run.open(tmp_path / "second"), torch.device("cpu"), 0)

@@ -196,6 +196,15 @@ def test_page_shows_several_people_and_those_erased_earlier(run):
         assert part in text, text
 
 
+def test_a_name_is_no_markup():
+    manifest = {"chain": [{**CHAIN["chain"][0], "people": ["[/]", "[red]"]}]}
+    numbers = {f"earlier_{slug}_{when}": 0.7 for slug in ("0", "red") for when in ("before", "then", "after")}
+    console = Console(file=io.StringIO(), width=100)
+    console.print(summary_table(METRICS | numbers, manifest))
+    for name in ("[/]", "[red]"):  # in the table and below it
+        assert console.file.getvalue().count(f"{name}, erased earlier") == 2, console.file.getvalue()
+
+
 def test_verdict_without_something_to_compare_with():
     assert verdict({}).tone == "unknown"
     assert verdict({"erased_before": 0.9, "erased_after": 0.1}).tone == "unknown"

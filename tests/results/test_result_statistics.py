@@ -91,6 +91,16 @@ def test_a_method_is_compared_on_the_people_whom_both_erased() -> None:
     assert failed.failures == ("y: no place",) and failed.identities == 2
 
 
+def test_a_better_mean_over_easier_people_does_not_make_others_worse() -> None:
+    easy, hard = {"x": 0.2, "y": 0.3, "z": 0.25}, {"u": 0.9, "v": 0.9}
+    results = [result("picky", who, metrics={"erased_after": value}) for who, value in easy.items()]
+    results += [result("all", who, metrics={"erased_after": value - 0.1 + 0.001 * place})
+                for place, (who, value) in enumerate((easy | hard).items())]
+    found = cell(results, "all", "erased")
+    assert cell(results, "picky", "erased").mark == "best" and found.mean > 0.25
+    assert found.p is not None and found.p < 0.05 and found.mark == "tied", "better on everybody whom both erased"
+
+
 def test_collapse_is_the_likeness_of_those_who_replace_different_people() -> None:
     faces = {"a": (1.0, 0.0), "b": (1.0, 0.0), "c": (0.0, 1.0)}
     results = [result(identity=who, embedding=face) for who, face in faces.items()]

@@ -13,9 +13,10 @@ import torch
 from rich.console import Console
 
 from unlearnkit import edits, session
+from unlearnkit.atomic import sha256_file
 from unlearnkit.audit.running import Result, judge_levels, run_attacks
 from unlearnkit.audit.trace import references
-from unlearnkit.chain import edit_file
+from unlearnkit.chain import edit_file, read_links
 from unlearnkit.config import build
 from unlearnkit.config.options import complete
 from unlearnkit.engine import freeze
@@ -108,13 +109,15 @@ def load_evidence(run: Run, device: torch.device, seed: int) -> tuple[Evidence, 
     """Both generators of a finished run and everybody in it, the targets, and the encoder that the losses used.
 
     Where a run stands on an earlier edit, its generator before has that edit on it.
+
+    :raises RunError: if another edit lies there now.
     """
     settings = run.config
     before: Generator = session.component("generator", settings["generator"], "generator", device)
     after, original = copy.deepcopy(before), None
     if settings.get("base"):
         original = copy.deepcopy(before)
-        edits.put_on(before, edit_file(Path(settings["base"])))
+        edits.put_on(before, _edit_below(run))
     edits.put_on(after, run.path / "edit.safetensors")
     for generator in (before, after):
         freeze(generator.module)
@@ -124,6 +127,17 @@ def load_evidence(run: Run, device: torch.device, seed: int) -> tuple[Evidence, 
     rng = torch.Generator().manual_seed(seed)
     evidence = Evidence(before, after, request, judge, perceptual, rng, original=original)
     return evidence, targets, identity
+
+
+def _edit_below(run: Run) -> Path:
+    """The edit that a run with ``base`` started from.
+
+    :raises RunError: if another file lies there now: what the attacks are held against would be another generator.
+    """
+    edit, noted = edit_file(Path(run.config["base"])), [link.sha256 for link in read_links(run.manifest)]
+    if not noted or sha256_file(edit) != noted[-1]:
+        raise RunError(f"{edit} is not the edit that {run.path} started from; put that file back to audit this run")
+    return edit
 
 
 def _free_name(run: Run) -> str:

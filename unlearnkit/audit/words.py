@@ -82,10 +82,13 @@ def _beside_floor(
     if value is None:
         return Finding("unknown", answer, f"{sentence}: {numbers}.")
     times = f"{'at least ' if exact == 'at least' else ''}{value:.1f} times as fast"
-    if exact == "exact" and value <= AS_FAST:
+    if value <= AS_FAST:
+        if exact == "at least":
+            sentence += f", which leaves open how much easier it is ({times}); a larger budget would tell"
+            return Finding("unknown", answer, f"{sentence}: {numbers}.")
         sentence += f", so no easier than where the person never was ({times})"
         return Finding("good", answer, f"{sentence}: {numbers}.")
-    tone = "bad" if value >= 2 * AS_FAST or control is None else "mixed"
+    tone = "bad" if value >= 2 * AS_FAST else "mixed"
     return Finding(tone, answer, f"{sentence}: {times}, so the edit hides more than it forgets; {numbers}.")
 
 

@@ -90,9 +90,9 @@ def _show(run: Run) -> None:
     out.print(summary_table(run.read_json("metrics.json") or {}, run.manifest))
     chosen = run.config
     used = ", ".join(f"{section} {chosen[section]['name']}" for section in ("judge", "identity", "perceptual"))
-    out.print(f"measured with: {used}", soft_wrap=True)
-    out.print(f"run: {run.path}", soft_wrap=True)
-    out.print(f"report: {run.path / 'report.html'}", soft_wrap=True)
+    out.print(f"measured with: {used}", soft_wrap=True, markup=False)
+    out.print(f"run: {run.path}", soft_wrap=True, markup=False)
+    out.print(f"report: {run.path / 'report.html'}", soft_wrap=True, markup=False)
 
 
 def _options(given: dict[str, Any]) -> dict[str, Any]:

@@ -7,13 +7,13 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import jinja2
 from markupsafe import Markup
 
 from unlearnkit.audit.words import counted, overall
 from unlearnkit.report.curves import COLOURS, INK, drawing, dress
 from unlearnkit.report.numbers import seconds_text
 from unlearnkit.report.pictures import png
+from unlearnkit.report.template import fill
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -32,10 +32,6 @@ def write_audit_page(
     * ``audit``: what ``STEM.json`` holds
     * ``known``: a picture ``(3, H, W)`` of each person, by name
     """
-    loader = jinja2.FileSystemLoader(Path(__file__).parent)
-    environment = jinja2.Environment(
-        loader=loader, autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True
-    )
     context = {
         "name": audit["run"], "people": " and ".join(known), "several": len(known) > 1,
         "verdict": overall(result.finding for result in results), "levels": audit["levels"], "audit": audit,
@@ -43,7 +39,7 @@ def write_audit_page(
         "settings": [(f"attack.{attack}.{key}", str(value)) for attack, table in audit["settings"].items()
                      for key, value in table.items()],
     }
-    return run.write_text(f"{stem}.html", environment.get_template("audit.html").render(context))
+    return run.write_text(f"{stem}.html", fill(Path(__file__).with_name("audit.html"), **context))
 
 
 def _card(result: Result, levels: Mapping[str, float | None], known: Mapping[str, Tensor]) -> dict[str, Any]:

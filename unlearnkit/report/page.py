@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import attrs
-import jinja2
 from markupsafe import Markup
 
 from unlearnkit import atomic
@@ -18,6 +17,7 @@ from unlearnkit.report.curves import loss_curves
 from unlearnkit.report.earlier import earlier_people
 from unlearnkit.report.numbers import bytes_text, flat, numbers, people, seconds_text
 from unlearnkit.report.pictures import ROLES, load_images
+from unlearnkit.report.template import fill
 from unlearnkit.report.turn import load_turns
 from unlearnkit.report.verdict import levels, verdict
 
@@ -56,11 +56,7 @@ def write_report(run: Run) -> Path:
 
     Reads only that directory. The page needs nothing from outside: pictures are inside, no script runs.
     """
-    loader = jinja2.FileSystemLoader(Path(__file__).parent)
-    environment = jinja2.Environment(
-        loader=loader, autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True
-    )
-    return run.write_text("report.html", environment.get_template("report.html").render(_context(run)))
+    return run.write_text("report.html", fill(Path(__file__).with_name("report.html"), **_context(run)))
 
 
 def _context(run: Run) -> dict[str, Any]:

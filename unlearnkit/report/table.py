@@ -24,7 +24,7 @@ def summary_table(metrics: Mapping[str, Any], manifest: Mapping[str, Any]) -> Ta
     result = verdict(known, manifest)
     told = (result.person, result.others, result.bystanders, *result.earlier, result.caution)
     caption = " ".join(text for text in told if text)
-    table = Table(title=Text(result.answer, _STYLES[result.tone]), caption=caption, caption_justify="left")
+    table = Table(title=Text(result.answer, _STYLES[result.tone]), caption=Text(caption), caption_justify="left")
     for column in ("", "before", "after"):
         table.add_column(column, justify="left" if not column else "right")
     for group, title in _GROUPS.items():
@@ -39,7 +39,8 @@ def summary_table(metrics: Mapping[str, Any], manifest: Mapping[str, Any]) -> Ta
             pair = (known[f"erased_{when}_{slug}"] for when in ("before", "after"))
             table.add_row(f"  {slug.replace('_', ' ')}", *(f"{value:.2f}" for value in pair))
     for person in earlier_people(known, manifest):
-        table.add_row(f"{person.name}, erased earlier", f"{person.then:.2f}", f"{person.after:.2f}")
+        # As Text, for a name like "[/]" is no markup.
+        table.add_row(Text(f"{person.name}, erased earlier"), f"{person.then:.2f}", f"{person.after:.2f}")
     table.add_section()
     for title, value in [*_facts(known), *_costs(manifest)]:
         table.add_row(title, "", value)

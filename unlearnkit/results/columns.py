@@ -152,9 +152,10 @@ def _best(attack: str) -> Read:
 def _alike(results: Sequence[Result]) -> dict[str, float]:
     """Mean similarity of the faces that replaced different people, same run and seed, as one number a person.
 
-    Pairs share people, so they are not independent. The numbers are the jackknife's pseudo-values (Tukey 1958): their
-    mean is the mean over pairs, and Student's interval of them is that of the jackknife. Two people are one pair, from
-    which nobody can tell how it varies: one number.
+    Pairs share people, so they are not independent. The numbers are the jackknife's pseudo-values (Tukey 1958): where
+    everybody is in as many pairs, their mean is the mean over pairs, otherwise the jackknife's estimate of it, and
+    Student's interval of them is that of the jackknife. Two people are one pair, from which nobody can tell how it
+    varies: one number.
     """
     pairs: dict[tuple[str, str], list[float]] = {}
     known = [result for result in results if result.error is None and result.embedding is not None]

@@ -9,16 +9,16 @@ from pathlib import Path
 from typing import Any
 
 import attrs
-import jinja2
 from markupsafe import Markup
 
+from unlearnkit.report.template import fill
 from unlearnkit.results.files import Found
 from unlearnkit.results.schema import Result
 from unlearnkit.results.statistics import Group, Row
 from unlearnkit.results.tables import cell_text, legend
 from unlearnkit.results.tradeoff import tradeoff
 
-__all__ = ["page"]
+__all__ = ["page", "small_picture"]
 
 _SIDE = 112
 """Pixels of a picture in the grid, at most: hundreds of them make one file."""
@@ -35,12 +35,9 @@ class Picture:
 
 def page(found: Sequence[Found], groups: Sequence[Group]) -> str:
     """The page's HTML. Pictures that are missing leave their fields empty."""
-    loader = jinja2.FileSystemLoader(Path(__file__).parent)
-    environment = jinja2.Environment(
-        loader=loader, autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True
-    )
     results = [item.result for item in found]
-    return environment.get_template("compare.html").render(
+    return fill(
+        Path(__file__).with_name("compare.html"),
         groups=[_group(group, found) for group in groups], methods=len({r.method for r in results}),
         people=len({(r.generator, r.scenario, r.identity) for r in results}), cases=len(results), cell_text=cell_text,
         mixed=_mixed(results), facts=_facts(results),
@@ -74,17 +71,17 @@ def _grid(found: Sequence[Found], rows: Sequence[Row]) -> list[tuple[str, list[P
 def _field(found: Sequence[Found], role: str, words: str) -> Picture:
     """The first of these results that has the picture."""
     path = next((path for item in found if (path := item.picture(role)) is not None), None)
-    return Picture(None if path is None else _data_uri(path), words)
+    return Picture(None if path is None else small_picture(path), words)
 
 
-def _data_uri(path: Path) -> str | None:
-    """The picture, made small; None if it cannot be read, which a page of hundreds survives."""
+def small_picture(path: Path) -> str | None:
+    """A ``data:`` address of the picture, made small; None if it cannot be read, which a page of hundreds survives."""
     from PIL import Image
 
     try:
         with Image.open(path) as opened:
             picture = opened.convert("RGB")
-    except (OSError, ValueError, Image.DecompressionBombError):
+    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError):  # SyntaxError: a PNG with a bad chunk
         return None
     picture.thumbnail((_SIDE, _SIDE))
     buffer = io.BytesIO()

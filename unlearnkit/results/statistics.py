@@ -161,13 +161,20 @@ def _cells(column: Column, by_method: dict[str, list[Result]]) -> dict[str, Cell
     corrected = dict(zip(tested, holm(list(tested.values())), strict=True))
     cells[best] = attrs.evolve(cells[best], mark="best")
     for name, p in corrected.items():
-        cells[name] = attrs.evolve(cells[name], mark="worse" if p < LEVEL else "tied", p=p)
+        worse = p < LEVEL and _loses(values[name], values[best], column.higher)
+        cells[name] = attrs.evolve(cells[name], mark="worse" if worse else "tied", p=p)
     return cells
 
 
 def _against(a: dict[str, float], b: dict[str, float]) -> float | None:
     shared = sorted(a.keys() & b.keys())
     return paired_p([a[name] for name in shared], [b[name] for name in shared])
+
+
+def _loses(a: dict[str, float], b: dict[str, float], higher: bool) -> bool:
+    """True if ``a`` is behind on the people whom both erased: the best mean may be that of easier people."""
+    ahead = fmean(a[name] - b[name] for name in a.keys() & b.keys())
+    return ahead < 0 if higher else ahead > 0
 
 
 def _failures(results: Sequence[Result]) -> tuple[str, ...]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import html
+import re
 from collections.abc import Sequence
 
 from rich import box
@@ -17,6 +19,8 @@ LEGEND = (
     "Mean ± 95 % interval over people (Student's t; seeds of a person are averaged first). Bold: the best of its "
     "column; italic: not significantly worse (paired t-test over the same people, 5 %, Holm's correction)."
 )
+_LATEX = str.maketrans({**{char: rf"\{char}" for char in "&%$#_{}"}, "\\": r"\textbackslash{}",
+                       "~": r"\textasciitilde{}", "^": r"\textasciicircum{}"})
 _FEW = " With fewer than two people nothing is tested, and nothing is marked."
 
 _STYLES = {"best": "bold green", "tied": "italic green", "worse": "", "": ""}
@@ -47,7 +51,7 @@ def terminal(group: Group) -> Table:
     shown = [column for column in group.columns if column.name in _IN_TERMINAL]
     left_out = [column.title for column in group.columns if column not in shown]
     more = f" Left out here: {', '.join(left_out)}; see --html or --markdown." if left_out else ""
-    table = Table(title=group.title, title_justify="left", caption=legend(group) + more, caption_justify="left",
+    table = Table(title=group.title, title_justify="left", caption=Text(legend(group) + more), caption_justify="left",
                   box=box.SIMPLE_HEAD, pad_edge=False)
     table.add_column("method", no_wrap=True)
     for column in (*shown, None):
@@ -67,13 +71,13 @@ def markdown(groups: Sequence[Group]) -> str:
     """Tables in GitHub's Markdown."""
     parts = []
     for group in groups:
-        head = ["method", "people", *(f"{column.title} {column.arrow}" for column in group.columns)]
+        head = ["method", "people", *(f"{_words(column.title)} {column.arrow}" for column in group.columns)]
         lines = [head, ["---", *["---:"] * (len(head) - 1)]]
         for row in group.rows:
             cells = [_marked(row, column, {"best": "**{}**", "tied": "*{}*"}) for column in group.columns]
             lines.append([row.method, _people(row), *cells])
         table = "\n".join("| " + " | ".join(line) + " |" for line in lines)
-        parts.append("\n\n".join([f"### {group.title}", table, legend(group), *_failures(group)]))
+        parts.append("\n\n".join([f"### {group.title}", table, legend(group), *map(_words, _failures(group))]))
     return "\n\n".join(parts) + "\n"
 
 
@@ -113,9 +117,15 @@ def _latex_cell(row: Row, column: Column) -> str:
     return text.replace(" ± ", r" $\pm$ ").replace("–", "--")
 
 
+def _words(text: str) -> str:
+    """Somebody else's words, as words in Markdown: no table, link, style or HTML of theirs."""
+    return re.sub(r"([\\`*_\[\]|])", r"\\\1", html.escape(" ".join(text.split()), quote=False))
+
+
 def _escape(text: str) -> str:
-    return "".join(rf"\{char}" if char in "&%$#_{}" else char for char in _ascii(text))
+    return _ascii(text).translate(_LATEX)
 
 
 def _ascii(text: str) -> str:
-    return text.replace("±", "+-").replace("é", "e").replace("–", "-").replace("\n", " ")
+    """One line without the letters that old LaTeX cannot read."""
+    return " ".join(text.split()).replace("±", "+-").replace("é", "e").replace("–", "-")

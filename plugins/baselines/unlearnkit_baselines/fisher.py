@@ -13,7 +13,7 @@ from unlearnkit.config import option
 from unlearnkit.errors import ConfigError
 from unlearnkit.interfaces import Generator, Job, Penalty
 
-__all__ = ["Fisher", "asking_for_gradients", "mean_squared_gradient", "picture_fisher"]
+__all__ = ["Fisher", "asking_for_gradients", "elastic", "mean_squared_gradient", "picture_fisher"]
 
 SEED = 0
 """Of the draws that an estimate is made from: a resumed run must find the same one, so the run's rng is not for it."""
@@ -74,6 +74,22 @@ def picture_fisher(generator: Generator, samples: int) -> dict[str, Tensor]:
         return mean_squared_gradient(parameters, projections())
 
 
+def elastic(
+    loss: str, parameters: Mapping[str, Tensor], before: Mapping[str, Tensor], importance: Mapping[str, Tensor]
+) -> Tensor:
+    """``sum_i F_i (p_i - p0_i)^2``, one number: EWC's penalty, for the loss of that name.
+
+    :raises ConfigError: if a parameter is not one of the original generator's (an adapter's has no before).
+    """
+    new = [name for name in parameters if name not in before]
+    if new:
+        raise ConfigError(
+            f"loss {loss!r} knows the original generator's parameters only, got {new[0]!r}; leave it out of "
+            "losses.names where a method adds parameters of its own"
+        )
+    return torch.stack([(importance[n] * (p - before[n]).square()).sum() for n, p in parameters.items()]).sum()
+
+
 @attrs.define(eq=False)
 class Fisher(Penalty):
     """``sum_i F_i (p_i - p0_i)^2``: what pictures hang on stays where it was (EWC; Kirkpatrick et al., PNAS 2017).
@@ -105,11 +121,4 @@ class Fisher(Penalty):
 
         :raises ConfigError: if a parameter is not one of the original generator's (an adapter's has no before).
         """
-        new = [name for name in parameters if name not in self._before]
-        if new:
-            raise ConfigError(
-                f"loss 'fisher' knows the original generator's parameters only, got {new[0]!r}; leave it out of "
-                "losses.names where a method adds parameters of its own"
-            )
-        moved = [(self._importance[n] * (value - self._before[n]).square()).sum() for n, value in parameters.items()]
-        return {"fisher": torch.stack(moved).sum()}
+        return {"fisher": elastic("fisher", parameters, self._before, self._importance)}

@@ -8,11 +8,13 @@ from collections.abc import Mapping
 import attrs
 import torch
 from torch import Tensor
+from unlearnkit_guide.losses import Likeness
 
 from unlearnkit.config import option
 from unlearnkit.engine import PairLoop, freeze
 from unlearnkit.errors import ConfigError
-from unlearnkit.interfaces import Generator, Job, Loss, Measures, Pairs, Penalty, Rendering, Step
+from unlearnkit.interfaces import Generator, Job, Pairs, Penalty, Step
+from unlearnkit_baselines.fisher import elastic
 from unlearnkit_baselines.losses import nearby
 
 __all__ = ["Sugar", "SugarAdjacency", "SugarEwc"]
@@ -24,7 +26,7 @@ START = 1e-3
 
 
 @attrs.define
-class SugarAdjacency(Loss):
+class SugarAdjacency(Likeness):
     """``sum_i l(w_u + D_i, t(w_u + D_i))``: each neighbour has a target of its own, where GUIDE shifts the person's.
 
     ``D_i = alpha_i * (w_r - w_u) / |w_r - w_u|``, ``alpha ~ U[0, alpha_max]``, t the target selector, and l GUIDE's
@@ -32,9 +34,6 @@ class SugarAdjacency(Loss):
     alpha up to 15, weights 1e-2, 1 and 0.1: read in the released program.
     """
 
-    mse: float = option(1e-2, help="weight of the mean squared feature difference", ge=0.0)
-    perceptual: float = option(1.0, help="weight of the perceptual distance", ge=0.0)
-    identity: float = option(0.1, help="weight of 1 - identity similarity", ge=0.0)
     samples: int = option(2, help="neighbours a step and person", ge=1)
     alpha_max: float = option(15.0, help="farthest neighbour", unit="latent units", gt=0.0)
 
@@ -51,18 +50,6 @@ class SugarAdjacency(Loss):
         with torch.no_grad():
             targets = step.selector.select(neighbours, step.generator, step.rng)
         return step.pairs(neighbours, targets)
-
-    def weights(self) -> dict[str, float]:
-        """The three weights by name."""
-        return {"mse": self.mse, "perceptual": self.perceptual, "identity": self.identity}
-
-    def terms(self, edited: Rendering, frozen: Rendering, measures: Measures) -> dict[str, Tensor]:
-        """The three distances, each ``(N,)``."""
-        return {
-            "mse": (edited.features - frozen.features).square().flatten(1).mean(1),
-            "perceptual": measures.perceptual_distance(edited, frozen),
-            "identity": 1 - measures.identity_similarity(edited, frozen),
-        }
 
 
 @attrs.define(eq=False)
@@ -104,12 +91,7 @@ class SugarEwc(Penalty):
 
         :raises ConfigError: if a parameter is not one of the original generator's (an adapter's).
         """
-        new = [name for name in parameters if name not in self._fisher]
-        if new:
-            raise ConfigError(f"loss sugar-ewc knows the original generator's parameters only, got {new[0]!r}; leave "
-                              "it out of losses.names where a method adds parameters of its own")
-        moved = [(self._fisher[n] * (value - self._start[n]).square()).sum() for n, value in parameters.items()]
-        return {"ewc": torch.stack(moved).sum()}
+        return {"ewc": elastic("sugar-ewc", parameters, self._start, self._fisher)}
 
     def weights(self) -> dict[str, float]:
         """The one weight by name."""

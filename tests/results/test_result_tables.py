@@ -1,0 +1,52 @@
+"""What a stranger's file says stays text in every kind of table."""
+
+from __future__ import annotations
+
+import io
+from pathlib import Path
+
+from handmade_results import png, result
+from rich.console import Console
+
+from unlearnkit.results import compare
+from unlearnkit.results.page import small_picture
+from unlearnkit.results.tables import latex, markdown, terminal
+
+HOSTILE = r"frechet_\input /etc/passwd ^^5c~%$ | <script>x</script> [/] [a](http://b) **"
+RESULTS = [
+    result(metrics={HOSTILE: 1.0}),
+    result("fails", metrics={}, error="| <img src=x> *no*\r\n# place [/] \\end{tabular}"),
+]
+
+
+def test_markdown() -> None:
+    text = markdown(compare(RESULTS))
+    rows = [line for line in text.splitlines() if line.startswith("|")]
+    assert len({line.replace(r"\|", "").count("|") for line in rows}) == 1 and len(rows) == 4, text
+    assert "<script" not in text and "<img" not in text and r"\[a\](http" in text and r"\*\*" in text
+    assert [line for line in text.splitlines() if line.startswith("#")] == ["### stylegan2, ind"]
+
+
+def test_latex() -> None:
+    text = latex(compare(RESULTS))
+    assert r"\textbackslash{}input /etc/passwd \textasciicircum{}\textasciicircum{}5c\textasciitilde{}\%\$" in text
+    ends = [line for line in text.splitlines() if r"\end{tabular}" in line]
+    assert len(ends) == 2 and ends[0].startswith("% "), "the first is the failure, in a comment"
+
+
+def test_terminal() -> None:
+    console = Console(file=io.StringIO(), width=200)
+    console.print(terminal(compare(RESULTS)[0]))
+    assert "[/] [a](http://b)" in console.file.getvalue()  # type: ignore[attr-defined]
+
+
+def test_a_damaged_picture_leaves_its_field_empty(tmp_path: Path) -> None:
+    path, whole = tmp_path / "after.png", png()
+    for place in range(len(whole)):
+        data = bytearray(whole)
+        data[place] ^= 0xFF
+        path.write_bytes(data)
+        small = small_picture(path)
+        assert small is None or small.startswith("data:image/jpeg;base64,")
+    path.write_bytes(whole[:40])
+    assert small_picture(path) is None

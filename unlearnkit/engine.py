@@ -80,9 +80,10 @@ class PairLoop(Unlearner):
         """One gradient of two, by parameter; only asked where ``splits`` is set. Here: their sum."""
         return {name: forget[name] + retain[name] for name in forget}
 
-    def aside(self, job: Job) -> Tensor | None:
-        """A number to add to the loss of the micro-batch that was just rendered, summed over its pairs; or None."""
-        return None
+    def extra_terms(self, job: Job) -> dict[str, Tensor]:
+        """What the method itself adds to the loss of the micro-batch that was just rendered: weighted, summed over its
+        pairs, one number each."""
+        return {}
 
     def _loop(self, job: Job, parameters: dict[str, nn.Parameter], adam: torch.optim.Adam) -> None:
         cache: dict[Any, Rendering] = {}
@@ -106,13 +107,13 @@ class PairLoop(Unlearner):
     ) -> dict[str, float]:
         """Fill in the gradients of a step; returns its numbers."""
         if not self.splits:
-            return backward(job, step, cache, parameters, self.aside)
+            return backward(job, step, cache, parameters, self.extra_terms)
         numbers: dict[str, float] = {}
         sides: list[dict[str, Tensor]] = []
         for retains in (False, True):
             losses = {name: loss for name, loss in job.losses.items() if loss.retains == retains}
-            said = backward(attrs.evolve(job, losses=losses), step, cache, parameters, self.aside)
-            numbers |= said | {"total": numbers.get("total", 0.0) + said["total"]}
+            said = backward(attrs.evolve(job, losses=losses), step, cache, parameters, self.extra_terms)
+            numbers |= {name: numbers.get(name, 0.0) + value for name, value in said.items()}
             sides.append({name: torch.zeros_like(p) if p.grad is None else p.grad for name, p in parameters.items()})
             for parameter in parameters.values():
                 parameter.grad = None
@@ -133,14 +134,17 @@ class Segment:
     start: int
 
     @property
-    def key(self) -> tuple[str, int] | None:
-        """Under which its frozen rendering may be kept; None if it changes from step to step."""
-        return (self.name, self.start) if self.pairs.constant else None
+    def key(self) -> tuple[str, int, int] | None:
+        """Under which its frozen rendering may be kept; None if it changes from step to step.
+
+        With the length: where another loss names more pairs at a later step, this one is cut elsewhere.
+        """
+        return (self.name, self.start, len(self.pairs)) if self.pairs.constant else None
 
 
 def backward(
     job: Job, step: Step, cache: dict[Any, Rendering], parameters: Mapping[str, Tensor] = MappingProxyType({}),
-    aside: Callable[[Job], Tensor | None] = lambda job: None,
+    extra_terms: Callable[[Job], dict[str, Tensor]] = lambda job: {},
 ) -> dict[str, float]:
     """Accumulate the gradient of all losses at this step; returns each unweighted term's sum and the total.
 
@@ -154,10 +158,9 @@ def backward(
         value = torch.zeros((), device=job.device)
         frozen = _render_frozen(job, batch, cache)
         edited = _render(job.generator, batch, "edited", job.rng)
-        extra = aside(job)
-        if extra is not None:
-            value = value + extra
-            terms["aside"] = terms.get("aside", 0.0) + float(extra.detach())
+        for name, number in extra_terms(job).items():
+            value = value + number
+            terms[name] = terms.get(name, 0.0) + float(number.detach())
         for segment, a, b in zip(batch, edited, frozen, strict=True):
             weights = segment.loss.weights()
             for name, numbers in segment.loss.terms(a, b, job.measures).items():

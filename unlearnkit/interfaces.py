@@ -20,7 +20,7 @@ from torch import Tensor, nn
 __all__ = [
     "Attack", "Attempt", "Base", "Case", "Component", "Evidence", "Generator", "IdentityEncoder", "Inverter", "Job",
     "Loss", "Measures", "Metric", "Pairs", "Penalty", "Perceptual", "Person", "Progress", "Recovery",
-    "Rendering", "Request", "Step", "StyleLayer", "TargetSelector", "Unlearner",
+    "Rendering", "Request", "Step", "StyleLayer", "TargetSelector", "Unlearner", "unit",
 ]
 
 
@@ -166,6 +166,10 @@ class Step:
         with torch.no_grad():
             return self.generator.map(z.to(self.sources.device))
 
+    def directions(self, latents: Tensor) -> Tensor:
+        """Of each latent ``(N, num_ws, w_dim)`` towards a random one, see :func:`unit`."""
+        return unit(self.random_latents(len(latents)) - latents)
+
     def pairs(self, edited: Tensor, frozen: Tensor, constant: bool = False) -> Pairs:
         """Pairs under this step's view; ``constant`` only holds where no view is drawn."""
         views = None if self.view is None else self.view.expand(len(edited), *self.view.shape[1:])
@@ -270,6 +274,11 @@ class Recovery:
     edited: Attempt
     control: Attempt
     judged_on: str
+
+
+def unit(offsets: Tensor) -> Tensor:
+    """Offsets ``(N, num_ws, w_dim)`` at length 1, L2 over all ``num_ws * w_dim`` numbers; zero stays zero."""
+    return offsets / offsets.flatten(1).norm(dim=1).clamp_min(1e-12)[:, None, None]
 
 
 # ---------------------------------------------------------------- components

@@ -91,14 +91,15 @@ def test_a_method_is_compared_on_the_people_whom_both_erased() -> None:
     assert failed.failures == ("y: no place",) and failed.identities == 2
 
 
-def test_a_better_mean_over_easier_people_does_not_make_others_worse() -> None:
-    easy, hard = {"x": 0.2, "y": 0.3, "z": 0.25}, {"u": 0.9, "v": 0.9}
-    results = [result("picky", who, metrics={"erased_after": value}) for who, value in easy.items()]
-    results += [result("all", who, metrics={"erased_after": value - 0.1 + 0.001 * place})
-                for place, (who, value) in enumerate((easy | hard).items())]
-    found = cell(results, "all", "erased")
-    assert cell(results, "picky", "erased").mark == "best" and found.mean > 0.25
-    assert found.p is not None and found.p < 0.05 and found.mark == "tied", "better on everybody whom both erased"
+@pytest.mark.parametrize(("ahead", "mark"), [(0.1, "tied"), (-0.1, "worse")])
+def test_who_was_tried_on_fewer_people_is_never_the_best_and_worse_only_on_the_same_people(ahead, mark) -> None:
+    people = {"x": 0.2, "y": 0.3, "z": 0.25, "u": 0.9}
+    results = [result("all", who, metrics={"erased_after": value}) for who, value in people.items()]
+    results += [result("picky", who, metrics={"erased_after": people[who] - ahead + 0.001 * place})
+                for place, who in enumerate("xyz")]
+    found = cell(results, "picky", "erased")
+    assert cell(results, "all", "erased").mark == "best" and found.mean < cell(results, "all", "erased").mean
+    assert found.p is not None and found.p < 0.05 and found.mark == mark
 
 
 def test_collapse_is_the_likeness_of_those_who_replace_different_people() -> None:
@@ -138,3 +139,13 @@ def test_several_scenarios_are_also_taken_together() -> None:
     assert [(group.scenario, group.rows[0].cells["erased"].n) for group in groups] == [
         (ALL, 6), ("ind", 3), ("ood", 3)]
     assert groups[0].rows[0].cells["erased"].half < groups[1].rows[0].cells["erased"].half
+
+
+def test_who_fails_on_the_difficult_does_not_lead() -> None:
+    results = [result(method="all", identity=f"ind_{i}", metrics={"erased_after": 0.1 * i}) for i in range(4)]
+    results += [result(method="easy", identity=f"ind_{i}", metrics={"erased_after": 0.0}) for i in range(2)]
+    results += [result(method="easy", identity=f"ind_{i}", metrics={}, error="too difficult") for i in (2, 3)]
+    (group,) = compare(results)
+    assert [row.method for row in group.rows] == ["all", "easy"]
+    assert group.rows[0].cells["erased"].mark == "best"
+    assert group.people() == 4

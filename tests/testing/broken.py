@@ -547,13 +547,13 @@ class ExplodingSlope(GoodLoss):
         return {"pixels": gap.square().sum((1, 2, 3)).sqrt()}  # 0 at 0, where its gradient is NaN
 
 
-@broken("loss/check_a_penalty_pulls_back", "penalty 'size'")
+@broken("loss/check_a_penalty_has_a_slope", "penalty 'size'")
 class PenaltyByParameter(GoodLoss):
     def penalty(self, parameters):
         return {"size": torch.stack([value.square().mean() for value in parameters.values()])}
 
 
-@broken("loss/check_a_penalty_pulls_back", "zeros only")
+@broken("loss/check_a_penalty_has_a_slope", "zeros only")
 class SlopelessPenalty(GoodLoss):
     def penalty(self, parameters):
         return {"size": torch.stack([(value - value.detach()).square().sum() for value in parameters.values()]).sum()}

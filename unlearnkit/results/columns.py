@@ -98,7 +98,7 @@ def _all_columns(results: Sequence[Result]) -> list[Column]:
         _column("others", "others", False, _read("others_after"), "likeness left in the person's other pictures"),
         _column("bystanders", "bystanders", True, _read("bystanders_change"), "real others, before to after"),
         _column("random", "random people", True, _read("preserved_identity"), "drawn others, before to after"),
-        *(_column(name, name.replace("frechet_", "Fréchet ").replace("_", " "), False, _read(name),
+        *(_column(name, name.replace("frechet_", "Fréchet ").replace("_", " ") + ", paired", False, _read(name),
                   "distance of all pictures before and after, in this feature space; not FID", 1)
           for name in measured if re.fullmatch(r"frechet_(?!.*_(floor|unpaired)$).+", name)),
         *(_column(name, name.replace("_", " "), True, _read(name), "share of the pictures before still covered")

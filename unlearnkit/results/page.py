@@ -15,7 +15,7 @@ from unlearnkit.report.template import fill
 from unlearnkit.results.files import Found
 from unlearnkit.results.schema import Result
 from unlearnkit.results.statistics import Group, Row
-from unlearnkit.results.tables import cell_text, legend
+from unlearnkit.results.tables import cell_text, heading, legend
 from unlearnkit.results.tradeoff import tradeoff
 
 __all__ = ["page", "small_picture"]
@@ -39,8 +39,8 @@ def page(found: Sequence[Found], groups: Sequence[Group]) -> str:
     return fill(
         Path(__file__).with_name("compare.html"),
         groups=[_group(group, found) for group in groups], methods=len({r.method for r in results}),
-        people=len({(r.generator, r.scenario, r.identity) for r in results}), cases=len(results), cell_text=cell_text,
-        mixed=_mixed(results), facts=_facts(results),
+        people=len({(r.scenario, r.identity) for r in results}), cases=len(results),
+        cell_text=cell_text, heading=heading, mixed=_mixed(results), facts=_facts(results),
     )
 
 

@@ -61,7 +61,7 @@ class Row:
 
 @attrs.frozen
 class Group:
-    """All methods on one generator in one scenario, the highest min(erasure, preservation) first.
+    """All methods on one generator in one scenario, the highest min(erasure, preservation) first, failures last.
 
     ``strangers``, ``same``: similarity of two strangers and of two pictures of one person, to the judge.
     """
@@ -77,6 +77,11 @@ class Group:
     def title(self) -> str:
         """Names the group."""
         return f"{self.generator}, {self.scenario}"
+
+    def people(self, column: str | None = None) -> int:
+        """On how many people a column stands; without one, the most that any column has."""
+        counts = [cell.n for row in self.rows for name, cell in row.cells.items() if column in (None, name)]
+        return max(counts, default=0)
 
 
 def compare(results: Sequence[Result]) -> list[Group]:
@@ -141,7 +146,7 @@ def _group(generator: str, scenario: str, results: list[Result]) -> Group:
             cells[name][column.name] = cell
     rows = [Row(name, cells[name], len({r.identity for r in found}), _failures(found))
             for name, found in by_method.items()]
-    rows.sort(key=lambda row: (-min(_mean(row, "erasure"), _mean(row, "preservation")), row.method))
+    rows.sort(key=lambda row: (bool(row.failures), -min(_mean(row, "erasure"), _mean(row, "preservation")), row.method))
     known = [levels(result) for result in results if result.error is None]
     strangers, same = (_mean_of([pair[side] for pair in known]) for side in (0, 1))
     return Group(generator, scenario, columns, tuple(rows), strangers, same)
@@ -154,7 +159,10 @@ def _cells(column: Column, by_method: dict[str, list[Result]]) -> dict[str, Cell
              for name, found in values.items()}
     if len(cells) < 2:
         return cells
-    best = (max if column.higher else min)(cells, key=lambda name: cells[name].mean)
+    # A method that fails on difficult people may not lead by its mean over the easy ones.
+    most = max(cell.n for cell in cells.values())
+    complete = [name for name, cell in cells.items() if cell.n == most]
+    best = (max if column.higher else min)(complete, key=lambda name: cells[name].mean)
     tested = {name: p for name in cells if name != best and (p := _against(values[name], values[best])) is not None}
     if not tested:
         return cells

@@ -13,7 +13,7 @@ from rich.text import Text
 from unlearnkit.results.columns import Column
 from unlearnkit.results.statistics import Cell, Group, Row
 
-__all__ = ["LEGEND", "cell_text", "latex", "legend", "markdown", "terminal"]
+__all__ = ["LEGEND", "cell_text", "heading", "latex", "legend", "markdown", "terminal"]
 
 LEGEND = (
     "Mean ± 95 % interval over people (Student's t; seeds of a person are averaged first). Bold: the best of its "
@@ -38,6 +38,13 @@ def legend(group: Group) -> str:
     return text
 
 
+def heading(group: Group, column: Column, title: str | None = None) -> str:
+    """A column's title, which way is better and, where it stands on fewer people than the table, on how many."""
+    few = group.people(column.name)
+    text = f"{title or column.title} {column.arrow}"
+    return text if few == group.people() else f"{text} ({few})"
+
+
 def cell_text(cell: Cell | None, column: Column) -> str:
     """``0.42 ± 0.03``; an en dash where there is no number."""
     if cell is None:
@@ -55,8 +62,8 @@ def terminal(group: Group) -> Table:
                   box=box.SIMPLE_HEAD, pad_edge=False)
     table.add_column("method", no_wrap=True)
     for column in (*shown, None):
-        title = "people" if column is None else f"{_IN_TERMINAL[column.name]}\n{column.arrow}"
-        table.add_column(title, justify="right", no_wrap=True)
+        title = "people" if column is None else heading(group, column, _IN_TERMINAL[column.name])
+        table.add_column(title.replace(" ", "\n", 1), justify="right", no_wrap=True)
     for row in group.rows:
         texts = []
         for column in shown:
@@ -71,7 +78,7 @@ def markdown(groups: Sequence[Group]) -> str:
     """Tables in GitHub's Markdown."""
     parts = []
     for group in groups:
-        head = ["method", "people", *(f"{_words(column.title)} {column.arrow}" for column in group.columns)]
+        head = ["method", "people", *(_words(heading(group, column)) for column in group.columns)]
         lines = [head, ["---", *["---:"] * (len(head) - 1)]]
         for row in group.rows:
             cells = [_marked(row, column, {"best": "**{}**", "tied": "*{}*"}) for column in group.columns]
@@ -85,8 +92,8 @@ def latex(groups: Sequence[Group]) -> str:
     """``tabular`` environments with booktabs' rules, one a group; needs ``\\usepackage{booktabs}``."""
     parts = []
     for group in groups:
-        arrows = {"↑": r"$\uparrow$", "↓": r"$\downarrow$"}
-        head = ["method", "people", *(f"{_escape(column.title)} {arrows[column.arrow]}" for column in group.columns)]
+        arrows = str.maketrans({"↑": r"$\uparrow$", "↓": r"$\downarrow$"})
+        head = ["method", "people", *(_escape(heading(group, c)).translate(arrows) for c in group.columns)]
         lines = [" & ".join(head) + r" \\", r"\midrule"]
         for row in group.rows:
             cells = [_latex_cell(row, column) for column in group.columns]

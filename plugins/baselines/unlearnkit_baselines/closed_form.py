@@ -8,7 +8,7 @@ from torch import Tensor
 
 from unlearnkit.config import option
 from unlearnkit.errors import ConfigError
-from unlearnkit.interfaces import Job, StyleLayer, Unlearner
+from unlearnkit.interfaces import Job, StyleLayer, Unlearner, unit
 
 __all__ = ["ClosedForm", "solve"]
 
@@ -87,8 +87,7 @@ class ClosedForm(Unlearner):
         sources, targets = [job.sources], [job.targets]
         if self.directions:
             for source, target in zip(job.sources, job.targets, strict=True):
-                away = self._random(job, self.directions) - source
-                away = away / away.flatten(1).norm(dim=1).clamp_min(1e-12)[:, None, None]
+                away = unit(self._random(job, self.directions) - source)
                 for radius in self.radii:
                     sources.append(source + radius * away)
                     targets.append(target + radius * away)

@@ -114,12 +114,12 @@ class Legato(PairLoop):
             f"{name}.{key}": value for name, adapter in adapters.items() for key, value in adapter.named_parameters()
         }
 
-    def aside(self, job: Job) -> Tensor | None:
+    def extra_terms(self, job: Job) -> dict[str, Tensor]:
         """The weighted consistency of the trajectories, summed over the pairs that were just rendered."""
         if self.consistency == 0:
-            return None
+            return {}
         travelled = torch.stack([adapter.take() for adapter in self._adapters(job.generator).values()])
-        return self.consistency * travelled.mean(0).sum()
+        return {"consistency": self.consistency * travelled.mean(0).sum()}
 
     def attach(self, generator: Generator) -> None:
         """Add the adapters, for the tensors of an edit."""

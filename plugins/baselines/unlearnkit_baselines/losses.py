@@ -14,9 +14,7 @@ __all__ = ["Ascent", "Hinge", "RandomFace"]
 
 def nearby(latents: Tensor, length: Tensor, step: Step) -> Tensor:
     """Each latent moved by ``length`` ``(N,)`` towards a random latent; L2 norm over all ``num_ws * w_dim`` numbers."""
-    direction = step.random_latents(len(latents)) - latents
-    norm = direction.flatten(1).norm(dim=1).clamp_min(1e-12)
-    return latents + direction * (length.to(norm) / norm)[:, None, None]
+    return latents + length.to(latents)[:, None, None] * step.directions(latents)
 
 
 @attrs.define

@@ -13,7 +13,7 @@ from unlearnkit_guide.losses import Likeness
 from unlearnkit.config import option
 from unlearnkit.engine import PairLoop, freeze
 from unlearnkit.errors import ConfigError
-from unlearnkit.interfaces import Generator, Job, Pairs, Penalty, Step
+from unlearnkit.interfaces import Generator, Job, Pairs, Penalty, Step, unit
 from unlearnkit_baselines.fisher import elastic
 from unlearnkit_baselines.losses import nearby
 
@@ -124,8 +124,8 @@ class SugarEwc(Penalty):
         sources = job.sources.repeat_interleave(self.samples, 0)
         z = torch.randn(len(sources), job.source.z_dim, generator=rng)
         with torch.no_grad():
-            away = job.source.map(z.to(job.device)) - sources
-            return job.source.w_avg + self.distance * away / away.flatten(1).norm(dim=1).clamp_min(1e-12)[:, None, None]
+            away = unit(job.source.map(z.to(job.device)) - sources)
+        return job.source.w_avg + self.distance * away
 
 
 def _feature_gap(learner: Generator, source: Generator, latent: Tensor, rng: torch.Generator) -> Tensor:

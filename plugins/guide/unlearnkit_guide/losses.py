@@ -61,10 +61,9 @@ class Adjacency(Likeness):
         """``samples`` pairs a person, drawn anew at every step."""
         sources = step.sources.repeat_interleave(self.samples, 0)
         targets = step.targets.repeat_interleave(self.samples, 0)
-        direction = step.random_latents(len(sources)) - sources
-        length = direction.flatten(1).norm(dim=1).clamp_min(1e-12)
+        directions = step.directions(sources)
         alpha = self.alpha_max * torch.rand(len(sources), generator=step.rng).to(sources.device)
-        delta = direction * (alpha / length)[:, None, None]
+        delta = alpha[:, None, None] * directions
         return step.pairs(sources + delta, targets + delta)
 
 

@@ -166,7 +166,7 @@ def check_measuring_changes_nothing(subject: Subject) -> None:
     expect(not changed, "both renderings to stay as they are", f"another {', '.join(changed)}")
 
 
-def check_a_penalty_pulls_back(subject: Subject) -> None:
+def check_a_penalty_has_a_slope(subject: Subject) -> None:
     """A penalty is one finite number a term; once parameters have moved, its slope is finite and not zero."""
     made = subject.world()
     job = _job(subject, made)

@@ -17,7 +17,7 @@ from benchmarks.auditing import audit
 from benchmarks.memory import PeakMemory
 from benchmarks.profiles import Profile
 from benchmarks.scenarios import Identity, identities
-from unlearnkit import manifest, requests, session
+from unlearnkit import assembly, manifest, requests
 from unlearnkit.config import nest, resolve
 from unlearnkit.errors import RunError, UnlearnkitError
 from unlearnkit.interfaces import Evidence, Generator, Job, Measures, Request
@@ -127,7 +127,7 @@ def run_case(case: Case, around: Around = lambda work: work()) -> tuple[Result, 
     ``around`` is called with the unlearning itself, and must call it once: what it measures is that alone. A method
     that cannot do it (any UnlearnkitError) gives a result too, with the error in it; bugs are raised.
     """
-    timings = session.Timings()
+    timings = assembly.Timings()
     facts = manifest.facts()
     fixed: dict[str, Any] = {
         "profile": case.profile.name, "method": case.method, "generator": case.generator, "scenario": case.scenario,
@@ -138,7 +138,7 @@ def run_case(case: Case, around: Around = lambda work: work()) -> tuple[Result, 
     settings: dict[str, Any] = {}
     try:
         settings = case.settings()
-        device = session.pick_device(settings["device"])
+        device = assembly.pick_device(settings["device"])
         hardware = attrs.evolve(hardware, device=str(device))
         found, pictures = _execute(case, settings, device, timings, around)
     except UnlearnkitError as error:
@@ -148,14 +148,14 @@ def run_case(case: Case, around: Around = lambda work: work()) -> tuple[Result, 
 
 
 def _execute(
-    case: Case, settings: dict[str, Any], device: torch.device, timings: session.Timings, around: Around
+    case: Case, settings: dict[str, Any], device: torch.device, timings: assembly.Timings, around: Around
 ) -> tuple[dict[str, Any], dict[str, bytes]]:
     with timings("load"):
-        parts = session.assemble(settings, device)
+        parts = assembly.assemble(settings, device)
         source = copy.deepcopy(parts.generator)
     request, timings.seconds["invert"] = _request(settings, parts, device)
     with timings("target"):
-        targets = session.choose_targets(settings, parts, request.sources)
+        targets = assembly.choose_targets(settings, parts, request.sources)
     job = Job(
         generator=parts.generator, source=source, sources=request.sources, targets=targets, losses=parts.losses,
         measures=Measures(parts.perceptual, parts.identity), rng=torch.Generator().manual_seed(case.seed),
@@ -183,14 +183,14 @@ def _execute(
 _REQUESTS: dict[str, tuple[Request, float]] = {}
 
 
-def _request(settings: Mapping[str, Any], parts: session.Parts, device: torch.device) -> tuple[Request, float]:
+def _request(settings: Mapping[str, Any], parts: assembly.Parts, device: torch.device) -> tuple[Request, float]:
     """The people, and the seconds that it took to find them: all methods meet the same latents, so once is enough."""
     asked = [settings[name] for name in ("request", "generator", "inverter", "seed", "device") if name in settings]
     key = json.dumps(asked, sort_keys=True)
     if key not in _REQUESTS:
         if len(_REQUESTS) > 3:
             del _REQUESTS[next(iter(_REQUESTS))]
-        timings = session.Timings()
+        timings = assembly.Timings()
         with timings("invert"):
             request = requests.make_request(
                 settings["request"], parts.generator, parts.inverter, settings["seed"], device)

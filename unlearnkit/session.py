@@ -1,4 +1,4 @@
-"""What the commands do: put the components together, run a method, measure, show, save. One run is `run`."""
+"""One run: put the components together, run the method, measure, show, save."""
 
 from __future__ import annotations
 
@@ -16,27 +16,11 @@ from rich.console import Console
 from torch import Tensor
 
 from unlearnkit import edits, requests
+from unlearnkit.assembly import Parts, Timings, assemble, choose_targets, fit_target, pick_device
 from unlearnkit.atomic import sha256_file
 from unlearnkit.chain import Chain, open_chain
-from unlearnkit.config import SECTIONS, build
-from unlearnkit.engine import freeze
-from unlearnkit.errors import ConfigError, Interrupted, RunError, UnlearnkitError
-from unlearnkit.interfaces import (
-    Component,
-    Evidence,
-    Generator,
-    IdentityEncoder,
-    Inverter,
-    Job,
-    Loss,
-    Measures,
-    Metric,
-    Perceptual,
-    Progress,
-    Request,
-    TargetSelector,
-    Unlearner,
-)
+from unlearnkit.errors import Interrupted, RunError, UnlearnkitError
+from unlearnkit.interfaces import Evidence, Generator, Job, Measures, Progress, Request
 from unlearnkit.latents import load_people, save_people
 from unlearnkit.people import erased_pictures, erased_tables
 from unlearnkit.plugins import registry
@@ -45,73 +29,7 @@ from unlearnkit.report import write_report
 from unlearnkit.report.show import show_people
 from unlearnkit.runs import Run
 
-__all__ = ["Parts", "assemble", "choose_targets", "invert", "run", "sample"]
-
-
-@attrs.define(eq=False)
-class Parts:
-    """All components of a run, prepared; ``judge`` is never the encoder that a loss uses."""
-
-    generator: Generator
-    method: Unlearner
-    target: TargetSelector | None
-    identity: IdentityEncoder
-    judge: IdentityEncoder
-    perceptual: Perceptual
-    inverter: Inverter | None
-    losses: dict[str, Loss]
-    metrics: dict[str, Metric]
-
-
-def component(kind: str, table: Mapping[str, Any], where: str, device: torch.device, name: str | None = None) -> Any:
-    """Build one component from its table of settings, and prepare it."""
-    options = {key: value for key, value in table.items() if key != "name"}
-    made: Component = build(registry().component_class(kind, name or table["name"]), options, where)
-    made.prepare(device)
-    return made
-
-
-def assemble(settings: Mapping[str, Any], device: torch.device) -> Parts:
-    """Build and prepare every component that complete ``settings`` name.
-
-    :raises ConfigError: if something is missing, or the judge is the encoder that the losses use.
-    """
-    for section, flag in (("identity", "identity"), ("judge", "judge"), ("perceptual", "perceptual")):
-        if not settings.get(section):
-            raise ConfigError(f"no {section} is chosen and no plugin offers one; give --{flag} NAME")
-    if settings["identity"] == settings["judge"]:
-        raise ConfigError(
-            f"identity and judge are both {settings['judge']['name']!r}: the encoder that a loss uses may not judge "
-            "its own work; choose another with --judge NAME"
-        )
-    single: dict[str, Any] = {
-        section: component(kind, settings[section], section, device) if settings.get(section) else None
-        for section, kind in SECTIONS.items()
-    }
-    many = {
-        kind: {
-            name: component(kind, settings.get(kind, {}).get(name, {}), f"{kind}.{name}", device, name)
-            for name in settings.get(listing, {}).get("names", ())
-        }
-        for listing, kind in (("losses", "loss"), ("metrics", "metric"))
-    }
-    return Parts(**single, losses=many["loss"], metrics=many["metric"])
-
-
-def pick_device(name: str) -> torch.device:
-    """``auto`` takes the GPU if there is one.
-
-    :raises ConfigError: if the device does not exist here.
-    """
-    if name == "auto":
-        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    try:
-        device = torch.device(name)
-        torch.empty(1, device=device)
-    except (RuntimeError, AssertionError) as error:
-        reason = str(error).splitlines()[0]
-        raise ConfigError(f"device {name!r} cannot be used here ({reason}); try --device cpu") from error
-    return device
+__all__ = ["run"]
 
 
 # ---------------------------------------------------------------- run
@@ -262,19 +180,6 @@ def _execute(run: Run, settings: Mapping[str, Any], chain: Chain | None, progres
         run.clear_checkpoint()
 
 
-class Timings:
-    """Seconds of each phase, for the manifest."""
-
-    def __init__(self) -> None:
-        self.seconds: dict[str, float] = {}
-
-    @contextmanager
-    def __call__(self, name: str) -> Iterator[None]:
-        started = time.monotonic()
-        yield
-        self.seconds[name] = round(time.monotonic() - started, 3)
-
-
 def _check_base(run: Run, generator: Generator, chain: Chain | None) -> None:
     """Note the hashes of checkpoint and earlier edits at the start; refuse other files on resume."""
     base = {"path": str(generator.base.path), "format": generator.base.format, "sha256": generator.base.sha256}
@@ -301,7 +206,7 @@ def _people(
     path = run.path / "latents.safetensors"
     if path.exists():
         request, targets = load_people(path, device)
-        _fit_target(settings, parts, request.sources)
+        fit_target(settings, parts, request.sources)
         return request, targets
     table = settings["request"]
     request = requests.make_request(table, parts.generator, parts.inverter, settings["seed"], device)
@@ -316,32 +221,6 @@ def _people(
     return request, targets
 
 
-def choose_targets(settings: Mapping[str, Any], parts: Parts, sources: Tensor) -> Tensor:
-    """What the generator shall make of each latent to erase ``(P, num_ws, w_dim)``; the latents, without a selector.
-
-    :raises ConfigError: if the selector gives another shape, or numbers that are not finite.
-    """
-    if parts.target is None:
-        return sources.clone()
-    _fit_target(settings, parts, sources)
-    rng = torch.Generator().manual_seed(settings["seed"] + 2)
-    with torch.no_grad():
-        targets = parts.target.select(sources, parts.generator, rng)
-    if targets.shape != sources.shape or not targets.isfinite().all():
-        raise ConfigError(
-            f"target {settings['target']['name']!r} gave {tuple(targets.shape)}, expected finite {tuple(sources.shape)}"
-        )
-    return targets
-
-
-def _fit_target(settings: Mapping[str, Any], parts: Parts, sources: Tensor) -> None:
-    """Let the target selector learn, on resume too: losses may ask it for more targets."""
-    if parts.target is not None:
-        freeze(parts.generator.module)
-        rng = torch.Generator().manual_seed(settings["seed"] + 3)
-        parts.target.fit(sources, parts.generator, Measures(parts.perceptual, parts.identity), rng)
-
-
 def _distances(generator: Generator, sources: Tensor, targets: Tensor) -> dict[str, float]:
     """Where source and target lie, in latent units (L2 over all numbers) and in mean distances from w_avg."""
     z = torch.randn(1000, generator.z_dim, generator=torch.Generator().manual_seed(0))
@@ -352,58 +231,3 @@ def _distances(generator: Generator, sources: Tensor, targets: Tensor) -> dict[s
         distance = float((latents - generator.w_avg).flatten(1).norm(dim=1).mean())
         facts |= {f"{name}_to_w_avg": distance, f"{name}_to_w_avg_relative": distance / max(radius, 1e-12)}
     return facts
-
-
-# ---------------------------------------------------------------- sample, invert
-
-def sample(
-    generator_name: str, checkpoint: Path | None, edit: Path | None, out: Path, count: int, seed: int,
-    truncation: float, settings: Mapping[str, Any],
-) -> None:
-    """Write a grid of ``count`` pictures of random latents, from a checkpoint, with an edit on it if given.
-
-    ``settings`` are complete ones of the section ``generator``; ``truncation`` 1 keeps the latents, 0 gives the mean.
-    A generator with views is seen from random ones; with a name in .gif all heads turn together.
-
-    :raises ConfigError: for a .gif of a generator without views.
-    """
-    from unlearnkit.report.show import save_grid, save_turning_grid
-
-    table = {**settings["generator"], **({} if checkpoint is None else {"checkpoint": str(checkpoint)})}
-    generator: Generator = component("generator", table, "generator", pick_device(settings["device"]))
-    if edit is not None:
-        edits.put_on(generator, edit)
-    z = torch.randn(count, generator.z_dim, generator=torch.Generator().manual_seed(seed))
-    rng = torch.Generator().manual_seed(seed)
-    with torch.no_grad():
-        latents = generator.w_avg.lerp(generator.map(z), truncation)
-        if out.suffix.lower() == ".gif":
-            save_turning_grid(generator, latents, out)
-            return
-        images = []
-        for part in latents.split(8):
-            images.append(generator.render(part, generator.sample_views(len(part), rng), rng).image.cpu())
-    save_grid(torch.cat(images), out)
-
-
-def invert(
-    image: Path, generator_name: str, inverter_name: str | None, checkpoint: Path | None, out: Path,
-    settings: Mapping[str, Any],
-) -> None:
-    """Find the latent of a picture and write it to ``out`` (safetensors), with a picture of what it shows beside."""
-    from unlearnkit.report.show import save_grid
-
-    device = pick_device(settings["device"])
-    if not settings.get("inverter"):
-        raise ConfigError("no inverter is chosen and no plugin offers one; give --inverter NAME")
-    table = {**settings["generator"], **({} if checkpoint is None else {"checkpoint": str(checkpoint)})}
-    generator: Generator = component("generator", table, "generator", device)
-    inverter: Inverter = component("inverter", settings["inverter"], "inverter", device)
-    align = bool(settings.get("request", {}).get("align"))
-    picture = requests.load_picture(image, generator.resolution, align)[None].to(device)
-    latent = inverter.invert(picture, generator).detach()
-    requests.save_latent(out, latent[0])
-    with torch.no_grad():
-        made = generator.render(latent, generator.front_view()).image
-    # Not out.with_suffix(".png"): next to me.png, me.safetensors would replace the user's own picture.
-    save_grid(torch.cat([picture, made]).cpu(), out.with_name(f"{out.stem}-inverted.png"))

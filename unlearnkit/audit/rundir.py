@@ -12,7 +12,7 @@ import attrs
 import torch
 from rich.console import Console
 
-from unlearnkit import edits, session
+from unlearnkit import assembly, edits
 from unlearnkit.atomic import sha256_file
 from unlearnkit.audit.running import Result, judge_levels, run_attacks
 from unlearnkit.audit.trace import references
@@ -58,7 +58,7 @@ def audit_run(
     if run.manifest["status"] != "finished":
         raise RunError(f"{folder} is not finished ({run.manifest['status']}): nothing was erased yet that could come "
                        f"back; finish it with: unlearnkit run --resume {folder}")
-    began, used = time.monotonic(), session.pick_device(device or run.config["device"])
+    began, used = time.monotonic(), assembly.pick_device(device or run.config["device"])
     with run, ProgressLine(console) as line:
         run.lock()
         with line.task("loading networks"):
@@ -113,7 +113,7 @@ def load_evidence(run: Run, device: torch.device, seed: int) -> tuple[Evidence, 
     :raises RunError: if another edit lies there now.
     """
     settings = run.config
-    before: Generator = session.component("generator", settings["generator"], "generator", device)
+    before: Generator = assembly.component("generator", settings["generator"], "generator", device)
     after, original = copy.deepcopy(before), None
     if settings.get("base"):
         original = copy.deepcopy(before)
@@ -122,8 +122,8 @@ def load_evidence(run: Run, device: torch.device, seed: int) -> tuple[Evidence, 
     for generator in (before, after):
         freeze(generator.module)
     request, targets = load_people(run.path / "latents.safetensors", device)
-    identity, judge = (session.component("identity", settings[key], key, device) for key in ("identity", "judge"))
-    perceptual = session.component("perceptual", settings["perceptual"], "perceptual", device)
+    identity, judge = (assembly.component("identity", settings[key], key, device) for key in ("identity", "judge"))
+    perceptual = assembly.component("perceptual", settings["perceptual"], "perceptual", device)
     rng = torch.Generator().manual_seed(seed)
     evidence = Evidence(before, after, request, judge, perceptual, rng, original=original)
     return evidence, targets, identity

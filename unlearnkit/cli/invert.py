@@ -50,7 +50,7 @@ def command(
     settings = resolve(told(config, sets, options), registry(), sections)
     check_device(settings["device"])
     chosen = settings["generator"]
-    from unlearnkit import session
+    from unlearnkit import oneshot
 
     file = Path(chosen["checkpoint"]) if "checkpoint" in chosen else None
-    session.invert(image, chosen["name"], settings.get("inverter", {}).get("name"), file, out, settings)
+    oneshot.invert(image, chosen["name"], settings.get("inverter", {}).get("name"), file, out, settings)

@@ -37,11 +37,12 @@ def profile_of(config: pytest.Config) -> Profile:
     """The profile that was asked for, with what the options change in it."""
     profile = FULL if config.getoption("--full") else QUICK
     changes: dict[str, Any] = {name: _listed(config, name) for name in ("generators", "scenarios")}
-    changes |= {name: config.getoption(f"--{name}") for name in OVERRIDES[1:]}
+    changes |= {name: config.getoption(f"--{name}") for name in ("samples", "seeds")}
     if changes["scenarios"]:
         changes["only"] = {generator: changes["scenarios"] for generator in profile.only}
-    if config.getoption("--steps"):
-        changes["steps"] = dict.fromkeys(profile.steps, config.getoption("--steps"))
+    for name in ("steps", "identities"):
+        if number := config.getoption(f"--{name}"):
+            changes[name] = dict.fromkeys(changes["generators"] or profile.generators, number)
     unknown = set(changes["scenarios"] or ()) - set(SCENARIOS)
     if unknown:
         raise pytest.UsageError(f"--scenarios: got {', '.join(sorted(unknown))}, expected {', '.join(SCENARIOS)}")

@@ -86,7 +86,7 @@ def cases(profile: Profile, methods: tuple[str, ...] | None = None) -> list[Case
         for scenario in profile.scenarios:
             if scenario not in profile.only.get(generator, profile.scenarios):
                 continue
-            for identity in identities(scenario, generator, profile.identities):
+            for identity in identities(scenario, generator, profile.identities.get(generator, 1)):
                 for seed in range(profile.seeds):
                     for method in methods or tuple(registry().names("method")):
                         table = _tuned(tuned, generator, method)

@@ -90,12 +90,12 @@ def one(path: Path | None) -> str | None:
     return None if path is None else str(path.absolute())
 
 
-def check_new_file(path: Path) -> None:
+def check_new_file(path: Path, option: str = "--out") -> None:
     """Refuse an output that is a folder, or whose folder is missing, before any work is done."""
     if path.is_dir():
-        raise ConfigError(f"--out: {path} is a folder, expected the name of a file")
+        raise ConfigError(f"{option}: {path} is a folder, expected the name of a file")
     if not path.parent.is_dir():
-        raise ConfigError(f"--out: the folder {path.parent} does not exist; make it first")
+        raise ConfigError(f"{option}: the folder {path.parent} does not exist; make it first")
 
 
 def console(stderr: bool = False) -> Console:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from unlearnkit.cli.common import OUT, console
+from unlearnkit.cli.common import OUT, check_new_file, console
 
 _RESULTS = click.Path(exists=True, path_type=Path)
 
@@ -34,6 +34,10 @@ def command(
     from unlearnkit.results.tables import markdown as markdown_text
     from unlearnkit.results.tables import terminal
 
+    outputs = {"--markdown": markdown, "--latex": latex, "--html": html, "--json": merged}
+    for option, path in outputs.items():
+        if path is not None:
+            check_new_file(path, option)
     found = read_results(results)
     if not mix_budgets:
         check_budgets(found)

@@ -54,6 +54,11 @@ def is_whole(config: pytest.Config) -> bool:
     return not any(config.getoption(f"--{name}") for name in OVERRIDES)
 
 
+def is_partial(config: pytest.Config) -> bool:
+    """True if only some of the profile's cases were asked for."""
+    return any(_listed(config, name) for name in ("methods", "generators", "scenarios")) or _part(config)[1] > 1
+
+
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     if "case" not in metafunc.fixturenames:
         return

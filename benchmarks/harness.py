@@ -220,7 +220,7 @@ def _pictures(evidence: Evidence, targets: Tensor) -> dict[str, bytes]:
 
 
 def _front(generator: Generator, latent: Tensor) -> Tensor:
-    return generator.render(latent, generator.front_view()).image[0]
+    return generator.render_front(latent)[0]
 
 
 def _finite(value: float) -> float | None:

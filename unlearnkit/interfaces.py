@@ -162,9 +162,7 @@ class Step:
 
     def random_latents(self, count: int) -> Tensor:
         """Latents of ``count`` random z ~ N(0, I): ``(count, num_ws, w_dim)``."""
-        z = torch.randn(count, self.generator.z_dim, generator=self.rng)
-        with torch.no_grad():
-            return self.generator.map(z.to(self.sources.device))
+        return self.generator.sample_latents(count, self.rng)
 
     def directions(self, latents: Tensor) -> Tensor:
         """Of each latent ``(N, num_ws, w_dim)`` towards a random one, see :func:`unit`."""
@@ -331,6 +329,12 @@ class Generator(Component):
     def editable_parameters(self) -> dict[str, nn.Parameter]:
         """What methods may move (synthesis only), by its name in ``module.state_dict()``."""
 
+    def sample_latents(self, count: int, rng: torch.Generator) -> Tensor:
+        """Latents ``(count, num_ws, w_dim)`` of random z ~ N(0, I) from ``rng`` (CPU), without a graph."""
+        z = torch.randn(count, self.z_dim, generator=rng)
+        with torch.no_grad():
+            return self.map(z.to(self.w_avg.device))
+
     def sample_views(self, count: int, rng: torch.Generator) -> Tensor | None:
         """Views ``(count, ...)`` of the training distribution; None for a generator without views."""
         return None
@@ -346,6 +350,12 @@ class Generator(Component):
         """The view ``(1, ...)`` that pictures are shown in: the middle of :meth:`evaluation_views`, or None."""
         views = self.evaluation_views()
         return None if views is None else views[len(views) // 2][None]
+
+    def render_front(self, latents: Tensor) -> Tensor:
+        """Images ``(N, 3, H, W)`` of latents from the front, in one forward pass; differentiable."""
+        front = self.front_view()
+        views = None if front is None else front.to(latents.device).expand(len(latents), *front.shape[1:])
+        return self.render(latents, views).image
 
     def turn_views(self, count: int) -> Tensor | None:
         """Views ``(count, ...)`` of a smooth round trip that ends where it began, for animations; None without any."""

@@ -32,10 +32,10 @@ def sample(
     generator: Generator = component("generator", table, "generator", pick_device(settings["device"]))
     if edit is not None:
         edits.put_on(generator, edit)
-    z = torch.randn(count, generator.z_dim, generator=torch.Generator().manual_seed(seed))
+    latents = generator.sample_latents(count, torch.Generator().manual_seed(seed))
     rng = torch.Generator().manual_seed(seed)
     with torch.no_grad():
-        latents = generator.w_avg.lerp(generator.map(z), truncation)
+        latents = generator.w_avg.lerp(latents, truncation)
         if out.suffix.lower() == ".gif":
             save_turning_grid(generator, latents, out)
             return
@@ -61,6 +61,6 @@ def invert(
     latent = inverter.invert(picture, generator).detach()
     requests.save_latent(out, latent[0])
     with torch.no_grad():
-        made = generator.render(latent, generator.front_view()).image
+        made = generator.render_front(latent)
     # Not out.with_suffix(".png"): next to me.png, me.safetensors would replace the user's own picture.
     save_grid(torch.cat([picture, made]).cpu(), out.with_name(f"{out.stem}-inverted.png"))

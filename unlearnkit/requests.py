@@ -98,9 +98,7 @@ def make_request(
     ]
     count = int(settings.get("random_bystanders") or 0)
     if count:
-        z = torch.randn(count, generator.z_dim, generator=rng)
-        with torch.no_grad():
-            latents = generator.map(z.to(device))
+        latents = generator.sample_latents(count, rng)
         bystanders += [Person(f"random-{i}", latents[i : i + 1]) for i in range(count)]
     return Request(people, tuple(bystanders))
 
@@ -143,9 +141,7 @@ def _person(
         raise ConfigError(
             "nobody to erase: give --image PICTURE, --latent FILE, --latent-seed NUMBER or --person NAME=PICTURE"
         )
-    z = torch.randn(1, generator.z_dim, generator=torch.Generator().manual_seed(int(table["latent_seed"])))
-    with torch.no_grad():
-        return Person(name, generator.map(z.to(device)))
+    return Person(name, generator.sample_latents(1, torch.Generator().manual_seed(int(table["latent_seed"]))))
 
 
 def _invert(

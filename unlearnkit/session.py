@@ -223,9 +223,9 @@ def _people(
 
 def _distances(generator: Generator, sources: Tensor, targets: Tensor) -> dict[str, float]:
     """Where source and target lie, in latent units (L2 over all numbers) and in mean distances from w_avg."""
-    z = torch.randn(1000, generator.z_dim, generator=torch.Generator().manual_seed(0))
+    random = generator.sample_latents(1000, torch.Generator().manual_seed(0))
     with torch.no_grad():
-        radius = float((generator.map(z.to(sources.device)) - generator.w_avg).flatten(1).norm(dim=1).mean())
+        radius = float((random - generator.w_avg).flatten(1).norm(dim=1).mean())
     facts = {"mean_radius": radius}
     for name, latents in (("source", sources), ("target", targets)):
         distance = float((latents - generator.w_avg).flatten(1).norm(dim=1).mean())

@@ -10,10 +10,10 @@ import attrs
 import torch
 from torch import Tensor
 
-from unlearnkit.audit.resemblance import Resemblance
-from unlearnkit.audit.trace import Trace, chance, erased_latents, random_latents, references, render
+from unlearnkit.audit.resemblance import Guided, Resemblance
+from unlearnkit.audit.trace import Trace, chance, erased_latents, references
 from unlearnkit.config import option
-from unlearnkit.interfaces import Attack, Attempt, Case, Generator, Recovery
+from unlearnkit.interfaces import Attempt, Case, Generator, Recovery
 
 __all__ = ["Reinversion", "ReinversionW", "ReinversionWPlus"]
 
@@ -22,7 +22,7 @@ _STATISTICS = 600
 
 
 @attrs.define(eq=False)
-class Reinversion(Attack):
+class Reinversion(Guided):
     """Adam on the latent, as in the projection of StyleGAN2 (arXiv 1912.04958, section 5), for each erased picture.
 
     With ``start`` "both", two searches a picture run side by side, from the erased latent and from the mean latent:
@@ -34,28 +34,18 @@ class Reinversion(Attack):
     are. The floor is the judge's level of two strangers.
     """
 
-    unit: ClassVar[str] = "optimiser steps"
     control: ClassVar[str] = "ceiling"
     control_is: ClassVar[str] = "the same search in the original generator"
     quick: ClassVar[Mapping[str, Any]] = MappingProxyType({"steps": 15})
     shared: ClassVar[bool] = True
     """True: one row for all layers (W); False: one for each (W+)."""
 
-    steps: int = option(60, ge=1, unit="steps", help="length of each search")
     learning_rate: float = option(
         0.05, gt=0, unit="spreads of the latents", help="Adam's step, until it falls in the last quarter"
     )
     start: str = option(
         "both", choices=("both", "mean"), help="search from the erased latent and the mean one, or from the mean alone"
     )
-    perceptual_weight: float = option(1.0, ge=0, help="weight of the perceptual distance to the picture")
-    pixel_weight: float = option(1.0, ge=0, help="weight of the mean absolute difference of pixels")
-    identity_weight: float = option(0.5, ge=0, help="weight of 1 - similarity, by the encoder that the attacker has")
-
-    @property
-    def budget(self) -> int:
-        """Optimiser steps."""
-        return self.steps
 
     def attack(self, case: Case) -> Recovery:
         """Search the edited generator, then the original one."""
@@ -81,19 +71,20 @@ class Reinversion(Attack):
         self, case: Case, generator: Generator, starts: Tensor, resemblance: Resemblance, pictures: Tensor
     ) -> Attempt:
         # In units of the latents' spread one learning rate suits every generator.
-        random = random_latents(case.evidence.before, _STATISTICS, chance(case))
+        random = case.evidence.before.sample_latents(_STATISTICS, chance(case))
         spread = (random - case.evidence.before.w_avg).square().mean().sqrt().clamp_min(1e-8)
         trace = Trace(case, pictures)
         moves = torch.zeros_like(starts, requires_grad=True)
         adam = torch.optim.Adam([moves], lr=self.learning_rate)
         for step in range(self.steps):
-            images = render(generator, self._latents(starts, spread * moves, generator))
+            images = generator.render_front(self._latents(starts, spread * moves, generator))
             trace.see(images, [step] * len(images))
             (moves.grad,) = torch.autograd.grad(resemblance.loss(images).sum(), [moves])
             adam.param_groups[0]["lr"] = self.learning_rate * min(1.0, 4 * (self.steps - step) / self.steps)
             adam.step()
         with torch.no_grad():
-            trace.see(render(generator, self._latents(starts, spread * moves, generator)), [self.steps] * len(starts))
+            images = generator.render_front(self._latents(starts, spread * moves, generator))
+        trace.see(images, [self.steps] * len(images))
         return trace.attempt(self.steps)
 
     @staticmethod

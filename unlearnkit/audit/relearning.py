@@ -11,10 +11,11 @@ import attrs
 import torch
 from torch import Tensor
 
-from unlearnkit.audit.resemblance import Resemblance
-from unlearnkit.audit.trace import Trace, chance, erased_latents, random_latents, references, render, render_all
+from unlearnkit.audit.resemblance import Guided, Resemblance
+from unlearnkit.audit.trace import Trace, chance, erased_latents, references
 from unlearnkit.config import option
-from unlearnkit.interfaces import Attack, Attempt, Case, Generator, Recovery
+from unlearnkit.interfaces import Attempt, Case, Generator, Recovery
+from unlearnkit.metrics.gallery import front_images
 
 __all__ = ["Relearning"]
 
@@ -23,7 +24,7 @@ _STRANGERS = 16
 
 
 @attrs.define(eq=False)
-class Relearning(Attack):
+class Relearning(Guided):
     """Adam on the weights of the edited generator, until its erased latent shows the person again.
 
     The attacker has the first k ``pictures`` and their latents. The control is the floor: the **original** generator
@@ -37,22 +38,12 @@ class Relearning(Attack):
     does not count as a person. The work is done on copies of the generators.
     """
 
-    unit: ClassVar[str] = "optimiser steps"
     control: ClassVar[str] = "floor"
     control_is: ClassVar[str] = "the original generator learns the same pictures where it shows a stranger"
     quick: ClassVar[Mapping[str, Any]] = MappingProxyType({"steps": 24})
 
     pictures: int = option(1, ge=1, help="k: how many pictures of the person the attacker has")
-    steps: int = option(60, ge=1, unit="steps", help="length of the fine-tuning")
     learning_rate: float = option(2e-4, gt=0, help="Adam's step size")
-    perceptual_weight: float = option(1.0, ge=0, help="weight of the perceptual distance to the pictures")
-    pixel_weight: float = option(1.0, ge=0, help="weight of the mean absolute difference of pixels")
-    identity_weight: float = option(0.5, ge=0, help="weight of 1 - similarity, by the encoder that the attacker has")
-
-    @property
-    def budget(self) -> int:
-        """Optimiser steps."""
-        return self.steps
 
     def attack(self, case: Case) -> Recovery:
         """Fine-tune a copy of the edited generator, then one of the original."""
@@ -83,12 +74,12 @@ class Relearning(Attack):
         adam = torch.optim.Adam(parameters, lr=self.learning_rate)
         trace = Trace(case, unseen)
         for step in range(self.steps):
-            images = render(learner, latents)
+            images = learner.render_front(latents)
             trace.see(images, [step] * len(images))
             adam.zero_grad(set_to_none=True)
             resemblance.loss(images).mean().backward()
             adam.step()
-        trace.see(render_all(learner, latents), [self.steps] * len(latents))
+        trace.see(front_images(learner, latents), [self.steps] * len(latents))
         return trace.attempt(self.steps)
 
 
@@ -102,8 +93,8 @@ def stranger(case: Case) -> Tensor:
     trace = Trace(case, references(case))
     if case.target is not None and not torch.equal(case.target.to(before.w_avg), erased_latents(case)[:1]):
         target = case.target.detach().to(before.w_avg)
-        if case.border is None or float(trace.likeness(render_all(before, target))) < case.border:
+        if case.border is None or float(trace.likeness(front_images(before, target))) < case.border:
             return target
-    random = random_latents(before, _STRANGERS, chance(case))
-    likeness = trace.likeness(render_all(before, random))
+    random = before.sample_latents(_STRANGERS, chance(case))
+    likeness = trace.likeness(front_images(before, random))
     return random[likeness.argsort(stable=True)[_STRANGERS // 2]][None]

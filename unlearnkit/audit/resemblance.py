@@ -2,22 +2,33 @@
 
 from __future__ import annotations
 
-from typing import Protocol
+from typing import ClassVar
 
+import attrs
 import torch
 from torch import Tensor
 
-from unlearnkit.interfaces import Case
+from unlearnkit.config import option
+from unlearnkit.interfaces import Attack, Case
 
-__all__ = ["Resemblance", "Weights"]
+__all__ = ["Guided", "Resemblance"]
 
 
-class Weights(Protocol):
-    """The weights of an attack's loss, among its options."""
+@attrs.define(eq=False)
+class Guided(Attack):
+    """An attack in which an optimiser makes what a generator shows resemble pictures; a step is a unit of effort."""
 
-    perceptual_weight: float
-    pixel_weight: float
-    identity_weight: float
+    unit: ClassVar[str] = "optimiser steps"
+
+    steps: int = option(60, ge=1, unit="steps", help="length of the optimisation")
+    perceptual_weight: float = option(1.0, ge=0, help="weight of the perceptual distance to the pictures")
+    pixel_weight: float = option(1.0, ge=0, help="weight of the mean absolute difference of pixels")
+    identity_weight: float = option(0.5, ge=0, help="weight of 1 - similarity, by the encoder that the attacker has")
+
+    @property
+    def budget(self) -> int:
+        """Optimiser steps."""
+        return self.steps
 
 
 class Resemblance:
@@ -27,7 +38,7 @@ class Resemblance:
     without an encoder for the attacker leaves identity out.
     """
 
-    def __init__(self, case: Case, pictures: Tensor, weights: Weights) -> None:
+    def __init__(self, case: Case, pictures: Tensor, weights: Guided) -> None:
         self._perceptual, self._identity, self._weights = case.evidence.perceptual, case.identity, weights
         self._pictures = pictures
         with torch.no_grad():

@@ -14,6 +14,7 @@ from rich.console import Console
 
 from unlearnkit import assembly, edits
 from unlearnkit.atomic import sha256_file
+from unlearnkit.audit.page import write_audit_page
 from unlearnkit.audit.running import Result, judge_levels, run_attacks
 from unlearnkit.audit.trace import references
 from unlearnkit.chain import edit_file, read_links
@@ -25,7 +26,6 @@ from unlearnkit.interfaces import Attack, Case, Evidence, Generator, IdentityEnc
 from unlearnkit.latents import load_people
 from unlearnkit.plugins import registry
 from unlearnkit.progress import ProgressLine
-from unlearnkit.report.audit_page import write_audit_page
 from unlearnkit.runs import Run
 
 __all__ = ["FORMAT", "Audit", "audit_run", "load_evidence"]

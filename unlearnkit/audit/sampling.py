@@ -10,9 +10,10 @@ import attrs
 import torch
 from torch import Tensor
 
-from unlearnkit.audit.trace import BATCH, Trace, chance, erased_latents, random_latents, references, render_all
+from unlearnkit.audit.trace import Trace, chance, erased_latents, references
 from unlearnkit.config import option
 from unlearnkit.interfaces import Attack, Attempt, Case, Generator, Recovery
+from unlearnkit.metrics.gallery import BATCH, front_images
 
 __all__ = ["Neighbours", "RandomSearch"]
 
@@ -59,7 +60,7 @@ class Neighbours(Attack):
     def around(self, case: Case) -> Tensor:
         """The latents to try, ``(latents, num_ws, w_dim)``, the erased ones first."""
         before, rng, erased = case.evidence.before, chance(case), erased_latents(case)
-        random = random_latents(before, max(_DRAWS, self.latents), rng)
+        random = before.sample_latents(max(_DRAWS, self.latents), rng)
         far = (random - before.w_avg).flatten(1).norm(dim=1).mean()
         known = [person.latents.to(random) for person in case.evidence.request.bystanders]
         others = torch.cat([*known, random])
@@ -98,14 +99,11 @@ class RandomSearch(Attack):
 
     def attack(self, case: Case) -> Recovery:
         """Look at random people, in both generators."""
-        rng = chance(case)
-        # Each generator maps z itself: a method may have edited the mapping.
-        z = torch.randn(self.latents, case.evidence.before.z_dim, generator=rng)
-        with torch.no_grad():
-            after, before = (
-                generator.map(z.to(generator.w_avg.device))
-                for generator in (case.evidence.after, case.evidence.before)
-            )
+        # From the same z each generator maps for itself: a method may have edited the mapping.
+        after, before = (
+            generator.sample_latents(self.latents, chance(case))
+            for generator in (case.evidence.after, case.evidence.before)
+        )
         return _look(case, after, before)
 
 
@@ -122,5 +120,5 @@ def _tried(case: Case, generator: Generator, latents: Tensor, pictures: Tensor) 
     trace = Trace(case, pictures)
     for start in range(0, len(latents), BATCH):
         part = latents[start : start + BATCH]
-        trace.see(render_all(generator, part), range(start + 1, start + 1 + len(part)))
+        trace.see(front_images(generator, part), range(start + 1, start + 1 + len(part)))
     return trace.attempt(len(latents), sampled=True)

@@ -1,4 +1,4 @@
-"""What all attacks share: the person's pictures, renderings from the front, and the best likeness found so far."""
+"""What all attacks share: the person's pictures, and the best likeness found so far."""
 
 from __future__ import annotations
 
@@ -9,26 +9,16 @@ import torch
 from torch import Tensor
 
 from unlearnkit.errors import UnlearnkitError
-from unlearnkit.interfaces import Attempt, Case, Generator
+from unlearnkit.interfaces import Attempt, Case
+from unlearnkit.metrics.gallery import BATCH, front_images
 
-__all__ = ["BATCH", "Trace", "chance", "erased_latents", "random_latents", "references", "render", "render_all"]
-
-BATCH = 8
-"""Latents rendered at once where no gradient is needed."""
-
+__all__ = ["Trace", "chance", "erased_latents", "references"]
 
 def chance(case: Case) -> torch.Generator:
     """A copy of the evidence's random numbers, from their beginning: no attack changes what another draws."""
     rng = torch.Generator()
     rng.set_state(case.evidence.rng.get_state())
     return rng
-
-
-def random_latents(generator: Generator, count: int, rng: torch.Generator) -> Tensor:
-    """Latents of ``count`` random z ~ N(0, I): ``(count, num_ws, w_dim)``."""
-    z = torch.randn(count, generator.z_dim, generator=rng)
-    with torch.no_grad():
-        return generator.map(z.to(generator.w_avg.device))
 
 
 def erased_latents(case: Case) -> Tensor:
@@ -41,20 +31,7 @@ def references(case: Case) -> Tensor:
     before = case.evidence.before
     if case.person.pictures is not None:
         return case.person.pictures.to(before.w_avg)
-    return render_all(before, case.person.latents.to(before.w_avg))
-
-
-def render(generator: Generator, latents: Tensor) -> Tensor:
-    """Images ``(N, 3, H, W)`` of latents from the front, differentiable."""
-    front = generator.front_view()
-    views = None if front is None else front.to(latents.device).expand(len(latents), *front.shape[1:])
-    return generator.render(latents, views).image
-
-
-@torch.no_grad()
-def render_all(generator: Generator, latents: Tensor) -> Tensor:
-    """The same a few at a time, without a graph."""
-    return torch.cat([render(generator, part) for part in latents.split(BATCH)])
+    return front_images(before, case.person.latents.to(before.w_avg))
 
 
 class Trace:

@@ -13,7 +13,7 @@ from torch import Tensor
 from unlearnkit.errors import ShapeError
 from unlearnkit.interfaces import Evidence, Generator, Perceptual, Person
 
-__all__ = ["BATCH", "Faces", "Gallery", "Sample", "similarity", "slices", "unusable"]
+__all__ = ["BATCH", "Faces", "Gallery", "Sample", "front_images", "similarity", "slices", "unusable"]
 
 BATCH = 8
 """Pictures rendered at once."""
@@ -84,9 +84,7 @@ class Gallery:
 
     def random_latents(self, count: int, rng: torch.Generator) -> Tensor:
         """Latents of ``count`` random z ~ N(0, I), made by the frozen generator."""
-        z = torch.randn(count, self._before.z_dim, generator=rng)
-        with torch.no_grad():
-            return self._before.map(z.to(self._before.w_avg.device))
+        return self._before.sample_latents(count, rng)
 
     def faces(self, person: Person) -> Faces:
         """All latents of a person."""
@@ -163,6 +161,12 @@ class Gallery:
             seen.append(self._see(image))
         embedded, found = _together(seen)
         return embedded.unflatten(0, (len(latents), count)), found
+
+
+@torch.no_grad()
+def front_images(generator: Generator, latents: Tensor) -> Tensor:
+    """Images ``(N, 3, H, W)`` of latents from the front, a few at a time, without a graph."""
+    return torch.cat([generator.render_front(part) for part in latents.split(BATCH)])
 
 
 def similarity(a: Tensor, b: Tensor) -> Tensor:

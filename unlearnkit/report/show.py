@@ -11,6 +11,7 @@ from torch import Tensor
 
 from unlearnkit.errors import ConfigError, RunError
 from unlearnkit.interfaces import Evidence, Generator, Person
+from unlearnkit.metrics.gallery import front_images
 from unlearnkit.report.pictures import Picture, png, save_images
 from unlearnkit.report.turn import depth_pictures, save_turns, turn, turn_gif
 from unlearnkit.runs import Run
@@ -18,18 +19,6 @@ from unlearnkit.runs import Run
 __all__ = ["save_grid", "save_turning_grid", "show_people"]
 
 RANDOM_PEOPLE = 8
-BATCH = 8
-
-
-def render_all(generator: Generator, latents: Tensor) -> Tensor:
-    """Images ``(N, 3, H, W)`` of latents from the front, a few at a time."""
-    front = generator.front_view()
-    images = []
-    with torch.no_grad():
-        for part in latents.split(BATCH):
-            view = None if front is None else front.expand(len(part), *front.shape[1:])
-            images.append(generator.render(part, view).image)
-    return torch.cat(images)
 
 
 def show_people(run: Run, evidence: Evidence, targets: Tensor) -> None:
@@ -45,9 +34,7 @@ def show_people(run: Run, evidence: Evidence, targets: Tensor) -> None:
         entries += _pictures(evidence, person, "bystanders", slice(None))
     rng = torch.Generator()
     rng.set_state(evidence.rng.get_state())
-    z = torch.randn(RANDOM_PEOPLE, evidence.before.z_dim, generator=rng)
-    with torch.no_grad():
-        latents = evidence.before.map(z.to(targets.device))
+    latents = evidence.before.sample_latents(RANDOM_PEOPLE, rng)
     entries += _pictures(evidence, Person("random", latents), "random", slice(None))
     entries += depth_pictures(evidence, (*evidence.request.people, *evidence.request.bystanders[:3]))
     save_images(run, entries)
@@ -80,12 +67,12 @@ def _shown(
     latents = person.latents[which]
     if not len(latents):
         return
-    images = {role: render_all(generator, latents) for role, generator in sides.items()}
+    images = {role: front_images(generator, latents) for role, generator in sides.items()}
     reference = images["before"] if person.pictures is None else person.pictures[which]
     with torch.no_grad():
         known = evidence.judge.embed(reference)
         scores = {role: (evidence.judge.embed(seen) * known).sum(1) for role, seen in images.items()}
-    wanted = None if target is None else render_all(evidence.before, target)
+    wanted = None if target is None else front_images(evidence.before, target)
     for i in range(len(latents)):
         if person.pictures is not None:
             yield Picture(group, person.name, start + i, "picture", reference[i])

@@ -9,11 +9,14 @@ import jinja2
 
 __all__ = ["fill"]
 
+HERE = Path(__file__).parent
+"""``base.html`` and ``style.css``: what all pages share."""
+
 
 def fill(template: Path, **context: Any) -> str:
-    """The page that a template makes of ``context``; it may include files beside it. A missing name is an error."""
+    """The page that a template makes of ``context``; it extends ``base.html``. A missing name is an error."""
     environment = jinja2.Environment(
-        loader=jinja2.FileSystemLoader(template.parent), autoescape=True, undefined=jinja2.StrictUndefined,
+        loader=jinja2.FileSystemLoader([template.parent, HERE]), autoescape=True, undefined=jinja2.StrictUndefined,
         trim_blocks=True, lstrip_blocks=True,
     )
     return environment.get_template(template.name).render(context)

@@ -66,7 +66,7 @@ class ClosedForm(Unlearner):
             )
         job.progress.load()  # nothing is ever saved, but an interrupted run's log must not hold this step twice
         sources, targets = self._erased(job)
-        kept = self._random(job, self.samples)
+        kept = job.generator.sample_latents(self.samples, job.rng)
         errors = [self._edit(layer, sources, targets, kept) for layer in layers]
         erased, moved = (sum(numbers) / len(layers) for numbers in zip(*errors, strict=True))
         total = self.erase * erased + self.keep * moved
@@ -87,16 +87,11 @@ class ClosedForm(Unlearner):
         sources, targets = [job.sources], [job.targets]
         if self.directions:
             for source, target in zip(job.sources, job.targets, strict=True):
-                away = unit(self._random(job, self.directions) - source)
+                away = unit(job.generator.sample_latents(self.directions, job.rng) - source)
                 for radius in self.radii:
                     sources.append(source + radius * away)
                     targets.append(target + radius * away)
         return torch.cat(sources), torch.cat(targets)
-
-    def _random(self, job: Job, count: int) -> Tensor:
-        z = torch.randn(count, job.generator.z_dim, generator=job.rng)
-        with torch.no_grad():
-            return job.generator.map(z.to(job.device))
 
 
 def _homogeneous(rows: Tensor) -> Tensor:

@@ -63,9 +63,7 @@ def picture_fisher(generator: Generator, samples: int) -> dict[str, Tensor]:
 
     def projections() -> Iterator[Tensor]:
         for _ in range(samples):
-            z = torch.randn(1, generator.z_dim, generator=rng).to(generator.w_avg.device)
-            with torch.no_grad():
-                latent = generator.map(z)
+            latent = generator.sample_latents(1, rng)
             image = generator.render(latent, generator.sample_views(1, rng), rng).image
             direction = torch.randn(image.shape, generator=rng).to(image) / image.numel() ** 0.5
             yield (direction * image).sum()

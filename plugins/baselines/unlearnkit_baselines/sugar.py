@@ -122,10 +122,8 @@ class SugarEwc(Penalty):
     def _latents(self, job: Job, rng: torch.Generator) -> Tensor:
         """Where the gradient is taken: ``(P * samples, num_ws, w_dim)``."""
         sources = job.sources.repeat_interleave(self.samples, 0)
-        z = torch.randn(len(sources), job.source.z_dim, generator=rng)
-        with torch.no_grad():
-            away = unit(job.source.map(z.to(job.device)) - sources)
-        return job.source.w_avg + self.distance * away
+        away = unit(job.source.sample_latents(len(sources), rng) - sources)
+        return job.source.w_avg.detach() + self.distance * away
 
 
 def _feature_gap(learner: Generator, source: Generator, latent: Tensor, rng: torch.Generator) -> Tensor:

@@ -19,9 +19,7 @@ def mean_radius(generator: Generator, samples: int = RADIUS_SAMPLES) -> float:
 
     A scale for distances in this generator's latent space, from a fixed seed.
     """
-    z = torch.randn(samples, generator.z_dim, generator=torch.Generator().manual_seed(0))
-    with torch.no_grad():
-        offsets = generator.map(z.to(generator.w_avg.device)) - generator.w_avg
+    offsets = generator.sample_latents(samples, torch.Generator().manual_seed(0)) - generator.w_avg.detach()
     return float(offsets.flatten(1).norm(dim=1).mean())
 
 

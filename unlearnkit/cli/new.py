@@ -108,8 +108,7 @@ class Stranger(TargetSelector):
 
     def select(self, sources: Tensor, generator: Generator, rng: torch.Generator) -> Tensor:
         """Latents ``(P, num_ws, w_dim)`` -> as many targets; every draw comes from ``rng``."""
-        z = torch.randn(len(sources), generator.z_dim, generator=rng)
-        return sources.lerp(generator.map(z.to(sources.device)), self.strength)
+        return sources.lerp(generator.sample_latents(len(sources), rng), self.strength)
 '''
 
 TESTS = '''\

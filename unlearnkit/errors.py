@@ -1,7 +1,7 @@
 """Every error that unlearnkit raises on purpose: each says what was given, what was expected, what to do next."""
 
 __all__ = [
-    "CheckpointError", "ConfigError", "EditError", "Interrupted",
+    "BuildError", "CheckpointError", "ConfigError", "EditError", "Interrupted",
     "NoFaceError", "PluginError", "RunError", "ShapeError",
     "UnlearnkitError",
 ]
@@ -9,6 +9,10 @@ __all__ = [
 
 class UnlearnkitError(Exception):
     """Base of all errors a user can cause or mend; the command line prints it as one line."""
+
+
+class BuildError(UnlearnkitError, RuntimeError):
+    """The native kernels cannot be built or loaded; unlearnkit works without them, more slowly."""
 
 
 class CheckpointError(UnlearnkitError, ValueError):

@@ -14,7 +14,7 @@ __all__ = ["Ascent", "Hinge", "RandomFace"]
 
 def nearby(latents: Tensor, length: Tensor, step: Step) -> Tensor:
     """Each latent moved by ``length`` ``(N,)`` towards a random latent; L2 norm over all ``num_ws * w_dim`` numbers."""
-    return latents + length.to(latents)[:, None, None] * step.directions(latents)
+    return latents + length.to(latents, non_blocking=True)[:, None, None] * step.directions(latents)
 
 
 @attrs.define

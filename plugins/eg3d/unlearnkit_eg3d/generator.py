@@ -104,8 +104,7 @@ class EG3D(Generator):
         if z.ndim != 2 or z.shape[1] != self.z_dim:
             raise ShapeError(f"z is {tuple(z.shape)}; this network needs (N, {self.z_dim})")
         z = z.to(self.w_avg.device)
-        zero = torch.zeros(1, device=z.device)
-        front = cameras(zero, zero, self._pivot.to(z.device))
+        front = cameras(torch.zeros(1), torch.zeros(1), self._pivot).to(z.device, non_blocking=True)
         return self.module.mapping(z, front.expand(len(z), -1))
 
     def render(self, latents: Tensor, views: Tensor | None = None, rng: torch.Generator | None = None) -> Rendering:
@@ -130,8 +129,8 @@ class EG3D(Generator):
         draws = None
         if self.jitter == "random" and rng is not None:
             draws = Draws.random(len(latents), net.neural_resolution**2, net.settings, rng)
-        drawn: Drawn = net(latents.to(self.w_avg.device), views.to(self.w_avg.device), noise_mode=mode,
-                           generator=rng, draws=draws)
+        # Views are moved behind their check: on a GPU the check would have to wait for everything before it.
+        drawn: Drawn = net(latents.to(self.w_avg.device), views, noise_mode=mode, generator=rng, draws=draws)
         return drawn
 
     def sample_views(self, count: int, rng: torch.Generator) -> Tensor:

@@ -123,9 +123,9 @@ class TriPlaneGenerator(nn.Module):
         return ws
 
     def planes(self, ws: Tensor, **noise: Any) -> Tensor:
-        """Tri-planes ``(N, 96, h, w)``; equal neighbours among the latents, one head seen by several cameras, are
-        drawn once unless noise makes each of them different."""
-        if noise.get("noise_mode") == "random" or ws.requires_grad or len(ws) < 2:
+        """Tri-planes ``(N, 96, h, w)``; on a CPU equal neighbours among the latents, one head seen by several cameras,
+        are drawn once unless noise makes each of them different. A GPU would have to wait for how many there are."""
+        if ws.device.type != "cpu" or noise.get("noise_mode") == "random" or ws.requires_grad or len(ws) < 2:
             drawn: Tensor = self.backbone.synthesis(ws, **noise)
             return drawn
         rows, back = torch.unique_consecutive(ws, dim=0, return_inverse=True)
@@ -140,7 +140,7 @@ class TriPlaneGenerator(nn.Module):
 
         :raises ShapeError: if latents or cameras do not fit.
         """
-        views = check_cameras(views, len(ws)).to(ws)
+        views = check_cameras(views, len(ws)).to(ws, non_blocking=True)
         planes = self.planes(ws, noise_mode=noise_mode, generator=generator)
         side = self.neural_resolution
         origins, directions = rays(views, side)

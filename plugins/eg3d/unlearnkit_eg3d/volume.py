@@ -12,7 +12,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from unlearnkit_stylegan2.layers import FullyConnected
 
-from unlearnkit.ops import march, merged_planes, sample_planes
+from unlearnkit.ops import DecoderWeights, render_planes
+from unlearnkit.ops.volume import decode
 
 __all__ = ["Decoder", "Draws", "RenderSettings", "Rendered", "limits", "rays", "render", "stratified"]
 
@@ -75,9 +76,14 @@ class Decoder(nn.Module):
             "2": FullyConnected(hidden, 1 + out, lr_multiplier=lr_multiplier),
         })
 
+    def weights(self) -> DecoderWeights:
+        """Both layers with their learning-rate factors multiplied in: what :func:`unlearnkit.ops.render_planes` takes."""
+        first, second = self.net["0"], self.net["2"]
+        return (first.weight * first.weight_gain, first.bias * first.bias_gain,
+                second.weight * second.weight_gain, second.bias * second.bias_gain)
+
     def forward(self, features: Tensor) -> tuple[Tensor, Tensor]:
-        x = self.net["2"](F.softplus(self.net["0"](features.flatten(0, -2)))).unflatten(0, features.shape[:-1])
-        return x[..., 0], torch.sigmoid(x[..., 1:]) * (1 + 2 * COLOUR_MARGIN) - COLOUR_MARGIN
+        return decode(features, self.weights(), COLOUR_MARGIN)
 
 
 def rays(views: Tensor, resolution: int) -> tuple[Tensor, Tensor]:
@@ -102,9 +108,10 @@ def limits(origins: Tensor, directions: Tensor, settings: RenderSettings) -> tup
     near = torch.minimum(a, b).amax(-1, keepdim=True)
     far = torch.maximum(a, b).amin(-1, keepdim=True)
     hit = near <= far
-    if bool(hit.any()):
-        near, far = torch.where(hit, near, near[hit].min()), torch.where(hit, far, near[hit].max())
-    return near, far
+    keep = hit | ~hit.any()  # where no ray hits, all stay as they are
+    first = torch.where(hit, near, torch.inf).amin()
+    last = torch.where(hit, near, -torch.inf).amax()
+    return torch.where(keep, near, first), torch.where(keep, far, last)
 
 
 def stratified(near: Tensor, far: Tensor, offsets: Tensor, disparity: bool) -> Tensor:
@@ -119,14 +126,8 @@ def stratified(near: Tensor, far: Tensor, offsets: Tensor, disparity: bool) -> T
 def render(planes: Tensor, decoder: Decoder, origins: Tensor, directions: Tensor, settings: RenderSettings,
            draws: Draws) -> Rendered:
     """Volume rendering of planes ``(N, 3, 32, h, h)`` along rays ``(N, R, 3)``."""
-    merged = merged_planes(planes)
-
-    def look(depths: Tensor) -> tuple[Tensor, Tensor]:
-        points = origins[:, :, None] + depths[..., None] * directions[:, :, None]
-        density, colour = decoder(sample_planes(merged, points.flatten(1, 2), settings.box_warp))
-        return density.unflatten(1, depths.shape[1:]), colour.unflatten(1, depths.shape[1:])
-
     near, far = limits(origins, directions, settings)
     depths = stratified(near, far, draws.offsets.to(near), settings.disparity)
-    seen = march(look, depths, draws.importance.to(near), settings.white_back)
+    seen = render_planes(planes, decoder.weights(), origins, directions, depths, draws.importance.to(near),
+                         box_warp=settings.box_warp, margin=COLOUR_MARGIN, white_back=settings.white_back)
     return Rendered(seen.colours * 2 - 1, seen.depth, seen.opacity)

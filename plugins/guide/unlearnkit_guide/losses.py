@@ -62,7 +62,7 @@ class Adjacency(Likeness):
         sources = step.sources.repeat_interleave(self.samples, 0)
         targets = step.targets.repeat_interleave(self.samples, 0)
         directions = step.directions(sources)
-        alpha = self.alpha_max * torch.rand(len(sources), generator=step.rng).to(sources.device)
+        alpha = self.alpha_max * torch.rand(len(sources), generator=step.rng).to(sources.device, non_blocking=True)
         delta = alpha[:, None, None] * directions
         return step.pairs(sources + delta, targets + delta)
 

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from unlearnkit.errors import ShapeError
-from unlearnkit.ops import bias_act, fir_filter, modulated_conv2d, upsample2d
+from unlearnkit.ops import bias_act, fir_filter, modulated_conv2d, styled_conv2d, upsample2d
 
 __all__ = ["NOISE_MODES", "FullyConnected", "SkipConvolution", "SynthesisBlock", "SynthesisLayer", "ToRGB"]
 
@@ -65,10 +65,10 @@ class SynthesisLayer(nn.Module):
         generator: torch.Generator | None = None, gain: float = 1.0,
     ) -> Tensor:
         noise = self.noise(x.shape[0], noise_mode, generator)
-        x = modulated_conv2d(
-            x, self.weight, self.affine(w), up=self.up, kernel=self.resample_filter, noise=noise)
         clamp = None if self.conv_clamp is None else self.conv_clamp * gain
-        return bias_act(x, self.bias, activation="lrelu", gain=math.sqrt(2.0) * gain, clamp=clamp)
+        return styled_conv2d(
+            x, self.weight, self.affine(w), self.bias, up=self.up, kernel=self.resample_filter, noise=noise,
+            activation="lrelu", gain=math.sqrt(2.0) * gain, clamp=clamp)
 
     def noise(self, samples: int, mode: str, generator: torch.Generator | None = None) -> Tensor | None:
         """Make what is added to each pixel: `(r, r)` for 'const', a new `(N, 1, r, r)` for 'random', or None.

@@ -34,8 +34,7 @@ from unlearnkit_stylegan2.layers import SynthesisLayer
 from unlearnkit_stylegan2.network import Generator
 
 from unlearnkit.checkpoints import read_tensors
-from unlearnkit.ops import merged_planes, sample_planes
-from unlearnkit.ops.volume import composite, importance, interval_weights
+from unlearnkit.ops.volume import composite, importance, interval_weights, merged_planes, sample_merged
 from unlearnkit_demo import CHECKPOINTS
 from unlearnkit_demo.components import DemoIdentity, DemoPerceptual
 from unlearnkit_demo.people.parameters import NUM_PARAMETERS, PARAMETER_NAMES
@@ -209,7 +208,7 @@ def march_to(network: TriPlaneGenerator, planes: Tensor, origins: Tensor, direct
 
     def look(at: Tensor) -> tuple[Tensor, Tensor]:
         points = origins[:, :, None] + at[..., None] * directions[:, :, None]
-        density, colour = network.decoder(sample_planes(merged, points.flatten(1, 2), settings.box_warp))
+        density, colour = network.decoder(sample_merged(merged, points.flatten(1, 2), settings.box_warp))
         return density.unflatten(1, at.shape[1:]), colour.unflatten(1, at.shape[1:])
 
     draws = Draws.random(depth.shape[0], depth.shape[1], settings, rng)

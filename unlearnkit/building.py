@@ -1,0 +1,150 @@
+"""Build the native kernels: one compiler call after another, into a library named after its sources.
+
+Used by ``pip install`` (setup.py), where nothing but Python's own library is there, and by ``unlearnkit build-ext``.
+Never at import, never inside a forward pass. The library has a plain C interface and needs no header of torch or Python,
+so it serves every version of both; its name carries a hash of the sources, so a stale one is never taken for a fresh one.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import os
+import platform
+import shutil
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+from unlearnkit.errors import BuildError
+
+__all__ = ["build", "cache_folder", "compiler", "library_name", "source_folder", "source_hash"]
+
+DEVICES = ("cpu", "cuda")
+X86 = ("x86_64", "amd64", "i386", "i686")
+FLAGS = ("-O3", "-std=c++17", "-fPIC", "-fvisibility=hidden", "-fno-math-errno", "-fno-trapping-math", "-Wno-psabi")
+# The kernels are compiled once for each; the library asks the processor which it can run.
+PROCESSORS = {
+    "avx512": ("-mavx512f", "-mavx512dq", "-mavx512vl", "-mavx512bw", "-mfma", "-mprefer-vector-width=512"),
+    "avx2": ("-mavx2", "-mfma"),
+}
+
+
+def source_folder() -> Path | None:
+    """Where the sources lie: in the installed package, or in the repository; None if they are in neither."""
+    here = Path(__file__).resolve().parent
+    for folder in (here / "ops" / "sources", here.parent / "extensions"):
+        if (folder / "include" / "unlearnkit_ops.h").is_file():
+            return folder
+    return None
+
+
+def source_hash(device: str, folder: Path) -> str:
+    """Sixteen hexadecimal digits that stand for everything the library of a device is made of."""
+    digest = hashlib.sha256()
+    for path in sorted([*(folder / "include").glob("*"), *(folder / device).glob("*.*")]):
+        digest.update(path.name.encode() + b"\0" + path.read_bytes() + b"\0")
+    return digest.hexdigest()[:16]
+
+
+def library_name(device: str, folder: Path | None = None) -> str:
+    """File name of the library that these sources make."""
+    folder = folder or _sources()
+    return f"unlearnkit_{device}-{source_hash(device, folder)}.so"
+
+
+def cache_folder() -> Path:
+    """Where ``unlearnkit build-ext`` puts libraries: ``$XDG_CACHE_HOME/unlearnkit``, else ``~/.cache/unlearnkit``."""
+    return Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache").expanduser() / "unlearnkit"
+
+
+def compiler(device: str) -> str | None:
+    """The compiler that would be used: ``$CXX`` or c++, g++, clang++; ``$NVCC`` or nvcc; None if there is none."""
+    named = os.environ.get("CXX" if device == "cpu" else "NVCC")
+    candidates = ("c++", "g++", "clang++") if device == "cpu" else ("nvcc", "/usr/local/cuda/bin/nvcc")
+    return next((found for name in ((named,) if named else candidates) if (found := shutil.which(name))), None)
+
+
+def build(device: str, target: Path, *, arch: str = "all-major", force: bool = False) -> Path:
+    """Compile the library of ``cpu`` or ``cuda`` into the folder ``target`` and return its path.
+
+    What is there already, from the same sources, is kept unless ``force``. Two processes that build at the same time wait
+    for each other; the file appears whole or not at all.
+
+    :param arch: nvcc's ``-arch``: ``all-major``, ``native`` (the GPU of this computer), ``sm_90``, ...
+    :raises BuildError: without sources or compiler, or with the compiler's own words if it fails.
+    """
+    if device not in DEVICES:
+        raise BuildError(f"native kernels: got device {device!r}, expected one of {', '.join(DEVICES)}")
+    folder, program = _sources(), compiler(device)
+    if program is None:
+        raise BuildError(f"no compiler for the {device} kernels was found; "
+                         + ("install g++ or clang++, or set CXX" if device == "cpu" else "install nvcc, or set NVCC"))
+    target.mkdir(parents=True, exist_ok=True)
+    made = target / library_name(device, folder)
+    with _only_one(target / ".build.lock"), tempfile.TemporaryDirectory(dir=target) as work:
+        if made.is_file() and not force:
+            return made
+        fresh = Path(work) / made.name
+        make = _build_cpu if device == "cpu" else _build_cuda
+        make(program, folder, Path(work), fresh, arch)
+        os.replace(fresh, made)
+    return made
+
+
+def _build_cpu(program: str, folder: Path, work: Path, out: Path, arch: str) -> None:
+    sources = folder / "cpu"
+    shared = [*FLAGS, "-I", str(folder / "include"), "-I", str(sources)]
+    on_x86 = platform.machine().lower() in X86
+    shared += ["-DUL_X86"] if on_x86 else []
+    units: dict[str, list[str]] = {path.stem: [str(path)] for path in sources.glob("*.cpp") if path.stem != "kernels"}
+    for name, flags in {"baseline": (), **(PROCESSORS if on_x86 else {})}.items():
+        units[name] = [str(sources / "kernels.cpp"), f"-DUL_ISA={name}", *flags]
+    objects = [str(work / f"{name}.o") for name in units]
+    _compile([[program, *shared, "-c", *what, "-o", into] for what, into in zip(units.values(), objects, strict=True)])
+    _call([program, "-shared", *objects, "-o", str(out), "-pthread"])
+
+
+def _build_cuda(program: str, folder: Path, work: Path, out: Path, arch: str) -> None:
+    # Position-independent, nothing but the interface visible, and no CUDA runtime to be found later.
+    shared = ["-O3", "-std=c++17", "-Xcompiler", "-fPIC,-fvisibility=hidden", "-cudart", "static", f"-arch={arch}",
+              "-I", str(folder / "include")]
+    sources = sorted((folder / "cuda").glob("*.cu"))
+    objects = [str(work / f"{path.stem}.o") for path in sources]
+    _compile([[program, *shared, "-c", str(path), "-o", into] for path, into in zip(sources, objects, strict=True)])
+    _call([program, *shared, "-shared", *objects, "-o", str(out)])
+
+
+def _compile(commands: list[list[str]]) -> None:
+    with ThreadPoolExecutor(min(len(commands), os.cpu_count() or 1, 4)) as pool:
+        list(pool.map(_call, commands))
+
+
+def _call(command: list[str]) -> None:
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, check=False)
+    except OSError as error:
+        raise BuildError(f"{command[0]} cannot be started: {error.strerror}") from error
+    if done.returncode:
+        raise BuildError(f"{' '.join(command)}\nended with {done.returncode}:\n{(done.stderr or done.stdout)[-4000:]}")
+
+
+def _sources() -> Path:
+    folder = source_folder()
+    if folder is None:
+        raise BuildError("the sources of the native kernels are not installed; install unlearnkit from its repository")
+    return folder
+
+
+@contextlib.contextmanager
+def _only_one(path: Path) -> Iterator[None]:
+    """A lock of the operating system, which no crash leaves behind."""
+    with open(path, "w") as file:
+        if sys.platform != "win32":
+            import fcntl
+
+            fcntl.flock(file, fcntl.LOCK_EX)
+        yield

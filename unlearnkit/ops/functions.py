@@ -1,0 +1,291 @@
+"""The public operations: they check what they are given, and choose between native kernels and pure PyTorch.
+
+Formulas: Karras et al., "Analyzing and Improving the Image Quality of StyleGAN", arXiv 1912.04958, section
+2.2 (modulation and demodulation) and appendix B (activations and filters).
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from unlearnkit.errors import ShapeError
+from unlearnkit.ops import native, reference, volume
+from unlearnkit.ops import schemas as schemas  # defines torch.ops.unlearnkit
+from unlearnkit.ops.volume import Composite, DecoderWeights
+
+__all__ = ["bias_act", "fir_filter", "modulated_conv2d", "render_planes", "sample_planes", "styled_conv2d", "upfirdn2d",
+           "upsample2d"]
+
+LRELU_SLOPE = 0.2
+ACTIVATION = {"linear": (1.0, 1.0), "lrelu": (LRELU_SLOPE, math.sqrt(2.0))}
+"""Slope of negative numbers, and gain."""
+SMALL = 1 << 14
+"""Fewer numbers than this are not worth the 50 microseconds that a call of a native kernel costs."""
+FOLD_FACTOR = 14
+"""Folding touches each of a sample's 9 weights a pair of channels some 8 times, scaling each pixel of a channel some 5."""
+FUSED_SIZES = (32, 64, 33)
+"""Channels, hidden width and outputs of the decoder that the fused renderer knows: every published EG3D's."""
+
+
+def bias_act(
+    x: Tensor, bias: Tensor | None = None, *, activation: str = "linear", gain: float | None = None,
+    clamp: float | None = None, scale: Tensor | None = None, noise: Tensor | None = None,
+) -> Tensor:
+    """Multiply by a scale, add noise and a bias per channel, apply the activation, multiply by a gain, clamp.
+
+    In this order, and in one pass over memory where there is a native kernel.
+
+    :param x: `(N, C, ...)`.
+    :param bias: `(C,)` or None.
+    :param activation: `linear`, or `lrelu` (leaky ReLU of slope 0.2).
+    :param gain: positive factor; None stands for the activation's own: 1, or √2 for lrelu, which keeps the
+        variance.
+    :param clamp: limit of the absolute value of the result; None for no limit. No gradient passes at the limit.
+    :param scale: `(N, C)` or None.
+    :param noise: any shape that broadcasts to `x`, or None.
+    :returns: as `x`.
+    :raises ShapeError: for an unknown activation, a gain that is not positive, a bias or scale of another shape.
+    """
+    if activation not in ACTIVATION:
+        raise ShapeError(f"bias_act: activation is {activation!r}; use one of {sorted(ACTIVATION)}")
+    slope, usual = ACTIVATION[activation]
+    gain = usual if gain is None else float(gain)
+    if gain <= 0:
+        raise ShapeError(f"bias_act: gain is {gain}; it must be positive")
+    if bias is not None and (bias.ndim != 1 or x.ndim < 2 or bias.shape[0] != x.shape[1]):
+        raise ShapeError(f"bias_act: bias {tuple(bias.shape)} does not fit x {tuple(x.shape)}")
+    if scale is not None and scale.shape != x.shape[:2]:
+        raise ShapeError(f"bias_act: scale {tuple(scale.shape)} does not fit x {tuple(x.shape)}")
+    limit = -1.0 if clamp is None else float(clamp)
+    fits = x.numel() >= SMALL and x.ndim > 2 and x.is_contiguous() and _is_plain_noise(noise, x)
+    if fits and native.usable(x, bias, scale, noise):
+        made: Tensor = torch.ops.unlearnkit.bias_act(x, bias, scale, noise, slope, gain, limit)
+        return made
+    return reference.fused_bias_act(x, bias, scale, noise, slope, gain, limit)
+
+
+def _is_plain_noise(noise: Tensor | None, x: Tensor) -> bool:
+    """One picture `(..., H, W)` for all channels, shared or of each sample: what the native kernels know."""
+    if noise is None:
+        return True
+    shape = (1,) * (x.ndim - noise.ndim) + tuple(noise.shape)
+    return shape[1] == 1 and shape[0] in (1, len(x)) and shape[2:] == x.shape[2:]
+
+
+def fir_filter(taps: Sequence[float]) -> Tensor:
+    """Make the separable two-dimensional low-pass filter of one-dimensional taps.
+
+    :param taps: for instance `(1, 3, 3, 1)`, the binomial filter of every published StyleGAN2.
+    :returns: `(n, n)` float32: the outer product, of sum 1.
+    :raises ShapeError: if there are no taps or their sum is 0.
+    """
+    if not sum(taps):
+        raise ShapeError(f"fir_filter: taps are {tuple(taps)}; give numbers whose sum is not 0")
+    row = torch.tensor(taps, dtype=torch.float32) / sum(taps)
+    return torch.outer(row, row)
+
+
+def upfirdn2d(
+    x: Tensor, kernel: Tensor, *, up: int = 1, down: int = 1, padding: Sequence[int] = (0, 0, 0, 0),
+    gain: float = 1.0,
+) -> Tensor:
+    """Insert zeros, pad, convolve every channel with one filter, keep every `down`-th value.
+
+    A true convolution: the filter is flipped, as in signal processing and unlike `torch.conv2d`.
+
+    :param x: `(N, C, H, W)`.
+    :param kernel: `(fh, fw)`.
+    :param up: `up - 1` zeros follow every value, the last one too: `(H·up, W·up)`.
+    :param down: step of the result.
+    :param padding: zeros at left, right, top, bottom, after `up`; negative numbers cut off.
+    :param gain: factor of the result.
+    :returns: `(N, C, (H·up + top + bottom - fh) // down + 1, (W·up + left + right - fw) // down + 1)`.
+    :raises ShapeError: if `x` or `kernel` has another number of dimensions.
+    """
+    _check_image_and_kernel("upfirdn2d", x, kernel)
+    if not kernel.requires_grad and x.numel() >= SMALL and native.usable(x, kernel):
+        made: Tensor = torch.ops.unlearnkit.upfirdn2d(x, kernel, up, down, list(padding), float(gain))
+        return made
+    return reference.plain_upfirdn2d(x, kernel, up, down, padding, gain)
+
+
+def upsample2d(x: Tensor, kernel: Tensor, *, up: int = 2, gain: float = 1.0) -> Tensor:
+    """Enlarge pictures: zeros between the pixels, then the low-pass filter, brightness kept.
+
+    Equal to `upfirdn2d` with `up`, gain `up²` and the padding that keeps the picture centred, but the zeros are not
+    multiplied.
+
+    :param x: `(N, C, H, W)`.
+    :param kernel: `(fh, fw)`, both at least `up`.
+    :returns: `(N, C, H·up, W·up)`.
+    :raises ShapeError: if `x` or `kernel` has another number of dimensions, or the filter is smaller
+        than `up`.
+    """
+    _check_image_and_kernel("upsample2d", x, kernel)
+    if min(kernel.shape) < up:
+        raise ShapeError(f"upsample2d: filter {tuple(kernel.shape)} is smaller than the factor {up}")
+    if not kernel.requires_grad and x.numel() >= SMALL and native.usable(x, kernel):
+        padding = reference.upsampling_padding(kernel, up)
+        made: Tensor = torch.ops.unlearnkit.upfirdn2d(x, kernel, up, 1, padding, float(gain * up**2))
+        return made
+    return reference.plain_upsample2d(x, kernel, up, gain * up**2)
+
+
+def modulated_conv2d(
+    x: Tensor, weight: Tensor, styles: Tensor, *, demodulate: bool = True, up: int = 1,
+    kernel: Tensor | None = None, noise: Tensor | None = None,
+) -> Tensor:
+    """Convolve every sample with weights of its own: `weight · style`, normalised per output channel.
+
+    :param x: `(N, I, H, W)`.
+    :param weight: `(O, I, k, k)`, k odd; the convolution is a correlation of "same" size.
+    :param styles: `(N, I)`.
+    :param demodulate: normalise the weights of each output channel to length 1.
+    :param up: 1, or 2 for a transposed convolution of stride 2 followed by the low-pass filter.
+    :param kernel: `(f, f)` of the low-pass filter, needed for `up=2`.
+    :param noise: added to the result; any shape that broadcasts to it, or None.
+    :returns: `(N, O, H·up, W·up)`.
+    :raises ShapeError: if the shapes do not fit together or `up` is neither 1 nor 2.
+    """
+    out, scale = _modulated(x, weight, styles, demodulate, up, kernel)
+    if scale is None:
+        return out if noise is None else out + noise
+    scale = scale[:, :, None, None]
+    return out * scale if noise is None else torch.addcmul(noise, out, scale)
+
+
+def styled_conv2d(
+    x: Tensor, weight: Tensor, styles: Tensor, bias: Tensor | None = None, *, up: int = 1, kernel: Tensor | None = None,
+    noise: Tensor | None = None, activation: str = "linear", gain: float | None = None, clamp: float | None = None,
+) -> Tensor:
+    """A whole layer of StyleGAN2: :func:`modulated_conv2d` with demodulation, then noise, bias and :func:`bias_act`.
+
+    What follows the convolution is one pass over memory. Arguments and errors as for the two.
+    """
+    out, scale = _modulated(x, weight, styles, True, up, kernel)
+    return bias_act(out, bias, activation=activation, gain=gain, clamp=clamp, scale=scale, noise=noise)
+
+
+def _modulated(x: Tensor, weight: Tensor, styles: Tensor, demodulate: bool, up: int, kernel: Tensor | None
+               ) -> tuple[Tensor, Tensor | None]:
+    """The convolution, and what its output must still be multiplied by `(N, O)`, or None.
+
+    Two ways, the same numbers. Small maps: scale the input, convolve all samples with the same weights, scale the output.
+    Large maps: fold both scales into the weights of each sample, which are few beside the pixels, and convolve in groups.
+    """
+    _check_modulation(x, weight, styles, up, kernel)
+    samples, outputs, pixels = len(x), len(weight), x.shape[2] * x.shape[3]
+    if weight.shape[2:] == (1, 1) and up == 1 and not demodulate:
+        flat = torch.bmm(weight[:, :, 0, 0] * styles[:, None, :], x.flatten(2))
+        return flat.unflatten(2, x.shape[2:]), None
+    scale = reference.demodulation(weight, styles) if demodulate else None
+    if pixels < FOLD_FACTOR * outputs:
+        return _convolved(x * styles[:, :, None, None], weight, up, kernel, 1), scale
+    factor = styles[:, None] if scale is None else scale[:, :, None] * styles[:, None]
+    weights = (weight * factor[:, :, :, None, None]).flatten(0, 1)
+    out = _convolved(x.reshape(1, -1, *x.shape[2:]), weights, up, kernel, samples)
+    return out.unflatten(1, (samples, outputs))[0], None
+
+
+def _convolved(x: Tensor, weight: Tensor, up: int, kernel: Tensor | None, groups: int) -> Tensor:
+    """Convolution of "same" size; for up=2 a transposed one (weights not flipped), then the filter with gain 4."""
+    if up == 1:
+        return F.conv2d(x, weight, padding=weight.shape[-1] // 2, groups=groups)
+    assert kernel is not None
+    height, width = x.shape[2] * 2, x.shape[3] * 2
+    turned = weight.unflatten(0, (groups, -1)).transpose(1, 2).flatten(0, 1)  # (groups * I, O, k, k)
+    x = F.conv_transpose2d(x, turned, stride=2, groups=groups)
+    # (2H + k - 2) values come out; pad so that the filter leaves 2H of them, centred.
+    rows, columns = (size + taps - 1 - have for size, taps, have in
+                     zip((height, width), kernel.shape, x.shape[2:], strict=True))
+    padding = ((columns + 1) // 2, columns // 2, (rows + 1) // 2, rows // 2)
+    return upfirdn2d(x, kernel, padding=padding, gain=4.0)
+
+
+def sample_planes(planes: Tensor, points: Tensor, box_warp: float) -> Tensor:
+    """Mean features of points on tri-planes: at (x, y) of the first, (x, z) of the second and (z, x) of the third.
+
+    The third is the second transposed, a slip of EG3D's release that every published checkpoint was trained with.
+
+    :param planes: `(N, 3, C, h, h)`.
+    :param points: `(N, M, 3)`; the planes span ±`box_warp` / 2, outside there is nothing (zeros).
+    :returns: `(N, M, C)`.
+    :raises ShapeError: if the shapes do not fit together.
+    """
+    _check_planes("sample_planes", planes)
+    if points.ndim != 3 or points.shape[0] != len(planes) or points.shape[2] != 3:
+        raise ShapeError(f"sample_planes: points are {tuple(points.shape)}; needs ({len(planes)}, M, 3)")
+    if not points.requires_grad and native.usable(planes, points):
+        found: Tensor = torch.ops.unlearnkit.sample_planes(planes, points, float(box_warp))
+        return found
+    return volume.sample_merged(volume.merged_planes(planes), points, box_warp)
+
+
+def render_planes(
+    planes: Tensor, decoder: DecoderWeights, origins: Tensor, directions: Tensor, depths: Tensor, draws: Tensor, *,
+    box_warp: float, margin: float = 0.001, white_back: bool = False,
+) -> Composite:
+    """Volume rendering of tri-planes along rays, decoder included; formulas in :mod:`unlearnkit.ops.volume`.
+
+    :param planes: `(N, 3, C, h, h)`.
+    :param decoder: w1 `(H, C)`, b1 `(H,)`, w2 `(1 + K, H)`, b2 `(1 + K,)`; density comes out first, then K colours.
+    :param origins: `(N, R, 3)`; so `directions`.
+    :param depths: `(N, R, S)`, rising: where each ray is looked at first, at least 4 times.
+    :param draws: `(N, R, F)` in [0, 1): F more samples where something is; F may be 0.
+    :param margin: colours reach from -margin to 1 + margin.
+    :param white_back: what nothing covers is 1 rather than 0.
+    :returns: colours `(N, R, K)`, depth and opacity `(N, R)`.
+    :raises ShapeError: if the shapes do not fit together.
+    """
+    _check_rays(planes, decoder, origins, directions, depths, draws)
+    w1, b1, w2, b2 = decoder
+    tensors = (planes, w1, b1, w2, b2, origins, directions, depths, draws)
+    numbers = (float(box_warp), float(margin))
+    no_gradient = not any(tensor.requires_grad for tensor in (origins, directions, depths))
+    # Bounds of the native kernels; nobody's checkpoint is beyond them.
+    fits = (w1.shape[1], w1.shape[0], len(w2)) == FUSED_SIZES and depths.shape[2] + draws.shape[2] <= 1024
+    if no_gradient and fits and native.usable(*tensors):
+        *seen, depths = torch.ops.unlearnkit.render_planes(*tensors, *numbers)
+    else:
+        *seen, depths = volume.render_composite(planes, decoder, origins, directions, depths, draws, *numbers)
+    return volume.finished(Composite(*seen), depths, white_back)
+
+
+def _check_image_and_kernel(name: str, x: Tensor, kernel: Tensor) -> None:
+    if x.ndim != 4 or kernel.ndim != 2:
+        raise ShapeError(f"{name}: needs x (N, C, H, W) and a filter (fh, fw), not {tuple(x.shape)} and "
+                         f"{tuple(kernel.shape)}")
+
+
+def _check_modulation(x: Tensor, weight: Tensor, styles: Tensor, up: int, kernel: Tensor | None) -> None:
+    if x.ndim != 4 or weight.ndim != 4 or weight.shape[1] != x.shape[1] or styles.shape != x.shape[:2]:
+        raise ShapeError(f"modulated_conv2d: x {tuple(x.shape)}, weight {tuple(weight.shape)} and styles "
+                         f"{tuple(styles.shape)} do not fit; needs (N, I, H, W), (O, I, k, k) and (N, I)")
+    if up not in (1, 2) or (up == 2 and kernel is None):
+        raise ShapeError(f"modulated_conv2d: up={up} with filter {kernel}; up is 1, or 2 with a filter")
+
+
+def _check_planes(name: str, planes: Tensor) -> None:
+    if planes.ndim != 5 or planes.shape[1] != 3 or planes.shape[3] != planes.shape[4]:
+        raise ShapeError(f"{name}: planes are {tuple(planes.shape)}; needs (N, 3, C, h, h)")
+
+
+def _check_rays(planes: Tensor, decoder: DecoderWeights, origins: Tensor, directions: Tensor, depths: Tensor,
+                draws: Tensor) -> None:
+    _check_planes("render_planes", planes)
+    w1, b1, w2, b2 = decoder
+    hidden, outputs = w1.shape[0], w2.shape[0]
+    if w1.shape[1] != planes.shape[2] or b1.shape != (hidden,) or w2.shape[1] != hidden or b2.shape != (outputs,):
+        raise ShapeError(f"render_planes: a decoder of {[tuple(t.shape) for t in decoder]} does not fit planes "
+                         f"{tuple(planes.shape)}; needs (H, C), (H,), (1 + K, H) and (1 + K,)")
+    rays = (len(planes), depths.shape[1] if depths.ndim == 3 else -1)
+    if origins.shape != (*rays, 3) or directions.shape != (*rays, 3) or depths.shape[:2] != rays \
+            or draws.shape[:2] != rays or draws.ndim != 3 or depths.shape[2] < 4:
+        raise ShapeError(f"render_planes: origins {tuple(origins.shape)}, directions {tuple(directions.shape)}, depths "
+                         f"{tuple(depths.shape)}, draws {tuple(draws.shape)}; needs (N, R, 3) twice, (N, R, S) with S of "
+                         "4 or more, and (N, R, F)")

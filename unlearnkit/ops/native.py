@@ -1,0 +1,227 @@
+"""The native kernels: find the library of a device, check it, load it, call it. Without one everything still works.
+
+A library is looked for where ``pip install`` put it, then where ``unlearnkit build-ext`` puts it; its name carries the hash
+of its sources. Before it is used it must have the version of the interface that is expected here and compute a few numbers
+right. ``UNLEARNKIT_NATIVE`` chooses: ``0`` never, ``1`` must be there, ``cpu`` or ``cuda`` only that one.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import os
+import warnings
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import attrs
+import torch
+from torch import Tensor
+
+from unlearnkit import building
+from unlearnkit.errors import BuildError
+
+__all__ = ["ABI_VERSION", "Library", "call", "library", "off", "status", "usable"]
+
+ABI_VERSION = 1
+DTYPES = {torch.float32: 0, torch.float64: 1}
+CHOICES = {"": building.DEVICES, "1": building.DEVICES, "0": (), "cpu": ("cpu",), "cuda": ("cuda",)}
+_COMMON = "size dtype threads : i; stream workspace : p; workspace_size : i;"
+_FIELDS = {
+    "bias_act": "n c hw noise_n : i; slope gain clamp : d; x bias scale noise y dy dx dbias dscale dnoise : p",
+    "upfirdn2d": "planes h w out_h out_w fh fw up down left top : i; gain : d; x kernel y : p",
+    "sample_planes": "n channels side points : i; scale : d; planes points_xyz features dfeatures dplanes : p",
+    "render_planes": "n side rays coarse fine : i; scale margin : d; planes w1 b1 w2 b2 origins directions coarse_depths "
+                     "draws depths colours depth opacity dcolours ddepth dopacity dplanes dw1 db1 dw2 db2 : p",
+}
+
+
+def _structure(name: str, fields: str) -> type[ctypes.Structure]:
+    """The struct of an operation in extensions/include/unlearnkit_ops.h, from its members in order."""
+    kinds = {"i": ctypes.c_int64, "d": ctypes.c_double, "p": ctypes.c_void_p}
+    members = []
+    for group in (_COMMON + fields).split(";"):
+        names, _, kind = group.partition(":")
+        members += [(member, kinds[kind.strip()]) for member in names.split()]
+    return type(f"ul_{name}_args", (ctypes.Structure,), {"_fields_": members})
+
+
+STRUCTURES = {name: _structure(name, fields) for name, fields in _FIELDS.items()}
+
+
+@attrs.frozen(eq=False)
+class Library:
+    """A loaded library: its file, its device ('cpu' or 'cuda'), and which of its kernels suit this computer."""
+
+    path: Path
+    device: str
+    variant: str
+    functions: Any
+
+    def run(self, name: str, arguments: ctypes.Structure, like: Tensor, backward: bool) -> None:
+        """Call a kernel on the device and the current stream of ``like``.
+
+        :raises BuildError: with the library's words if it fails.
+        """
+        function = getattr(self.functions, f"ul_{name}_backward" if backward else f"ul_{name}")
+        if self.device == "cpu":
+            arguments.threads = torch.get_num_threads()
+            failed = function(ctypes.byref(arguments))
+        else:
+            with torch.cuda.device(like.device):
+                size = getattr(self.functions, f"ul_{name}_workspace")(ctypes.byref(arguments), int(backward))
+                space = torch.empty(size, dtype=torch.uint8, device=like.device)
+                arguments.workspace, arguments.workspace_size = space.data_ptr(), size
+                arguments.stream = torch.cuda.current_stream().cuda_stream
+                failed = function(ctypes.byref(arguments))
+        if failed:
+            raise BuildError(f"native kernel failed: {self.functions.ul_last_error().decode(errors='replace')}")
+
+
+# ---------------------------------------------------------------- find and load
+
+_loaded: dict[str, Library | None] = {}
+_reasons: dict[str, str] = {}
+_enabled = True
+
+
+def library(device: str) -> Library | None:
+    """The library of ``cpu`` or ``cuda``, loaded and tested at the first call; None where there is none to be used.
+
+    :raises BuildError: if UNLEARNKIT_NATIVE=1 and the CPU's is not there, or the GPU's where there is a GPU.
+    """
+    if device not in _loaded:
+        _loaded[device] = _load(device)
+    return _loaded[device]
+
+
+def _load(device: str) -> Library | None:
+    asked = os.environ.get("UNLEARNKIT_NATIVE", "")
+    if asked not in CHOICES:
+        raise BuildError(f"UNLEARNKIT_NATIVE: got {asked!r}, expected 0, 1, cpu or cuda")
+    if device not in CHOICES[asked]:
+        _reasons[device] = f"UNLEARNKIT_NATIVE={asked}"
+        return None
+    try:
+        if device == "cuda" and not torch.cuda.is_available():
+            raise BuildError("no CUDA device")
+        found = _open(device)
+        _self_test(found)
+    except (BuildError, OSError, AttributeError) as error:
+        _reasons[device] = str(error)
+        if asked == "1" and (device == "cpu" or torch.cuda.is_available()):
+            raise BuildError(f"UNLEARNKIT_NATIVE=1, but the native {device} kernels cannot be used: {error}") from error
+        return None
+    return found
+
+
+def _open(device: str) -> Library:
+    path = _find(device)
+    functions = ctypes.CDLL(str(path))
+    for name in ("ul_device", "ul_variant", "ul_last_error"):
+        getattr(functions, name).restype = ctypes.c_char_p
+    for name in STRUCTURES:
+        getattr(functions, f"ul_{name}_workspace").restype = ctypes.c_int64
+    version, says = functions.ul_abi_version(), functions.ul_device().decode()
+    if (version, says) != (ABI_VERSION, device):
+        raise BuildError(f"{path} is version {version} of {says}, expected version {ABI_VERSION} of {device}; "
+                         "build it again: unlearnkit build-ext --force")
+    return Library(path, device, functions.ul_variant().decode(), functions)
+
+
+def _find(device: str) -> Path:
+    sources = building.source_folder()
+    folders = [Path(__file__).parent, building.cache_folder()]
+    names = f"unlearnkit_{device}-*.so" if sources is None else building.library_name(device, sources)
+    for folder in folders:
+        if found := next(iter(sorted(folder.glob(names))), None):
+            return found
+    stale = any(True for folder in folders for _ in folder.glob(f"unlearnkit_{device}-*.so"))
+    command = "unlearnkit build-ext" + (" --cuda" if device == "cuda" else "")
+    raise BuildError(f"{'built from other sources' if stale else 'not built'}; run: {command}")
+
+
+def _self_test(found: Library) -> None:
+    """A few numbers that every kernel is known to give: a library for another processor, or a broken one, is not used."""
+    device = torch.device(found.device)
+    x = torch.tensor([[[-2.0, 1.0, 3.0]]], device=device)
+    bias, y = torch.tensor([1.0], device=device), torch.empty(1, 1, 3, device=device)
+    _fill_and_run(found, "bias_act", x, False, n=1, c=1, hw=3, noise_n=0, slope=0.5, gain=2.0, clamp=5.0, x=x, bias=bias,
+                  y=y)
+    planes = torch.arange(12.0, device=device).view(1, 3, 1, 2, 2)
+    points, features = torch.zeros(1, 1, 3, device=device), torch.empty(1, 1, 1, device=device)
+    _fill_and_run(found, "sample_planes", planes, False, n=1, channels=1, side=2, points=1, scale=1.0, planes=planes,
+                  points_xyz=points, features=features)
+    got = [*y.flatten().tolist(), features.item()]
+    if any(abs(a - b) > 1e-5 for a, b in zip(got, [-1.0, 4.0, 5.0, 5.5], strict=True)):
+        raise BuildError(f"{found.path} computes {got}, expected [-1, 4, 5, 5.5]; it is not used")
+
+
+# ---------------------------------------------------------------- call
+
+def usable(*tensors: Tensor | None) -> bool:
+    """True if native kernels can take these tensors: one device that has some, all float32 or all float64."""
+    given = [tensor for tensor in tensors if tensor is not None]
+    first = given[0]
+    return (
+        _enabled and first.device.type in building.DEVICES and first.dtype in DTYPES
+        and all(tensor.dtype == first.dtype and tensor.device == first.device for tensor in given)
+        and library(first.device.type) is not None
+    )
+
+
+def call(name: str, like: Tensor, backward: bool = False, **fields: Tensor | float | None) -> bool:
+    """Run a kernel; False if there is none, or it failed, and the caller must compute otherwise.
+
+    ``fields``: the members of the operation's struct; tensors must be contiguous. A library that fails once is not asked
+    again in this process, and says so.
+    """
+    found = library(like.device.type) if like.device.type in building.DEVICES and _enabled else None
+    if found is None or like.dtype not in DTYPES:
+        return False
+    try:
+        _fill_and_run(found, name, like, backward, **fields)
+    except BuildError as error:
+        _loaded[found.device], _reasons[found.device] = None, str(error)
+        warnings.warn(f"{error}; pure PyTorch is used from here on", RuntimeWarning, stacklevel=2)
+        return False
+    return True
+
+
+def _fill_and_run(found: Library, name: str, like: Tensor, backward: bool, **fields: Tensor | float | None) -> None:
+    arguments = STRUCTURES[name]()
+    arguments.size, arguments.dtype = ctypes.sizeof(arguments), DTYPES[like.dtype]
+    for key, value in fields.items():
+        if isinstance(value, Tensor):
+            if not value.is_contiguous():
+                raise RuntimeError(f"{name}: {key} is not contiguous")
+            setattr(arguments, key, value.data_ptr())
+        else:
+            setattr(arguments, key, value)
+    found.run(name, arguments, like, backward)
+
+
+@contextlib.contextmanager
+def off() -> Iterator[None]:
+    """Use pure PyTorch while this lasts."""
+    global _enabled
+    before, _enabled = _enabled, False
+    try:
+        yield
+    finally:
+        _enabled = before
+
+
+def status() -> list[tuple[str, str]]:
+    """For each device, in words: the library that is used, or why none is."""
+    said = []
+    for device in building.DEVICES:
+        try:
+            found = library(device)
+        except BuildError as error:
+            said.append((device, str(error)))
+            continue
+        reason = _reasons.get(device, "")
+        said.append((device, f"{found.variant}, {found.path}" if found else f"pure PyTorch is used ({reason})"))
+    return said

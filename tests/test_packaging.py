@@ -18,7 +18,7 @@ def test_every_file_of_a_package_is_installed(package: Path) -> None:
     patterns = PROJECT["tool"]["setuptools"]["package-data"].get(package.name, [])
     for path in package.rglob("*"):
         name = path.relative_to(package).as_posix()
-        if path.is_file() and path.suffix not in (".py", ".pyc"):
+        if path.is_file() and path.suffix not in (".py", ".pyc", ".so"):
             assert any(fnmatch(name, pattern) for pattern in patterns), f"pyproject's package-data leaves out {name}"
 
 

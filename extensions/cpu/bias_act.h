@@ -43,15 +43,21 @@ struct BiasAct {
     T* y = static_cast<T*>(a.y) + row * a.hw;
     const T* noise = noise_row(row / a.c);
     const T factor = value_of(a.scale, row, T(1)) * gain, shift = value_of(a.bias, row % a.c, T(0)) * gain;
-    auto finish = [&](T v) {
+    constexpr int lanes = Vector<T>::lanes;
+    int64_t i = begin;
+    for (; i + lanes <= end; i += lanes) {
+      Vec<T> v = load(x + i) * factor + shift;
+      if (noise != nullptr) v += load(noise + i) * gain;
+      v = v < 0 ? v * slope : v;
+      v = v < -clamp ? all(-clamp) : v;  // NaN stays NaN
+      store(y + i, v > clamp ? all(clamp) : v);
+    }
+    for (; i < end; ++i) {
+      T v = x[i] * factor + shift;
+      if (noise != nullptr) v += noise[i] * gain;
       v = v < 0 ? v * slope : v;
       v = v < -clamp ? -clamp : v;
-      return v > clamp ? clamp : v;  // NaN stays NaN
-    };
-    if (noise == nullptr) {
-      for (int64_t i = begin; i < end; ++i) y[i] = finish(x[i] * factor + shift);
-    } else {
-      for (int64_t i = begin; i < end; ++i) y[i] = finish(x[i] * factor + noise[i] * gain + shift);
+      y[i] = v > clamp ? clamp : v;
     }
   }
 
@@ -113,13 +119,18 @@ struct BiasAct {
     const T* dy = static_cast<const T*>(a.dy) + row * a.hw;
     T* dx = static_cast<T*>(a.dx) + row * a.hw;
     const T scale = value_of(a.scale, row, T(1));
-    if (dnoise == nullptr) {
-      for (int64_t i = begin; i < end; ++i) dx[i] = gradient(dy[i], y[i]) * scale;
-      return;
+    constexpr int lanes = Vector<T>::lanes;
+    const Vec<T> limit = all(clamp), down = all(slope * gain), up = all(gain), zero = all(T(0));
+    int64_t i = begin;
+    for (; i + lanes <= end; i += lanes) {
+      const Vec<T> v = load(y + i), size = v < 0 ? -v : v;
+      const Vec<T> g = size < limit ? load(dy + i) * (v < 0 ? down : up) : zero;
+      if (dnoise != nullptr) store(dnoise + i, load(dnoise + i) + g);
+      store(dx + i, g * scale);
     }
-    for (int64_t i = begin; i < end; ++i) {
+    for (; i < end; ++i) {
       const T g = gradient(dy[i], y[i]);
-      dnoise[i] += g;
+      if (dnoise != nullptr) dnoise[i] += g;
       dx[i] = g * scale;
     }
   }

@@ -19,11 +19,11 @@ from unlearnkit.errors import Interrupted, UnlearnkitError
 
 __all__ = ["cli", "main"]
 
-_COMMANDS = ("run", "audit", "compare", "apply", "sample", "invert", "plugins", "show", "new", "doctor")
+_COMMANDS = ("run", "audit", "compare", "apply", "sample", "invert", "plugins", "show", "new", "doctor", "build-ext")
 
 
 class _LazyGroup(click.Group):
-    """Imports ``unlearnkit.cli.NAME`` when the command NAME is asked for."""
+    """Imports ``unlearnkit.cli.NAME`` when the command NAME is asked for (``build-ext``: ``build_ext``)."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         return list(_COMMANDS)
@@ -31,7 +31,7 @@ class _LazyGroup(click.Group):
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         if cmd_name not in _COMMANDS:
             return None
-        command: click.Command = importlib.import_module(f"unlearnkit.cli.{cmd_name}").command
+        command: click.Command = importlib.import_module(f"unlearnkit.cli.{cmd_name.replace('-', '_')}").command
         if not any(option.name == "debug" for option in command.params):
             command.params.append(_debug_option())
         return command

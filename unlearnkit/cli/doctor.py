@@ -50,7 +50,9 @@ def _machine() -> Iterator[tuple[str, str]]:
     try:
         import torch
 
-        yield "torch threads", f"{torch.get_num_threads()} (OMP_NUM_THREADS changes it)"
+        from unlearnkit.machine import usable_threads
+
+        yield "torch threads", f"{usable_threads()} (--set threads=N or OMP_NUM_THREADS changes it)"
         if not torch.cuda.is_available():
             yield "CUDA devices", "none; everything runs on the CPU"
         else:
@@ -69,7 +71,13 @@ def _machine() -> Iterator[tuple[str, str]]:
 
 
 def _kernels() -> Iterator[tuple[str, str]]:
-    yield "native kernels", "not built (pure PyTorch used)"
+    try:
+        from unlearnkit.ops import native
+    except (ImportError, OSError, RuntimeError) as error:
+        yield "native kernels", f"unknown: {' '.join(str(error).split())}"
+        return
+    for device, found in native.status():
+        yield f"native kernels ({device})", " ".join(found.split())
 
 
 def _weights() -> Iterator[tuple[str, str]]:

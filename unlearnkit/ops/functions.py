@@ -25,7 +25,7 @@ LRELU_SLOPE = 0.2
 ACTIVATION = {"linear": (1.0, 1.0), "lrelu": (LRELU_SLOPE, math.sqrt(2.0))}
 """Slope of negative numbers, and gain."""
 SMALL = 1 << 14
-"""Fewer numbers than this are not worth the 50 microseconds that a call of a native kernel costs."""
+"""Fewer numbers than this are not worth the 50 microseconds that a call of a native kernel costs; nor are none."""
 FOLD_FACTOR = 14
 """Folding touches each of a sample's 9 weights a pair of channels some 8 times, scaling each pixel of a channel some 5."""
 FUSED_SIZES = (32, 64, 33)
@@ -62,7 +62,7 @@ def bias_act(
     if scale is not None and scale.shape != x.shape[:2]:
         raise ShapeError(f"bias_act: scale {tuple(scale.shape)} does not fit x {tuple(x.shape)}")
     limit = -1.0 if clamp is None else float(clamp)
-    fits = x.numel() >= SMALL and x.ndim > 2 and x.is_contiguous() and _is_plain_noise(noise, x)
+    fits = x.numel() >= max(SMALL, 1) and x.ndim > 2 and x.is_contiguous() and _is_plain_noise(noise, x)
     if fits and native.usable(x, bias, scale, noise):
         made: Tensor = torch.ops.unlearnkit.bias_act(x, bias, scale, noise, slope, gain, limit)
         return made

@@ -44,7 +44,7 @@ def fused_bias_act_gradients(
     """
     rest = tuple(range(2, y.ndim))
     y = y.detach()
-    g = dy * torch.where(y < 0, slope * gain, gain)
+    g = torch.where(y < 0, dy * (slope * gain), dy * gain)
     if clamp >= 0:
         g = g * (y.abs() < clamp)
     dbias = g.sum((0, *rest)) if want_bias else None

@@ -62,7 +62,7 @@ def _bias_act(x: Tensor, bias: Tensor | None, scale: Tensor | None, noise: Tenso
     x = x.contiguous()
     y = torch.empty_like(x)
     held = [None if t is None else t.contiguous() for t in (bias, scale, noise)]
-    done = call("bias_act", x, **_bias_act_sizes(x, noise), slope=slope, gain=gain, clamp=clamp, x=x, bias=held[0],
+    done = x.numel() > 0 and call("bias_act", x, **_bias_act_sizes(x, noise), slope=slope, gain=gain, clamp=clamp, x=x, bias=held[0],
                 scale=held[1], noise=held[2], y=y)
     return y if done else reference.fused_bias_act(x, bias, scale, noise, slope, gain, clamp)
 
@@ -84,8 +84,8 @@ def _bias_act_backward(dy: Tensor, y: Tensor, x: Tensor | None, scale: Tensor | 
     given = {"x": x, "scale": scale, "dbias": dbias if want_bias else None, "dscale": None if x is None else dscale,
              "dnoise": None if noise is None else dnoise}
     held = {key: None if tensor is None else tensor.contiguous() for key, tensor in given.items()}
-    if call("bias_act", y, True, **_bias_act_sizes(y, noise), slope=slope, gain=gain, clamp=clamp, y=y, dy=dy, dx=dx,
-            **held):
+    if y.numel() > 0 and call("bias_act", y, True, **_bias_act_sizes(y, noise), slope=slope, gain=gain, clamp=clamp, y=y,
+                              dy=dy, dx=dx, **held):
         return dx, dbias, dscale, dnoise
     found = reference.fused_bias_act_gradients(dy, y, x, scale, noise, slope, gain, clamp, want_bias)
     return found[0], *(_none(y) if gradient is None else gradient for gradient in found[1:])
@@ -162,7 +162,7 @@ def _sample_planes(planes: Tensor, points: Tensor, box_warp: float) -> Tensor:
     features = points.new_empty(*points.shape[:2], planes.shape[2])
     done = call("sample_planes", planes, **_sample_sizes(planes, points, box_warp), planes=planes, points_xyz=points,
                 features=features)
-    return features if done else volume.sample_merged(volume.merged_planes(planes), points, box_warp)
+    return features if done else volume.sample_merged(volume.merged_planes(planes), points, box_warp).contiguous()
 
 
 def _sample_sizes(planes: Tensor, points: Tensor, box_warp: float) -> dict[str, float]:

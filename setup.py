@@ -1,8 +1,9 @@
-"""Beside pyproject.toml: build the native CPU kernels where there is a compiler, and install without where there is not.
+"""Beside pyproject.toml: build the native kernels where there is a compiler, and install without where there is none.
 
 No torch is needed to build; the library has a plain C interface (see unlearnkit/building.py).
 """
 
+import os
 import shutil
 import sys
 from pathlib import Path
@@ -20,7 +21,7 @@ from unlearnkit.errors import BuildError  # noqa: E402
 
 
 class BuildNative(build_ext):
-    """Calls unlearnkit's own builder. Every extension is optional: a failure is a warning, and never ends an install."""
+    """Calls unlearnkit's own builder. Every extension is optional: a failure is a warning and never ends an install."""
 
     def get_ext_filename(self, fullname):
         *package, name = fullname.split(".")
@@ -56,7 +57,10 @@ class AnyPython(bdist_wheel):
         return "py3", "none", super().get_tag()[2]
 
 
-devices = ["cpu", *(["cuda"] if building.compiler("cuda") else [])]
+# CUDA takes a minute to compile, and is of no use where there is no GPU. An image for other computers asks for it by
+# UNLEARNKIT_BUILD_CUDA=1; afterwards, 'unlearnkit build-ext --cuda' does the same.
+has_gpu = bool(shutil.which("nvidia-smi") or os.environ.get("UNLEARNKIT_BUILD_CUDA"))
+devices = ["cpu", *(["cuda"] if has_gpu and building.compiler("cuda") else [])]
 setup(
     ext_modules=[Extension(f"unlearnkit.ops.native_{device}", sources=[], optional=True) for device in devices],
     cmdclass={"build_ext": BuildNative, "build_py": BuildPython, "bdist_wheel": AnyPython},

@@ -1,8 +1,9 @@
 """Build the native kernels: one compiler call after another, into a library named after its sources.
 
 Used by ``pip install`` (setup.py), where nothing but Python's own library is there, and by ``unlearnkit build-ext``.
-Never at import, never inside a forward pass. The library has a plain C interface and needs no header of torch or Python,
-so it serves every version of both; its name carries a hash of the sources, so a stale one is never taken for a fresh one.
+Never at import, never inside a forward pass. The library has a plain C interface and needs no header of torch or
+Python, so it serves every version of both; its name carries a hash of the sources, so that a stale one is never taken
+for a fresh one.
 """
 
 from __future__ import annotations
@@ -71,8 +72,8 @@ def compiler(device: str) -> str | None:
 def build(device: str, target: Path, *, arch: str = "all-major", force: bool = False) -> Path:
     """Compile the library of ``cpu`` or ``cuda`` into the folder ``target`` and return its path.
 
-    What is there already, from the same sources, is kept unless ``force``. Two processes that build at the same time wait
-    for each other; the file appears whole or not at all.
+    What is there already, from the same sources, is kept unless ``force``. Two processes that build at the same time
+    wait for each other; the file appears whole or not at all.
 
     :param arch: nvcc's ``-arch``: ``all-major``, ``native`` (the GPU of this computer), ``sm_90``, ...
     :raises BuildError: without sources or compiler, or with the compiler's own words if it fails.

@@ -1,4 +1,4 @@
-"""Native kernels against pure PyTorch: values and gradients on a grid of sizes, types and layouts; how torch sees them."""
+"""Native kernels against pure PyTorch: values and gradients on a grid of sizes, types, layouts; how torch sees them."""
 
 from __future__ import annotations
 
@@ -219,7 +219,8 @@ def test_derivatives_of_the_renderer_by_differences() -> None:
     for part in (0, 1, 2):
         assert torch.autograd.gradcheck(lambda *five, part=part: rendered(part)(*five, *tensors[5:]), leaves,
                                         fast_mode=True, atol=1e-4)
-    assert torch.autograd.gradgradcheck(lambda *five: rendered(0)(*five, *tensors[5:]), leaves, fast_mode=True, atol=1e-4)
+    assert torch.autograd.gradgradcheck(lambda *five: rendered(0)(*five, *tensors[5:]), leaves, fast_mode=True,
+                                        atol=1e-4)
 
 
 # ---------------------------------------------------------------- as torch sees them
@@ -241,13 +242,14 @@ def calls() -> dict[str, tuple[Callable[..., object], Sequence[object]]]:
         "sample_planes": (known.sample_planes, (planes, points, 1.0)),
         "sample_planes_backward": (known.sample_planes_backward, (drawn(1, 6, 2), planes.detach(), points, 1.0)),
         "render_planes": (known.render_planes, (*leaves, *tensors[5:], 1.0, 0.001)),
-        "render_planes_backward": (known.render_planes_backward, (*grads, *detached[:7], all_depths, 12, 1.0, 0.001, True)),
+        "render_planes_backward": (known.render_planes_backward,
+                                   (*grads, *detached[:7], all_depths, 12, 1.0, 0.001, True)),
     }
 
 
 @pytest.mark.parametrize("with_native", [True, False], ids=["native", "pure"])
-@pytest.mark.parametrize("name", ["bias_act", "bias_act_backward", "upfirdn2d", "sample_planes", "sample_planes_backward",
-                                  "render_planes", "render_planes_backward"])
+@pytest.mark.parametrize("name", ["bias_act", "bias_act_backward", "upfirdn2d", "sample_planes",
+                                  "sample_planes_backward", "render_planes", "render_planes_backward"])
 def test_schemas_hold(name: str, with_native: bool) -> None:
     operation, arguments = calls()[name]
     if with_native:
@@ -258,7 +260,8 @@ def test_schemas_hold(name: str, with_native: bool) -> None:
         torch.library.opcheck(operation, arguments)
 
 
-@pytest.mark.parametrize("name", ["bias_act_backward", "sample_planes_backward", "render_planes", "render_planes_backward"])
+@pytest.mark.parametrize("name", ["bias_act_backward", "sample_planes_backward", "render_planes",
+                                  "render_planes_backward"])
 def test_kernels_in_pure_pytorch_agree(name: str) -> None:
     """What runs on a device without native kernels: gradients by hand."""
     needs_native()

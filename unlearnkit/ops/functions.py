@@ -25,9 +25,9 @@ LRELU_SLOPE = 0.2
 ACTIVATION = {"linear": (1.0, 1.0), "lrelu": (LRELU_SLOPE, math.sqrt(2.0))}
 """Slope of negative numbers, and gain."""
 SMALL = 1 << 14
-"""Fewer numbers than this are not worth the 50 microseconds that a call of a native kernel costs; nor are none."""
+"""Fewer numbers than this are not worth the 50 microseconds that a native kernel's call costs; nor are none."""
 FOLD_FACTOR = 14
-"""Folding touches each of a sample's 9 weights a pair of channels some 8 times, scaling each pixel of a channel some 5."""
+"""Folding passes some 8 times over the 9 weights of each pair of channels, scaling some 5 times over the pixels."""
 FUSED_SIZES = (32, 64, 33)
 """Channels, hidden width and outputs of the decoder that the fused renderer knows: every published EG3D's."""
 
@@ -175,8 +175,9 @@ def _modulated(x: Tensor, weight: Tensor, styles: Tensor, demodulate: bool, up: 
                ) -> tuple[Tensor, Tensor | None]:
     """The convolution, and what its output must still be multiplied by `(N, O)`, or None.
 
-    Two ways, the same numbers. Small maps: scale the input, convolve all samples with the same weights, scale the output.
-    Large maps: fold both scales into the weights of each sample, which are few beside the pixels, and convolve in groups.
+    Two ways, the same numbers. Small maps: scale the input, convolve all samples with the same weights, scale the
+    output. Large maps: fold both scales into the weights of each sample, which are few beside the pixels, and convolve
+    in groups.
     """
     _check_modulation(x, weight, styles, up, kernel)
     samples, outputs, pixels = len(x), len(weight), x.shape[2] * x.shape[3]
@@ -287,5 +288,5 @@ def _check_rays(planes: Tensor, decoder: DecoderWeights, origins: Tensor, direct
     if origins.shape != (*rays, 3) or directions.shape != (*rays, 3) or depths.shape[:2] != rays \
             or draws.shape[:2] != rays or draws.ndim != 3 or depths.shape[2] < 4:
         raise ShapeError(f"render_planes: origins {tuple(origins.shape)}, directions {tuple(directions.shape)}, depths "
-                         f"{tuple(depths.shape)}, draws {tuple(draws.shape)}; needs (N, R, 3) twice, (N, R, S) with S of "
-                         "4 or more, and (N, R, F)")
+                         f"{tuple(depths.shape)}, draws {tuple(draws.shape)}; needs (N, R, 3) twice, (N, R, S) with S "
+                         "of 4 or more, and (N, R, F)")

@@ -1,8 +1,8 @@
 """The native kernels: find the library of a device, check it, load it, call it. Without one everything still works.
 
-A library is looked for where ``pip install`` put it, then where ``unlearnkit build-ext`` puts it; its name carries the hash
-of its sources. Before it is used it must have the version of the interface that is expected here and compute a few numbers
-right. ``UNLEARNKIT_NATIVE`` chooses: ``0`` never, ``1`` must be there, ``cpu`` or ``cuda`` only that one.
+A library is looked for where ``pip install`` put it, then where ``unlearnkit build-ext`` puts it; its name carries the
+hash of its sources. Before it is used it must have the version of the interface that is expected here and compute a few
+numbers right. ``UNLEARNKIT_NATIVE`` chooses: ``0`` never, ``1`` must be there, ``cpu`` or ``cuda`` only that one.
 """
 
 from __future__ import annotations
@@ -32,8 +32,9 @@ _FIELDS = {
     "bias_act": "n c hw noise_n : i; slope gain clamp : d; x bias scale noise y dy dx dbias dscale dnoise : p",
     "upfirdn2d": "planes h w out_h out_w fh fw up down left top : i; gain : d; x kernel y : p",
     "sample_planes": "n channels side points : i; scale : d; planes points_xyz features dfeatures dplanes : p",
-    "render_planes": "n side rays coarse fine : i; scale margin : d; planes w1 b1 w2 b2 origins directions coarse_depths "
-                     "draws depths colours depth opacity dcolours ddepth dopacity dplanes dw1 db1 dw2 db2 : p",
+    "render_planes": "n side rays coarse fine : i; scale margin : d; planes w1 b1 w2 b2 origins directions "
+                     "coarse_depths draws depths colours depth opacity dcolours ddepth dopacity dplanes dw1 db1 dw2 "
+                     "db2 : p",
 }
 
 
@@ -143,12 +144,12 @@ def _find(device: str) -> Path:
 
 
 def _self_test(found: Library) -> None:
-    """A few numbers that every kernel is known to give: a library for another processor, or a broken one, is not used."""
+    """A few known numbers: a library for another processor, or a broken one, is not used."""
     device = torch.device(found.device)
     x = torch.tensor([[[-2.0, 1.0, 3.0]]], device=device)
     bias, y = torch.tensor([1.0], device=device), torch.empty(1, 1, 3, device=device)
-    _fill_and_run(found, "bias_act", x, False, n=1, c=1, hw=3, noise_n=0, slope=0.5, gain=2.0, clamp=5.0, x=x, bias=bias,
-                  y=y)
+    _fill_and_run(found, "bias_act", x, False, n=1, c=1, hw=3, noise_n=0, slope=0.5, gain=2.0, clamp=5.0, x=x,
+                  bias=bias, y=y)
     planes = torch.arange(12.0, device=device).view(1, 3, 1, 2, 2)
     points, features = torch.zeros(1, 1, 3, device=device), torch.empty(1, 1, 1, device=device)
     _fill_and_run(found, "sample_planes", planes, False, n=1, channels=1, side=2, points=1, scale=1.0, planes=planes,
@@ -171,11 +172,11 @@ def usable(*tensors: Tensor | None) -> bool:
     )
 
 
-def call(name: str, like: Tensor, backward: bool = False, **fields: Tensor | float | None) -> bool:
+def call(name: str, like: Tensor, backward: bool = False, /, **fields: Tensor | float | None) -> bool:
     """Run a kernel; False if there is none, or it failed, and the caller must compute otherwise.
 
-    ``fields``: the members of the operation's struct; tensors must be contiguous. A library that fails once is not asked
-    again in this process, and says so.
+    ``fields``: the members of the operation's struct; tensors must be contiguous. A library that fails once is not
+    asked again in this process, and says so.
     """
     found = library(like.device.type) if like.device.type in building.DEVICES and _enabled else None
     if found is None or like.dtype not in DTYPES:

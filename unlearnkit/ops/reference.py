@@ -12,13 +12,16 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-__all__ = ["demodulation", "fir_size", "fused_bias_act", "fused_bias_act_gradients", "plain_upfirdn2d", "plain_upsample2d"]
+__all__ = [
+    "demodulation", "fir_size", "fused_bias_act", "fused_bias_act_gradients", "plain_upfirdn2d", "plain_upsample2d",
+    "upsampling_padding",
+]
 
 DEMODULATION_EPS = 1e-8
 
 
-def fused_bias_act(x: Tensor, bias: Tensor | None, scale: Tensor | None, noise: Tensor | None, slope: float, gain: float,
-                   clamp: float) -> Tensor:
+def fused_bias_act(x: Tensor, bias: Tensor | None, scale: Tensor | None, noise: Tensor | None, slope: float,
+                   gain: float, clamp: float) -> Tensor:
     """``clamp(lrelu((x * scale + noise + bias) * gain))`` of x ``(N, C, ...)``; a negative clamp is none."""
     rest = [1] * (x.ndim - 2)
     if scale is not None and noise is not None:

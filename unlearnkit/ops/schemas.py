@@ -1,7 +1,7 @@
 """The operations that have native kernels, as torch sees them: schema, shapes, pure-PyTorch kernel, gradient.
 
-The only place with ``torch.library``. Each kernel asks :mod:`unlearnkit.ops.native` first and otherwise computes in plain
-PyTorch, so an operation works on every device. Where a gradient is differentiated again, it is computed anew from
+The only place with ``torch.library``. Each kernel asks :mod:`unlearnkit.ops.native` first and otherwise computes in
+plain PyTorch, so an operation works on every device. Where a gradient is differentiated again, it is computed anew from
 functions that PyTorch differentiates itself (eager mode only: neither torch.compile nor torch.func can do that here).
 
 What the public functions check is not checked again. Shapes as in extensions/include/unlearnkit_ops.h.
@@ -37,12 +37,12 @@ def _differentiable(name: str, backward: Callable[..., Gradients], setup: Callab
 
 def _again(function: Callable[..., Any], tensors: Sequence[Tensor | None], grads: Sequence[Tensor | None]) -> Gradients:
     """The gradients of ``function(*tensors)``, with a graph: for second derivatives."""
-    wanted = [i for i, tensor in enumerate(tensors) if tensor is not None and tensor.requires_grad]
+    wanted = {i: tensor for i, tensor in enumerate(tensors) if tensor is not None and tensor.requires_grad}
     with torch.enable_grad():
         made = function(*tensors)
         outputs = made if isinstance(made, tuple) else (made,)
         used = [(out, grad) for out, grad in zip(outputs, grads, strict=True) if grad is not None and out.requires_grad]
-        found = torch.autograd.grad([out for out, _ in used], [tensors[i] for i in wanted], [grad for _, grad in used],
+        found = torch.autograd.grad([out for out, _ in used], list(wanted.values()), [grad for _, grad in used],
                                     create_graph=True, allow_unused=True)
     gradients: list[Tensor | None] = [None] * len(tensors)
     for place, gradient in zip(wanted, found, strict=True):
@@ -62,8 +62,9 @@ def _bias_act(x: Tensor, bias: Tensor | None, scale: Tensor | None, noise: Tenso
     x = x.contiguous()
     y = torch.empty_like(x)
     held = [None if t is None else t.contiguous() for t in (bias, scale, noise)]
-    done = x.numel() > 0 and call("bias_act", x, **_bias_act_sizes(x, noise), slope=slope, gain=gain, clamp=clamp, x=x, bias=held[0],
-                scale=held[1], noise=held[2], y=y)
+    done = x.numel() > 0 and call(
+        "bias_act", x, **_bias_act_sizes(x, noise), slope=slope, gain=gain, clamp=clamp, x=x, bias=held[0],
+        scale=held[1], noise=held[2], y=y)
     return y if done else reference.fused_bias_act(x, bias, scale, noise, slope, gain, clamp)
 
 
@@ -73,8 +74,10 @@ def _bias_act_sizes(x: Tensor, noise: Tensor | None) -> dict[str, int]:
     return {"n": n, "c": c, "hw": hw, "noise_n": 0 if noise is None else noise.numel() // max(hw, 1)}
 
 
-def _bias_act_backward(dy: Tensor, y: Tensor, x: Tensor | None, scale: Tensor | None, noise: Tensor | None, slope: float,
-                       gain: float, clamp: float, want_bias: bool) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+def _bias_act_backward(
+    dy: Tensor, y: Tensor, x: Tensor | None, scale: Tensor | None, noise: Tensor | None, slope: float, gain: float,
+    clamp: float, want_bias: bool,
+) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     """Gradients of x, bias, scale and noise; x is given if that of scale is wanted, noise if its own is."""
     dy, y = dy.contiguous(), y.contiguous()
     dx = torch.empty_like(y)
@@ -84,11 +87,12 @@ def _bias_act_backward(dy: Tensor, y: Tensor, x: Tensor | None, scale: Tensor | 
     given = {"x": x, "scale": scale, "dbias": dbias if want_bias else None, "dscale": None if x is None else dscale,
              "dnoise": None if noise is None else dnoise}
     held = {key: None if tensor is None else tensor.contiguous() for key, tensor in given.items()}
-    if y.numel() > 0 and call("bias_act", y, True, **_bias_act_sizes(y, noise), slope=slope, gain=gain, clamp=clamp, y=y,
-                              dy=dy, dx=dx, **held):
+    if y.numel() > 0 and call("bias_act", y, True, **_bias_act_sizes(y, noise), slope=slope, gain=gain, clamp=clamp,
+                              y=y, dy=dy, dx=dx, **held):
         return dx, dbias, dscale, dnoise
-    found = reference.fused_bias_act_gradients(dy, y, x, scale, noise, slope, gain, clamp, want_bias)
-    return found[0], *(_none(y) if gradient is None else gradient for gradient in found[1:])
+    dx, *others = reference.fused_bias_act_gradients(dy, y, x, scale, noise, slope, gain, clamp, want_bias)
+    dbias, dscale, dnoise = (_none(y) if gradient is None else gradient for gradient in others)
+    return dx, dbias, dscale, dnoise
 
 
 def _bias_act_setup(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
@@ -113,7 +117,8 @@ def _bias_act_backward_fake(dy: Tensor, y: Tensor, x: Tensor | None, scale: Tens
             y.new_empty(0 if x is None else y.shape[:2]), y.new_empty(0 if noise is None else noise.shape))
 
 
-_define("bias_act(Tensor x, Tensor? bias, Tensor? scale, Tensor? noise, float slope, float gain, float clamp) -> Tensor",
+_define("bias_act(Tensor x, Tensor? bias, Tensor? scale, Tensor? noise, float slope, float gain, float clamp) "
+        "-> Tensor",
         _bias_act, lambda x, bias, scale, noise, slope, gain, clamp: x.new_empty(x.shape))
 _define("bias_act_backward(Tensor dy, Tensor y, Tensor? x, Tensor? scale, Tensor? noise, float slope, float gain, "
         "float clamp, bool want_bias) -> (Tensor, Tensor, Tensor, Tensor)", _bias_act_backward, _bias_act_backward_fake)
@@ -136,7 +141,7 @@ def _upfirdn2d_fake(x: Tensor, kernel: Tensor, up: int, down: int, padding: list
 
 
 def _upfirdn2d_setup(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
-    x, kernel, ctx.up, ctx.down, (left, right, top, bottom), ctx.gain = inputs
+    x, kernel, ctx.up, ctx.down, (left, _, top, _), ctx.gain = inputs
     ctx.save_for_backward(kernel)
     (height, width), (out_height, out_width), (fh, fw) = x.shape[2:], output.shape[2:], kernel.shape
     ctx.padding = [fw - left - 1, width * ctx.up - out_width * ctx.down + left - ctx.up + 1,
@@ -165,7 +170,7 @@ def _sample_planes(planes: Tensor, points: Tensor, box_warp: float) -> Tensor:
     return features if done else volume.sample_merged(volume.merged_planes(planes), points, box_warp).contiguous()
 
 
-def _sample_sizes(planes: Tensor, points: Tensor, box_warp: float) -> dict[str, float]:
+def _sample_sizes(planes: Tensor, points: Tensor, box_warp: float) -> dict[str, Any]:
     return {"n": planes.shape[0], "channels": planes.shape[2], "side": planes.shape[3], "points": points.shape[1],
             "scale": 2 / box_warp}
 
@@ -173,8 +178,8 @@ def _sample_sizes(planes: Tensor, points: Tensor, box_warp: float) -> dict[str, 
 def _sample_planes_backward(grad: Tensor, planes: Tensor, points: Tensor, box_warp: float) -> Tensor:
     grad, points = grad.contiguous(), points.contiguous()
     found = planes.new_empty(planes.shape)
-    done = call("sample_planes", grad, True, **_sample_sizes(planes, points, box_warp), points_xyz=points, dfeatures=grad,
-                dplanes=found)
+    done = call("sample_planes", planes, True, **_sample_sizes(planes, points, box_warp), points_xyz=points,
+                dfeatures=grad, dplanes=found)
     return found if done else volume.sample_gradient(grad, planes, points, box_warp)
 
 
@@ -212,11 +217,11 @@ def _render_planes(planes: Tensor, w1: Tensor, b1: Tensor, w2: Tensor, b2: Tenso
     return volume.render_composite(planes, (w1, b1, w2, b2), origins, directions, depths, draws, box_warp, margin)
 
 
-def _held(**tensors: Tensor | None) -> dict[str, Tensor | None]:
+def _held(**tensors: Tensor | None) -> dict[str, Any]:
     return {name: None if tensor is None else tensor.contiguous() for name, tensor in tensors.items()}
 
 
-def _render_sizes(planes: Tensor, depths: Tensor, draws: Tensor, box_warp: float, margin: float) -> dict[str, float]:
+def _render_sizes(planes: Tensor, depths: Tensor, draws: Tensor, box_warp: float, margin: float) -> dict[str, Any]:
     return {"n": planes.shape[0], "side": planes.shape[3], "rays": depths.shape[1], "coarse": depths.shape[2],
             "fine": draws.shape[2], "scale": 2 / box_warp, "margin": margin}
 
@@ -237,7 +242,7 @@ def _render_planes_backward(
     """Gradients of planes, w1, b1, w2, b2; ``depths`` are all that were looked at, the coarse ones first."""
     named = {"dplanes": planes, "dw1": w1, "db1": b1, "dw2": w2, "db2": b2}
     wanted = {name: tensor for name, tensor in named.items() if name == "dplanes" or want_decoder}
-    made = {name: tensor.new_empty(tensor.shape) for name, tensor in wanted.items()}
+    made: dict[str, Any] = {name: tensor.new_empty(tensor.shape) for name, tensor in wanted.items()}
     inputs = _held(planes=planes, w1=w1, b1=b1, w2=w2, b2=b2, origins=origins, directions=directions, depths=depths,
                    dcolours=dcolours, ddepth=ddepth, dopacity=dopacity)
     sizes = _render_sizes(planes, depths[..., :coarse], depths[..., coarse:], box_warp, margin)
@@ -253,7 +258,7 @@ def _render_planes_gradient(ctx: Any, dcolours: Tensor | None, ddepth: Tensor | 
     planes, w1, b1, w2, b2, origins, directions, depths = ctx.saved_tensors
     rest = [None] * 6
     if torch.is_grad_enabled():
-        def function(planes: Tensor, *decoder: Tensor) -> tuple[Tensor, ...]:
+        def function(planes: Tensor, *decoder: Any) -> tuple[Tensor, ...]:
             look = volume.looking(planes, decoder, origins, directions, ctx.box_warp, ctx.margin)
             return tuple(volume.composite(depths, *look(depths)))
 
@@ -282,8 +287,8 @@ def _render_planes_backward_fake(*arguments: Any) -> tuple[Tensor, ...]:
 _define("render_planes(Tensor planes, Tensor w1, Tensor b1, Tensor w2, Tensor b2, Tensor origins, Tensor directions, "
         "Tensor depths, Tensor draws, float box_warp, float margin) -> (Tensor, Tensor, Tensor, Tensor)",
         _render_planes, _render_planes_fake)
-_define("render_planes_backward(Tensor? dcolours, Tensor? ddepth, Tensor? dopacity, Tensor planes, Tensor w1, Tensor b1, "
-        "Tensor w2, Tensor b2, Tensor origins, Tensor directions, Tensor depths, int coarse, float box_warp, float margin, "
-        "bool want_decoder) -> (Tensor, Tensor, Tensor, Tensor, Tensor)",
+_define("render_planes_backward(Tensor? dcolours, Tensor? ddepth, Tensor? dopacity, Tensor planes, Tensor w1, "
+        "Tensor b1, Tensor w2, Tensor b2, Tensor origins, Tensor directions, Tensor depths, int coarse, "
+        "float box_warp, float margin, bool want_decoder) -> (Tensor, Tensor, Tensor, Tensor, Tensor)",
         _render_planes_backward, _render_planes_backward_fake)
 _differentiable("render_planes", _render_planes_gradient, _render_planes_setup)

@@ -173,7 +173,8 @@ def render_gradients(
 ) -> tuple[Tensor, ...]:
     """Gradients of planes and decoder by hand, everything computed anew, as the native kernels do it.
 
-    ``grads``: of colours ``(N, R, C)``, depth and opacity ``(N, R)``; ``depths`` ``(N, R, S)``: all that were looked at.
+    ``grads``: of colours ``(N, R, C)``, depth and opacity ``(N, R)``; ``depths`` ``(N, R, S)``: all that were looked
+    at.
     """
     w1, b1, w2, b2 = weights
     points = (origins[:, :, None] + depths[..., None] * directions[:, :, None]).flatten(1, 2)

@@ -36,9 +36,13 @@ class FullyConnected(nn.Module):
         self.weight_gain = lr_multiplier / math.sqrt(in_features)
         self.bias_gain = lr_multiplier
 
+    def scaled(self) -> tuple[Tensor, Tensor]:
+        """Weight and bias as they are multiplied and added."""
+        return self.weight * self.weight_gain, self.bias * self.bias_gain
+
     def forward(self, x: Tensor) -> Tensor:
-        x = x @ (self.weight * self.weight_gain).T
-        return bias_act(x, self.bias * self.bias_gain, activation=self.activation)
+        weight, bias = self.scaled()
+        return bias_act(x @ weight.T, bias, activation=self.activation)
 
 
 class SynthesisLayer(nn.Module):

@@ -13,6 +13,8 @@ from benchmarks.profiles import FULL, QUICK, Profile
 from benchmarks.scenarios import SCENARIOS
 
 OVERRIDES = ("steps", "samples", "identities", "seeds")
+SPEED = pytest.StashKey[str]()
+"""What test_speed.py has to say when all is done."""
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -25,12 +27,20 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         group.addoption(f"--{name}", help=f"only these {name}, separated by commas")
     for name in OVERRIDES:
         group.addoption(f"--{name}", type=int, help=f"another number of {name} than the profile's")
+    group.addoption("--speed", choices=("small", "full"), help="size of test_speed.py; small if only that is asked for")
+    group.addoption("--speed-json", type=Path, help="file that gets every time of test_speed.py")
 
 
 def pytest_configure(config: pytest.Config) -> None:
     if config.getoption("--quick") and config.getoption("--full"):
         raise pytest.UsageError("--quick and --full exclude each other")
     _part(config)
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
+    if text := config.stash.get(SPEED, ""):
+        terminalreporter.section("speed")
+        terminalreporter.write_line(text)
 
 
 def profile_of(config: pytest.Config) -> Profile:

@@ -205,6 +205,6 @@ def test_resolve_refuses(outside: Registry, values: dict[str, Any], message: str
 
 def test_generator_alone(outside: Registry) -> None:
     settings = resolve({"generator.name": "outside-toy"}, outside, sections=("generator",))
-    assert set(settings) == {"seed", "device", "save_every", "generator"}
+    assert set(settings) == {"seed", "device", "save_every", "memory", "cuda_graph", "generator"}
     with pytest.raises(ConfigError, match=r"no generator is chosen.*available: .*outside-toy"):
         resolve({}, outside, sections=("generator",))

@@ -8,6 +8,8 @@ b". So the loop asks each loss for its pairs, renders the edited side once and t
 from __future__ import annotations
 
 import base64
+import warnings
+from collections import deque
 from collections.abc import Callable, Iterator, Mapping
 from types import MappingProxyType
 from typing import Any, ClassVar
@@ -17,10 +19,12 @@ import torch
 from torch import Tensor, nn
 
 from unlearnkit.config import option
-from unlearnkit.errors import ConfigError, ShapeError, UnlearnkitError
+from unlearnkit.errors import ConfigError, ShapeError
+from unlearnkit.graphs import Body, CudaRecorder, GraphedStep, why_not
 from unlearnkit.interfaces import Generator, Job, Loss, Pairs, Rendering, Step, Unlearner
+from unlearnkit.readings import Reading, Said, lateness
 
-__all__ = ["PairLoop", "freeze", "micro_batch_size"]
+__all__ = ["PairLoop", "accumulate", "backward", "freeze", "micro_batch_size"]
 
 CPU_PIXELS = 256 * 256
 """On a CPU batching gains nothing once a layer fills the caches: so many pixels are rendered at a time."""
@@ -63,9 +67,12 @@ class PairLoop(Unlearner):
         freeze(job.generator.module)
         for parameter in parameters.values():
             parameter.requires_grad_(True)
-        adam = torch.optim.Adam(parameters.values(), lr=self.learning_rate)
+        graphed = self._graphed(job)
+        adam = torch.optim.Adam(
+            parameters.values(), lr=self.learning_rate, capturable=graphed and job.device.type == "cuda"
+        )
         try:
-            self._loop(job, parameters, adam)
+            self._loop(job, parameters, adam, graphed)
         finally:
             freeze(job.generator.module)
 
@@ -85,41 +92,65 @@ class PairLoop(Unlearner):
         pairs, one number each."""
         return {}
 
-    def _loop(self, job: Job, parameters: dict[str, nn.Parameter], adam: torch.optim.Adam) -> None:
+    def _graphed(self, job: Job) -> bool:
+        """True if steps shall be recorded, and can be; warns if they cannot."""
+        if not job.cuda_graph:
+            return False
+        reason = why_not(job, self.splits or type(self).extra_terms is not PairLoop.extra_terms)
+        if reason is not None:
+            warnings.warn(f"no CUDA graph: {reason}; steps run one kernel at a time", stacklevel=2)
+        return reason is None
+
+    def _loop(self, job: Job, parameters: dict[str, nn.Parameter], adam: torch.optim.Adam, graphed: bool) -> None:
         cache: dict[Any, Rendering] = {}
         for loss in job.losses.values():
             loss.begin(job)
         self.start(job, parameters)
         saved = job.progress.load()
         start = 0 if saved is None else _restore(*saved, parameters, adam, job.rng)
+        graph = GraphedStep(_whole_step(job, cache, parameters, adam), job, CudaRecorder()) if graphed else None
+        late = lateness(job.device)
+        waiting: deque[Reading] = deque()
         for index in range(start, self.steps):
             view = job.generator.sample_views(1, job.rng)
             step = Step(index, job.generator, job.sources, job.targets, view, job.rng, job.selector)
-            adam.zero_grad(set_to_none=True)
-            terms = self._gradients(job, step, cache, parameters)
-            adam.step()
-            job.progress.step(index, self.steps, terms)  # first: the log may know more than the checkpoint, not less
+            if graph is not None:
+                waiting.append(Reading(index, [graph.step(_ask(job, step))], job.device))
+            else:
+                adam.zero_grad(set_to_none=True)
+                waiting.append(Reading(index, self._gradients(job, step, cache, parameters), job.device))
+                if not late:
+                    waiting[-1].check()  # before the step: it would lead nowhere
+                adam.step()
+            self._report(job, waiting, late)
             if job.progress.due() or index + 1 == self.steps:
+                self._report(job, waiting, 0)  # first: the log may know more than the checkpoint, not less
                 job.progress.save(*_snapshot(index + 1, parameters, adam, job.rng))
+
+    def _report(self, job: Job, waiting: deque[Reading], keep: int) -> None:
+        """Read the numbers of the oldest steps, until those of ``keep`` steps are left unread."""
+        while len(waiting) > keep:
+            reading = waiting.popleft()
+            job.progress.step(reading.index, self.steps, reading.check())
 
     def _gradients(
         self, job: Job, step: Step, cache: dict[Any, Rendering], parameters: dict[str, nn.Parameter]
-    ) -> dict[str, float]:
-        """Fill in the gradients of a step; returns its numbers."""
+    ) -> list[Said]:
+        """Fill in the gradients of a step; returns its numbers, of each side where it ``splits``."""
         if not self.splits:
-            return backward(job, step, cache, parameters, self.extra_terms)
-        numbers: dict[str, float] = {}
+            return [accumulate(job, _ask(job, step), cache, parameters, self.extra_terms)]
+        said: list[Said] = []
         sides: list[dict[str, Tensor]] = []
         for retains in (False, True):
             losses = {name: loss for name, loss in job.losses.items() if loss.retains == retains}
-            said = backward(attrs.evolve(job, losses=losses), step, cache, parameters, self.extra_terms)
-            numbers |= {name: numbers.get(name, 0.0) + value for name, value in said.items()}
+            side = attrs.evolve(job, losses=losses)
+            said.append(accumulate(side, _ask(side, step), cache, parameters, self.extra_terms))
             sides.append({name: torch.zeros_like(p) if p.grad is None else p.grad for name, p in parameters.items()})
             for parameter in parameters.values():
                 parameter.grad = None
         for name, gradient in self.combine(*sides).items():
             parameters[name].grad = gradient
-        return numbers
+        return said
 
 
 # ---------------------------------------------------------------- one step
@@ -144,44 +175,67 @@ class Segment:
 
 def backward(
     job: Job, step: Step, cache: dict[Any, Rendering], parameters: Mapping[str, Tensor] = MappingProxyType({}),
-    extra_terms: Callable[[Job], dict[str, Tensor]] = lambda job: {},
 ) -> dict[str, float]:
     """Accumulate the gradient of all losses at this step; returns each unweighted term's sum and the total.
 
+    :raises UnlearnkitError: if the total is not finite.
+    """
+    return Reading(step.index, [accumulate(job, _ask(job, step), cache, parameters)], job.device).check()
+
+
+def _whole_step(
+    job: Job, cache: dict[Any, Rendering], parameters: Mapping[str, Tensor], adam: torch.optim.Adam
+) -> Body:
+    """A step as a function of its pairs alone: what :mod:`unlearnkit.graphs` records."""
+
+    def body(asked: Mapping[str, Pairs]) -> Said:
+        adam.zero_grad(set_to_none=True)
+        said = accumulate(job, asked, cache, parameters)
+        adam.step()
+        return said
+
+    return body
+
+
+def _ask(job: Job, step: Step) -> dict[str, Pairs]:
+    """The pairs of each loss at this step, in order."""
+    return {name: loss.pairs(step) for name, loss in job.losses.items()}
+
+
+def accumulate(
+    job: Job, asked: Mapping[str, Pairs], cache: dict[Any, Rendering],
+    parameters: Mapping[str, Tensor] = MappingProxyType({}),
+    extra_terms: Callable[[Job], dict[str, Tensor]] = lambda job: {},
+) -> Said:
+    """Accumulate the gradient of all losses on the pairs that they ``asked`` for; nothing here waits for a device.
+
     Equal to the gradient of the summed loss: the terms add up over pairs, so micro-batches do not change it.
     """
-    asked = {name: loss.pairs(step) for name, loss in job.losses.items()}
     count = sum(len(pairs) for pairs in asked.values())
     size = micro_batch_size(job.device, job.generator.resolution, count)
-    total, terms = 0.0, dict[str, float]()
+    said: Said = []
     for batch in _micro_batches(job.losses, asked, size):
         value = torch.zeros((), device=job.device)
         frozen = _render_frozen(job, batch, cache)
         edited = _render(job.generator, batch, "edited", job.rng)
         for name, number in extra_terms(job).items():
             value = value + number
-            terms[name] = terms.get(name, 0.0) + float(number.detach())
+            said.append((name, number.detach()))
         for segment, a, b in zip(batch, edited, frozen, strict=True):
             weights = segment.loss.weights()
             for name, numbers in segment.loss.terms(a, b, job.measures).items():
                 _check_term(segment, name, numbers, weights)
                 value = value + weights[name] * numbers.sum()
-                label = f"{segment.name}/{name}"
-                terms[label] = terms.get(label, 0.0) + float(numbers.detach().sum())
+                said.append((f"{segment.name}/{name}", numbers.detach().sum()))
         value.backward()
-        total += float(value.detach())
-    total += _penalties(job, parameters, terms)
-    if not torch.isfinite(torch.tensor(total)):
-        raise UnlearnkitError(
-            f"the loss became {total} at step {step.index}: the edit is lost from here; try a smaller "
-            "--set method.learning_rate or weaker losses"
-        )
-    return {"total": total, **terms}
+        said.append(("total", value.detach()))
+    return said + _penalties(job, parameters)
 
 
-def _penalties(job: Job, parameters: Mapping[str, Tensor], terms: dict[str, float]) -> float:
-    """Accumulate the gradient of what losses say of the parameters themselves; returns its weighted sum."""
+def _penalties(job: Job, parameters: Mapping[str, Tensor]) -> Said:
+    """Accumulate the gradient of what losses say of the parameters themselves."""
     value: Tensor | None = None
+    said: Said = []
     for label, loss in job.losses.items():
         weights = loss.weights()
         for name, number in loss.penalty(parameters).items():
@@ -191,12 +245,12 @@ def _penalties(job: Job, parameters: Mapping[str, Tensor], terms: dict[str, floa
                     "each needs one number, (), and a weight of the same name"
                 )
             value = weights[name] * number + (0.0 if value is None else value)
-            terms[f"{label}/{name}"] = float(number.detach())
+            said.append((f"{label}/{name}", number.detach()))
     if value is None:
-        return 0.0
+        return said
     if value.requires_grad:
         value.backward()
-    return float(value.detach())
+    return [*said, ("total", value.detach())]
 
 
 def _check_term(segment: Segment, name: str, numbers: Tensor, weights: dict[str, float]) -> None:
@@ -207,7 +261,7 @@ def _check_term(segment: Segment, name: str, numbers: Tensor, weights: dict[str,
         )
 
 
-def _micro_batches(losses: Any, asked: dict[str, Pairs], size: int) -> Iterator[list[Segment]]:
+def _micro_batches(losses: Any, asked: Mapping[str, Pairs], size: int) -> Iterator[list[Segment]]:
     """Cut the pairs of all losses, in order, into runs of at most ``size``."""
     batch: list[Segment] = []
     room = size
@@ -270,11 +324,14 @@ def _restore(
     adam: torch.optim.Adam, rng: torch.Generator,
 ) -> int:
     """Put everything back as it was after ``values['step']`` steps; returns that number."""
+    on_device = adam.defaults["capturable"]  # then Adam counts its steps there
     with torch.no_grad():
         for name, parameter in parameters.items():
             parameter.copy_(tensors[f"parameter/{name}"])
             adam.state[parameter] = {
-                key: tensors[f"adam/{key}/{name}"].clone().to("cpu" if key == "step" else parameter.device)
+                key: tensors[f"adam/{key}/{name}"].clone().to(
+                    "cpu" if key == "step" and not on_device else parameter.device
+                )
                 for key in ("step", "exp_avg", "exp_avg_sq") if f"adam/{key}/{name}" in tensors
             }
             if not adam.state[parameter]:

@@ -130,15 +130,23 @@ class Measures:
         """Perceptual distance of each pair ``(N,)``, differentiable in ``edited`` only."""
         if "perceptual" not in frozen.memo:
             with torch.no_grad():
-                frozen.memo["perceptual"] = self.perceptual.features(frozen.image)
-        return self.perceptual.distance(self.perceptual.features(edited.image), frozen.memo["perceptual"])
+                frozen.memo["perceptual"] = self.features(frozen.image)
+        return self.perceptual.distance(self.features(edited.image), frozen.memo["perceptual"])
 
     def identity_similarity(self, edited: Rendering, frozen: Rendering) -> Tensor:
         """Cosine of the two identities of each pair ``(N,)`` in [-1, 1], differentiable in ``edited`` only."""
         if "identity" not in frozen.memo:
             with torch.no_grad():
-                frozen.memo["identity"] = self.identity.embed(frozen.image)
-        return (self.identity.embed(edited.image) * frozen.memo["identity"]).sum(1)
+                frozen.memo["identity"] = self.embed(frozen.image)
+        return (self.embed(edited.image) * frozen.memo["identity"]).sum(1)
+
+    def features(self, images: Tensor) -> list[Tensor]:
+        """The perceptual network's feature maps of images ``(N, 3, H, W)``."""
+        return self.perceptual.features(images)
+
+    def embed(self, images: Tensor) -> Tensor:
+        """The identities ``(N, D)`` of images ``(N, 3, H, W)``."""
+        return self.identity.embed(images)
 
 
 @attrs.frozen(eq=False)
@@ -198,6 +206,7 @@ class Job:
 
     * ``sources``, ``targets``: latents ``(P, num_ws, w_dim)``
     * ``rng``: the only source of chance (CPU); its state belongs to what a resume needs
+    * ``cuda_graph``: record a step once and replay it, see :mod:`unlearnkit.graphs`
     """
 
     generator: Generator
@@ -210,6 +219,7 @@ class Job:
     device: torch.device
     progress: Progress = attrs.field(factory=Progress)
     selector: TargetSelector | None = None
+    cuda_graph: bool = False
 
 
 @attrs.frozen(eq=False)
@@ -333,7 +343,7 @@ class Generator(Component):
         """Latents ``(count, num_ws, w_dim)`` of random z ~ N(0, I) from ``rng`` (CPU), without a graph."""
         z = torch.randn(count, self.z_dim, generator=rng)
         with torch.no_grad():
-            return self.map(z.to(self.w_avg.device))
+            return self.map(z.to(self.w_avg.device, non_blocking=True))
 
     def sample_views(self, count: int, rng: torch.Generator) -> Tensor | None:
         """Views ``(count, ...)`` of the training distribution; None for a generator without views."""

@@ -12,6 +12,7 @@ from unlearnkit import edits, requests
 from unlearnkit.assembly import component, pick_device
 from unlearnkit.errors import ConfigError
 from unlearnkit.interfaces import Generator, Inverter
+from unlearnkit.machine import applied
 from unlearnkit.report.show import save_grid, save_turning_grid
 
 __all__ = ["invert", "sample"]
@@ -32,16 +33,17 @@ def sample(
     generator: Generator = component("generator", table, "generator", pick_device(settings["device"]))
     if edit is not None:
         edits.put_on(generator, edit)
-    latents = generator.sample_latents(count, torch.Generator().manual_seed(seed))
-    rng = torch.Generator().manual_seed(seed)
-    with torch.no_grad():
-        latents = generator.w_avg.lerp(latents, truncation)
-        if out.suffix.lower() == ".gif":
-            save_turning_grid(generator, latents, out)
-            return
-        images = []
-        for part in latents.split(8):
-            images.append(generator.render(part, generator.sample_views(len(part), rng), rng).image.cpu())
+    with applied(settings):
+        latents = generator.sample_latents(count, torch.Generator().manual_seed(seed))
+        rng = torch.Generator().manual_seed(seed)
+        with torch.no_grad():
+            latents = generator.w_avg.lerp(latents, truncation)
+            if out.suffix.lower() == ".gif":
+                save_turning_grid(generator, latents, out)
+                return
+            images = []
+            for part in latents.split(8):
+                images.append(generator.render(part, generator.sample_views(len(part), rng), rng).image.cpu())
     save_grid(torch.cat(images), out)
 
 
@@ -58,9 +60,10 @@ def invert(
     inverter: Inverter = component("inverter", settings["inverter"], "inverter", device)
     align = bool(settings.get("request", {}).get("align"))
     picture = requests.load_picture(image, generator.resolution, align)[None].to(device)
-    latent = inverter.invert(picture, generator).detach()
-    requests.save_latent(out, latent[0])
-    with torch.no_grad():
-        made = generator.render_front(latent)
+    with applied(settings):
+        latent = inverter.invert(picture, generator).detach()
+        requests.save_latent(out, latent[0])
+        with torch.no_grad():
+            made = generator.render_front(latent)
     # Not out.with_suffix(".png"): next to me.png, me.safetensors would replace the user's own picture.
     save_grid(torch.cat([picture, made]).cpu(), out.with_name(f"{out.stem}-inverted.png"))

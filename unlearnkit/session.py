@@ -20,10 +20,12 @@ from unlearnkit.assembly import Parts, Timings, assemble, choose_targets, fit_ta
 from unlearnkit.atomic import sha256_file
 from unlearnkit.chain import Chain, open_chain
 from unlearnkit.errors import Interrupted, RunError, UnlearnkitError
-from unlearnkit.interfaces import Evidence, Generator, Job, Measures, Progress, Request
+from unlearnkit.interfaces import Evidence, Generator, Job, Progress, Request
 from unlearnkit.latents import load_people, save_people
+from unlearnkit.machine import applied
 from unlearnkit.people import erased_pictures, erased_tables
 from unlearnkit.plugins import registry
+from unlearnkit.precision import make_measures
 from unlearnkit.progress import ProgressLine
 from unlearnkit.report import write_report
 from unlearnkit.report.show import show_people
@@ -117,7 +119,8 @@ def run(settings: Mapping[str, Any], out: Path | None, resume: Path | None, cons
     with run, ProgressLine(console) as line:
         progress = RunProgress(run, line)
         try:
-            with _signals(progress):
+            with _signals(progress), applied(settings) as used:
+                run.update_manifest(**used)
                 _execute(run, settings, chain, progress)
         except (Interrupted, KeyboardInterrupt):
             run.finish("interrupted")
@@ -148,9 +151,9 @@ def _execute(run: Run, settings: Mapping[str, Any], chain: Chain | None, progres
     registry().run_started(run)
     job = Job(
         generator=parts.generator, source=source, sources=request.sources, targets=targets, losses=parts.losses,
-        measures=Measures(parts.perceptual, parts.identity),
+        measures=make_measures(parts.perceptual, parts.identity, device, settings.get("precision")),
         rng=torch.Generator().manual_seed(settings["seed"]), device=device, progress=progress,
-        selector=parts.target,
+        selector=parts.target, cuda_graph=settings.get("cuda_graph", False),
     )
     with timings("unlearn"):
         parts.method.unlearn(job)

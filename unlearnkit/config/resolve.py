@@ -50,6 +50,14 @@ class RunSettings:
     device: str = option("auto", help="where to compute: auto, cpu, mps, cuda or cuda:N")
     save_every: float = option(20.0, ge=0.0, unit="seconds", help="time between checkpoints; 0 saves after each step")
     base: Path | None = option(None, help="earlier edit to start from: a run directory or an edit.safetensors")
+    threads: int | None = option(None, ge=1, le=4096, help="CPU threads; by default as many as a container's quota "
+                                 "allows, at most torch's choice")
+    memory: str = option("keep", choices=("keep", "system"),
+                         help="freed memory stays with the process (Linux with glibc), or goes back to the system")
+    precision: str | None = option(
+        None, choices=("float32", "tf32", "bf16"),
+        help="of products on CUDA; bf16 is tf32 with the losses' networks in bfloat16; by default torch's choice")
+    cuda_graph: bool = option(False, help="on CUDA, record a step once and replay it (experimental)")
 
 
 @attrs.frozen

@@ -77,10 +77,10 @@ class Decoder(nn.Module):
         })
 
     def weights(self) -> DecoderWeights:
-        """Both layers with their learning-rate factors multiplied in: what :func:`unlearnkit.ops.render_planes` takes."""
+        """What :func:`unlearnkit.ops.render_planes` takes: both layers, learning-rate factors multiplied in."""
         first, second = self.net["0"], self.net["2"]
-        return (first.weight * first.weight_gain, first.bias * first.bias_gain,
-                second.weight * second.weight_gain, second.bias * second.bias_gain)
+        assert isinstance(first, FullyConnected) and isinstance(second, FullyConnected)
+        return *first.scaled(), *second.scaled()
 
     def forward(self, features: Tensor) -> tuple[Tensor, Tensor]:
         return decode(features, self.weights(), COLOUR_MARGIN)
@@ -127,7 +127,8 @@ def render(planes: Tensor, decoder: Decoder, origins: Tensor, directions: Tensor
            draws: Draws) -> Rendered:
     """Volume rendering of planes ``(N, 3, 32, h, h)`` along rays ``(N, R, 3)``."""
     near, far = limits(origins, directions, settings)
-    depths = stratified(near, far, draws.offsets.to(near), settings.disparity)
-    seen = render_planes(planes, decoder.weights(), origins, directions, depths, draws.importance.to(near),
+    depths = stratified(near, far, draws.offsets.to(near, non_blocking=True), settings.disparity)
+    importance = draws.importance.to(near, non_blocking=True)
+    seen = render_planes(planes, decoder.weights(), origins, directions, depths, importance,
                          box_warp=settings.box_warp, margin=COLOUR_MARGIN, white_back=settings.white_back)
     return Rendered(seen.colours * 2 - 1, seen.depth, seen.opacity)

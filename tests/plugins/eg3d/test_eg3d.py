@@ -137,6 +137,31 @@ def test_rays_that_follow_the_box() -> None:
 
 # ---------------------------------------------------------------- cameras
 
+def test_limits_are_those_of_the_indexing_way() -> None:
+    rng = torch.Generator().manual_seed(0)
+    origins = torch.randn(3, 40, 3, generator=rng)
+    directions = torch.nn.functional.normalize(torch.randn(3, 40, 3, generator=rng), dim=2)
+    a, b = (-0.5 - origins) / directions, (0.5 - origins) / directions
+    enters, leaves = torch.minimum(a, b).amax(-1, keepdim=True), torch.maximum(a, b).amin(-1, keepdim=True)
+    hit = enters <= leaves
+    assert 0 < int(hit.sum()) < hit.numel()
+    near, far = limits(origins, directions, RenderSettings(near=None, far=None, box_warp=1.0))
+    assert torch.equal(near, torch.where(hit, enters, enters[hit].min()))
+    assert torch.equal(far, torch.where(hit, leaves, enters[hit].max()))
+
+
+def test_limits_where_no_ray_hits() -> None:
+    origins, directions = torch.tensor([[[5.0, 5.0, -2.0]]]), torch.tensor([[[0.1, 0.1, 1.0]]])
+    near, far = limits(origins, directions, RenderSettings(near=None, far=None, box_warp=1.0))
+    assert near.isfinite().all() and far.isfinite().all() and bool((near > far).all())
+
+
+def test_cameras_elsewhere_are_checked_by_shape_only() -> None:
+    assert check_cameras(torch.empty(2, 25, device="meta"), 2).device.type == "meta"
+    with pytest.raises(ShapeError, match="camera for each latent"):
+        check_cameras(torch.empty(2, 24, device="meta"), 2)
+
+
 def test_the_front_camera() -> None:
     front = cameras(torch.zeros(1), torch.zeros(1), torch.tensor([0.0, 0.0, 0.2]))
     pose = front[0, :16].view(4, 4)

@@ -1,0 +1,74 @@
+"""The numbers of a step: they fall on the device and are read together, once, since each reading makes a GPU wait."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from functools import cached_property
+
+import torch
+from torch import Tensor
+
+from unlearnkit.errors import UnlearnkitError
+
+__all__ = ["Reading", "Said", "lateness"]
+
+Said = list[tuple[str, Tensor]]
+"""What the micro-batches of a step say: a label and one number each, on the device. ``total`` is among the labels."""
+
+
+def lateness(device: torch.device) -> int:
+    """How many steps later the numbers of a step are read: on CUDA one, so that the loop never waits for them.
+
+    A loss that is not finite is then noticed one step late, but always before a checkpoint is written.
+    """
+    return 1 if device.type == "cuda" else 0
+
+
+class Reading:
+    """The numbers of step ``index`` on their way to the host.
+
+    :param sides: what was said, apart for losses that were back-propagated apart; each ``Said`` is summed by itself.
+    """
+
+    def __init__(self, index: int, sides: Sequence[Said], device: torch.device) -> None:
+        self.index = index
+        self._labels = [[label for label, _ in said] for said in sides]
+        numbers = [number.detach().reshape(()).to(device, non_blocking=True) for said in sides for _, number in said]
+        self._host = torch.stack(numbers) if numbers else torch.zeros(0)
+        self._arrived: torch.cuda.Event | None = None
+        if self._host.device.type == "cuda":
+            self._copy()
+
+    def _copy(self) -> None:
+        """Start the one copy; only :meth:`check` waits for it."""
+        there = self._host
+        self._host = torch.empty(there.shape, dtype=there.dtype, pin_memory=True)
+        self._host.copy_(there, non_blocking=True)
+        self._arrived = torch.cuda.current_stream(there.device).record_event()
+
+    def check(self) -> dict[str, float]:
+        """``total`` and each unweighted term, summed over its pairs; the first call waits until they have arrived.
+
+        :raises UnlearnkitError: if the total is not finite.
+        """
+        sums = self._sums
+        if not math.isfinite(sums["total"]):
+            raise UnlearnkitError(
+                f"the loss became {sums['total']} at step {self.index}: the edit is lost from here; try a smaller "
+                "--set method.learning_rate or weaker losses"
+            )
+        return sums
+
+    @cached_property
+    def _sums(self) -> dict[str, float]:
+        if self._arrived is not None:
+            self._arrived.synchronize()
+        values = iter(self._host.tolist())
+        sums: dict[str, float] = {"total": 0.0}
+        for labels in self._labels:
+            side = {"total": 0.0}
+            for label in labels:
+                side[label] = side.get(label, 0.0) + next(values)
+            sums |= {label: sums.get(label, 0.0) + value for label, value in side.items()}
+        return sums

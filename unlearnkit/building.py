@@ -130,7 +130,11 @@ def _call(command: list[str]) -> None:
     except OSError as error:
         raise BuildError(f"{command[0]} cannot be started: {error.strerror}") from error
     if done.returncode:
-        raise BuildError(f"{' '.join(command)}\nended with {done.returncode}:\n{(done.stderr or done.stdout)[-4000:]}")
+        said = (done.stderr or done.stdout)[-2000:]
+        raise BuildError(
+            f"{command[0]} ended with {done.returncode}; unlearnkit works without the native kernels, more slowly; to "
+            f"get them, mend the compiler or name another with CXX (NVCC). It said: {said}"
+        )
 
 
 def _sources() -> Path:

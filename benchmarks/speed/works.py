@@ -22,6 +22,7 @@ from benchmarks.speed.authors import AuthorsIteration, OurIteration
 from benchmarks.speed.networks import job
 from benchmarks.speed.timing import Side, interleave, iteration_side, operation_side
 from unlearnkit import ops
+from unlearnkit.ops import plain_volume
 
 __all__ = ["WORKS", "Row", "Work", "measure"]
 
@@ -126,7 +127,7 @@ def _sampling(size: str, folder: Path) -> tuple[Side, Side]:
     points = (origins[:, :, None] + depths[..., None] * directions[:, :, None]).flatten(1, 2)
     probe = torch.randn(1, points.shape[1], 32, generator=_rng())
     return (operation_side(lambda p: ops.sample_planes(p, points, 1.0), [planes], probe),
-            operation_side(lambda p: plain_ops.sample_planes(p, points, 1.0), [planes], probe))
+            operation_side(lambda p: plain_volume.sample_planes(p, points, 1.0), [planes], probe))
 
 
 def _renderer(size: str, folder: Path) -> tuple[Side, Side]:

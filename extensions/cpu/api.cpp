@@ -31,12 +31,29 @@ const ul::Kernels& kernels() {
   return chosen;
 }
 
+// Why sizes cannot be computed with, or NULL.
+template <class Args>
+const char* problem(const Args&) {
+  return nullptr;
+}
+
+const char* problem(const ul_upfirdn2d_args& a) {
+  const bool positive = a.fh >= 1 && a.fw >= 1 && a.up >= 1 && a.down >= 1;
+  return positive ? nullptr : "filter, up and down must be at least 1";
+}
+
+const char* problem(const ul_render_planes_args& a) {
+  const bool fits = a.coarse >= (a.fine > 0 ? 4 : 2) && a.fine >= 0 && a.coarse + a.fine <= 1024;
+  return fits ? nullptr : "needs 2 coarse samples (4 with fine ones) and at most 1024 in all";
+}
+
 template <class Args, class Call>
 int guarded(const char* function, const Args* args, Call call) {
   if (args == nullptr || args->size != static_cast<int64_t>(sizeof(Args))) {
     return fail(function, "the arguments are of another version of this library");
   }
   if (args->dtype != UL_F32 && args->dtype != UL_F64) return fail(function, "dtype is neither UL_F32 nor UL_F64");
+  if (const char* why = problem(*args)) return fail(function, why);
   try {
     call(*args);
     return 0;
@@ -45,18 +62,6 @@ int guarded(const char* function, const Args* args, Call call) {
   } catch (...) {
     return fail(function, "unknown error");
   }
-}
-
-const char* problem(const ul_upfirdn2d_args* a) {
-  if (a->fh < 1 || a->fw < 1 || a->up < 1 || a->down < 1) return "filter, up and down must be at least 1";
-  return nullptr;
-}
-
-const char* problem(const ul_render_planes_args* a) {
-  if (a->coarse < (a->fine > 0 ? 4 : 2) || a->fine < 0 || a->coarse + a->fine > 1024) {
-    return "needs 2 coarse samples (4 with fine ones) and at most 1024 in all";
-  }
-  return nullptr;
 }
 
 }  // namespace
@@ -77,7 +82,6 @@ int ul_bias_act_backward(const ul_bias_act_args* args) {
 }
 
 int ul_upfirdn2d(const ul_upfirdn2d_args* args) {
-  if (args != nullptr && problem(args) != nullptr) return fail("ul_upfirdn2d", problem(args));
   return guarded("ul_upfirdn2d", args, [](auto& a) { kernels().upfirdn2d(a); });
 }
 
@@ -90,12 +94,10 @@ int ul_sample_planes_backward(const ul_sample_planes_args* args) {
 }
 
 int ul_render_planes(const ul_render_planes_args* args) {
-  if (args != nullptr && problem(args) != nullptr) return fail("ul_render_planes", problem(args));
   return guarded("ul_render_planes", args, [](auto& a) { kernels().render_planes(a, false); });
 }
 
 int ul_render_planes_backward(const ul_render_planes_args* args) {
-  if (args != nullptr && problem(args) != nullptr) return fail("ul_render_planes_backward", problem(args));
   return guarded("ul_render_planes_backward", args, [](auto& a) { kernels().render_planes(a, true); });
 }
 

@@ -14,22 +14,18 @@ namespace UL_ISA {
 
 constexpr int64_t TILE = 8;  // pixels each way that are transposed at a time
 
-// planes (3, channels, side, side) -> merged (2, side, side, channels): xy / 3 and (xz + zx^T) / 3.
-template <class T>
-void pack_planes(const T* planes, int64_t channels, int64_t side, int64_t threads, T* merged) {
+// Calls visit(planar, turned, last) for each number of a plane, tile by tile: its place in (channels, side, side), that of
+// its mirror image (column and row exchanged), and its place in (side, side, channels).
+template <class Visit>
+void each_number(int64_t channels, int64_t side, int64_t threads, Visit visit) {
   const int64_t area = side * side, tiles = (side + TILE - 1) / TILE;
   auto job = [&](int64_t index) {
     const int64_t y0 = index / tiles * TILE, x0 = index % tiles * TILE;
     const int64_t y1 = smaller(y0 + TILE, side), x1 = smaller(x0 + TILE, side);
     for (int64_t c = 0; c < channels; ++c) {
-      const T* xy = planes + c * area;
-      const T* xz = planes + (channels + c) * area;
-      const T* zx = planes + (2 * channels + c) * area;
       for (int64_t y = y0; y < y1; ++y) {
         for (int64_t x = x0; x < x1; ++x) {
-          T* to = merged + (y * side + x) * channels + c;
-          to[0] = xy[y * side + x] * T(1.0 / 3);
-          to[area * channels] = (xz[y * side + x] + zx[x * side + y]) * T(1.0 / 3);
+          visit(c * area + y * side + x, c * area + x * side + y, (y * side + x) * channels + c);
         }
       }
     }
@@ -37,27 +33,26 @@ void pack_planes(const T* planes, int64_t channels, int64_t side, int64_t thread
   parallel(tiles * tiles, threads, job);
 }
 
+// planes (3, channels, side, side) -> merged (2, side, side, channels): xy / 3 and (xz + zx^T) / 3.
+template <class T>
+void pack_planes(const T* planes, int64_t channels, int64_t side, int64_t threads, T* merged) {
+  const int64_t plane = channels * side * side;
+  const T *xy = planes, *xz = planes + plane, *zx = planes + 2 * plane;
+  each_number(channels, side, threads, [=](int64_t planar, int64_t turned, int64_t last) {
+    merged[last] = xy[planar] * T(1.0 / 3);
+    merged[plane + last] = (xz[planar] + zx[turned]) * T(1.0 / 3);
+  });
+}
+
 // The transposed map, for gradients.
 template <class T>
 void unpack_planes(const T* merged, int64_t channels, int64_t side, int64_t threads, T* planes) {
-  const int64_t area = side * side, tiles = (side + TILE - 1) / TILE;
-  auto job = [&](int64_t index) {
-    const int64_t y0 = index / tiles * TILE, x0 = index % tiles * TILE;
-    const int64_t y1 = smaller(y0 + TILE, side), x1 = smaller(x0 + TILE, side);
-    for (int64_t c = 0; c < channels; ++c) {
-      T* xy = planes + c * area;
-      T* xz = planes + (channels + c) * area;
-      T* zx = planes + (2 * channels + c) * area;
-      for (int64_t y = y0; y < y1; ++y) {
-        for (int64_t x = x0; x < x1; ++x) {
-          const T* from = merged + (y * side + x) * channels + c;
-          xy[y * side + x] = from[0] * T(1.0 / 3);
-          xz[y * side + x] = zx[x * side + y] = from[area * channels] * T(1.0 / 3);
-        }
-      }
-    }
-  };
-  parallel(tiles * tiles, threads, job);
+  const int64_t plane = channels * side * side;
+  T *xy = planes, *xz = planes + plane, *zx = planes + 2 * plane;
+  each_number(channels, side, threads, [=](int64_t planar, int64_t turned, int64_t last) {
+    xy[planar] = merged[last] * T(1.0 / 3);
+    xz[planar] = zx[turned] = merged[plane + last] * T(1.0 / 3);
+  });
 }
 
 // Where a point falls on a plane along one axis: between the pixels `low` and `low` + 1, either of which may lie outside.

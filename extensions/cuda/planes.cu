@@ -12,8 +12,11 @@ template <class T>
 struct Tile {
   T *xy, *xz, *zx, *merged;  // of this image: planes from the tile's first channel on
   int x0, y0, channels;      // channels: of this tile
+  int side;
 
-  __device__ Tile(T* planes, T* all_merged, int64_t index, int64_t number, int side) {
+  __device__ bool is_outside(int x, int y, int c) const { return x0 + x >= side || y0 + y >= side || c >= channels; }
+
+  __device__ Tile(T* planes, T* all_merged, int64_t index, int64_t number, int side_) : side(side_) {
     const int64_t tiles = (side + PIXELS - 1) / PIXELS, groups = (number + CHANNELS - 1) / CHANNELS;
     const int64_t group = index % groups, place = index / groups, image = place / (tiles * tiles);
     const int64_t area = int64_t(side) * side, first = group * CHANNELS;
@@ -47,20 +50,20 @@ pack_kernel(const T* planes, int64_t tiles, int64_t channels, int side, T* merge
   for (int64_t index = blockIdx.x; index < tiles; index += gridDim.x) {
     const Tile<T> t(const_cast<T*>(planes), merged, index, channels, side);
     along_rows([&](int x, int y, int c) {
-      if (t.x0 + x >= side || t.y0 + y >= side || c >= t.channels) return;
+      if (t.is_outside(x, y, c)) return;
       const int64_t at = c * area + int64_t(t.y0 + y) * side + t.x0 + x;
       first[y * PIXELS + x][c] = t.xy[at] * T(1.0 / 3);
       second[y * PIXELS + x][c] = t.xz[at];
     });
     __syncthreads();
     along_rows([&](int y, int x, int c) {  // the third plane's rows are the others' columns
-      if (t.x0 + x >= side || t.y0 + y >= side || c >= t.channels) return;
+      if (t.is_outside(x, y, c)) return;
       T& sum = second[y * PIXELS + x][c];
       sum = (sum + t.zx[c * area + int64_t(t.x0 + x) * side + t.y0 + y]) * T(1.0 / 3);
     });
     __syncthreads();
     along_channels([&](int x, int y, int c) {
-      if (t.x0 + x >= side || t.y0 + y >= side || c >= t.channels) return;
+      if (t.is_outside(x, y, c)) return;
       T* to = t.merged + (int64_t(t.y0 + y) * side + t.x0 + x) * channels + c;
       to[0] = first[y * PIXELS + x][c];
       to[area * channels] = second[y * PIXELS + x][c];
@@ -77,20 +80,20 @@ unpack_kernel(const T* merged, int64_t tiles, int64_t channels, int side, T* pla
   for (int64_t index = blockIdx.x; index < tiles; index += gridDim.x) {
     const Tile<T> t(planes, const_cast<T*>(merged), index, channels, side);
     along_channels([&](int x, int y, int c) {
-      if (t.x0 + x >= side || t.y0 + y >= side || c >= t.channels) return;
+      if (t.is_outside(x, y, c)) return;
       const T* from = t.merged + (int64_t(t.y0 + y) * side + t.x0 + x) * channels + c;
       first[y * PIXELS + x][c] = from[0] * T(1.0 / 3);
       second[y * PIXELS + x][c] = from[area * channels] * T(1.0 / 3);
     });
     __syncthreads();
     along_rows([&](int x, int y, int c) {
-      if (t.x0 + x >= side || t.y0 + y >= side || c >= t.channels) return;
+      if (t.is_outside(x, y, c)) return;
       const int64_t at = c * area + int64_t(t.y0 + y) * side + t.x0 + x;
       t.xy[at] = first[y * PIXELS + x][c];
       t.xz[at] = second[y * PIXELS + x][c];
     });
     along_rows([&](int y, int x, int c) {
-      if (t.x0 + x >= side || t.y0 + y >= side || c >= t.channels) return;
+      if (t.is_outside(x, y, c)) return;
       t.zx[c * area + int64_t(t.x0 + x) * side + t.y0 + y] = second[y * PIXELS + x][c];
     });
     __syncthreads();

@@ -24,6 +24,7 @@ from unlearnkit.engine import freeze
 from unlearnkit.errors import ConfigError, RunError
 from unlearnkit.interfaces import Attack, Case, Evidence, Generator, IdentityEncoder
 from unlearnkit.latents import load_people
+from unlearnkit.machine import applied
 from unlearnkit.plugins import registry
 from unlearnkit.progress import ProgressLine
 from unlearnkit.runs import Run
@@ -59,7 +60,7 @@ def audit_run(
         raise RunError(f"{folder} is not finished ({run.manifest['status']}): nothing was erased yet that could come "
                        f"back; finish it with: unlearnkit run --resume {folder}")
     began, used = time.monotonic(), assembly.pick_device(device or run.config["device"])
-    with run, ProgressLine(console) as line:
+    with run, applied(run.config), ProgressLine(console) as line:
         run.lock()
         with line.task("loading networks"):
             evidence, targets, identity = load_evidence(run, used, seed)

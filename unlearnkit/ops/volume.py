@@ -24,8 +24,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-__all__ = ["Composite", "DecoderWeights", "Look", "composite", "decode", "importance", "interval_weights", "looking",
-           "march", "merged_planes", "render_composite", "render_gradients", "sample_gradient", "sample_merged"]
+__all__ = [
+    "Composite", "DecoderWeights", "Look", "composite", "decode", "finished", "importance", "interval_weights",
+    "looking", "march", "merged_planes", "render_composite", "render_gradients", "sample_gradient", "sample_merged",
+]
 
 PDF_EPS = 1e-5
 WEIGHT_FLOOR = 0.01

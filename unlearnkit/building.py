@@ -106,7 +106,7 @@ def _build_cpu(program: str, folder: Path, work: Path, out: Path, arch: str) -> 
         units[name] = [str(sources / "kernels.cpp"), f"-DUL_ISA={name}", *flags]
     objects = [str(work / f"{name}.o") for name in units]
     _compile([[program, *shared, "-c", *what, "-o", into] for what, into in zip(units.values(), objects, strict=True)])
-    _call([program, "-shared", *objects, "-o", str(out), "-pthread"])
+    _call([program, "-shared", *objects, "-o", str(out), "-pthread", *(["-ldl"] if sys.platform == "linux" else [])])
 
 
 def _build_cuda(program: str, folder: Path, work: Path, out: Path, arch: str) -> None:

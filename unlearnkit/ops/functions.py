@@ -24,10 +24,12 @@ __all__ = ["bias_act", "fir_filter", "modulated_conv2d", "render_planes", "sampl
 LRELU_SLOPE = 0.2
 ACTIVATION = {"linear": (1.0, 1.0), "lrelu": (LRELU_SLOPE, math.sqrt(2.0))}
 """Slope of negative numbers, and gain."""
-SMALL = 1 << 14
-"""Fewer numbers than this are not worth the 50 microseconds that a native kernel's call costs; nor are none."""
-FOLD_FACTOR = 14
-"""Folding passes some 8 times over the 9 weights of each pair of channels, scaling some 5 times over the pixels."""
+WORTH = {"bias_act": 1 << 18, "resample": 1 << 12, "blur": 1 << 22}
+"""So many numbers make a native kernel's call worth its cost (measured on two cores): a filter that neither enlarges
+nor shrinks is faster in oneDNN until its picture leaves the cache."""
+FOLD_FACTOR = 64
+"""Folding passes some 8 times over the 9 weights of each pair of channels, scaling some 5 times over the pixels; 14 to
+256 pixels an output channel made no difference (measured)."""
 FUSED_SIZES = (32, 64, 33)
 """Channels, hidden width and outputs of the decoder that the fused renderer knows: every published EG3D's."""
 
@@ -62,7 +64,7 @@ def bias_act(
     if scale is not None and scale.shape != x.shape[:2]:
         raise ShapeError(f"bias_act: scale {tuple(scale.shape)} does not fit x {tuple(x.shape)}")
     limit = -1.0 if clamp is None else float(clamp)
-    fits = x.numel() >= max(SMALL, 1) and x.ndim > 2 and x.is_contiguous() and _is_plain_noise(noise, x)
+    fits = x.numel() >= max(WORTH["bias_act"], 1) and x.ndim > 2 and x.is_contiguous() and _is_plain_noise(noise, x)
     if fits and native.usable(x, bias, scale, noise):
         made: Tensor = torch.ops.unlearnkit.bias_act(x, bias, scale, noise, slope, gain, limit)
         return made
@@ -108,7 +110,8 @@ def upfirdn2d(
     :raises ShapeError: if `x` or `kernel` has another number of dimensions.
     """
     _check_image_and_kernel("upfirdn2d", x, kernel)
-    if not kernel.requires_grad and x.numel() >= SMALL and native.usable(x, kernel):
+    worth = WORTH["blur" if up == down == 1 else "resample"]
+    if not kernel.requires_grad and x.numel() >= worth and native.usable(x, kernel):
         made: Tensor = torch.ops.unlearnkit.upfirdn2d(x, kernel, up, down, list(padding), float(gain))
         return made
     return reference.plain_upfirdn2d(x, kernel, up, down, padding, gain)
@@ -129,7 +132,7 @@ def upsample2d(x: Tensor, kernel: Tensor, *, up: int = 2, gain: float = 1.0) -> 
     _check_image_and_kernel("upsample2d", x, kernel)
     if min(kernel.shape) < up:
         raise ShapeError(f"upsample2d: filter {tuple(kernel.shape)} is smaller than the factor {up}")
-    if not kernel.requires_grad and x.numel() >= SMALL and native.usable(x, kernel):
+    if not kernel.requires_grad and x.numel() >= WORTH["resample"] and native.usable(x, kernel):
         padding = reference.upsampling_padding(kernel, up)
         made: Tensor = torch.ops.unlearnkit.upfirdn2d(x, kernel, up, 1, padding, float(gain * up**2))
         return made
@@ -175,9 +178,10 @@ def _modulated(x: Tensor, weight: Tensor, styles: Tensor, demodulate: bool, up: 
                ) -> tuple[Tensor, Tensor | None]:
     """The convolution, and what its output must still be multiplied by `(N, O)`, or None.
 
-    Two ways, the same numbers. Small maps: scale the input, convolve all samples with the same weights, scale the
-    output. Large maps: fold both scales into the weights of each sample, which are few beside the pixels, and convolve
-    in groups.
+    Two ways, the same numbers: scale the input, convolve all samples with the same weights, scale the output; or, for
+    large maps, fold both scales into the weights of each sample, which are few beside the pixels, and convolve in
+    groups. Folded weights pass a gradient on to the styles only by way of one of their own, so that is for weights that
+    are moved anyway.
     """
     _check_modulation(x, weight, styles, up, kernel)
     samples, outputs, pixels = len(x), len(weight), x.shape[2] * x.shape[3]
@@ -185,7 +189,7 @@ def _modulated(x: Tensor, weight: Tensor, styles: Tensor, demodulate: bool, up: 
         flat = torch.bmm(weight[:, :, 0, 0] * styles[:, None, :], x.flatten(2))
         return flat.unflatten(2, x.shape[2:]), None
     scale = reference.demodulation(weight, styles) if demodulate else None
-    if pixels < FOLD_FACTOR * outputs:
+    if pixels < FOLD_FACTOR * outputs or not (weight.requires_grad and torch.is_grad_enabled()):
         return _convolved(x * styles[:, :, None, None], weight, up, kernel, 1), scale
     factor = styles[:, None] if scale is None else scale[:, :, None] * styles[:, None]
     weights = (weight * factor[:, :, :, None, None]).flatten(0, 1)

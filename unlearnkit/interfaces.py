@@ -520,7 +520,7 @@ class Perceptual(Component):
 
     @abstractmethod
     def features(self, images: Tensor) -> list[Tensor]:
-        """Images ``(N, 3, H, W)`` in [-1, 1] -> feature maps ``(N, C_i, h_i, w_i)``, normalised for comparison."""
+        """Images ``(N, 3, H, W)`` in [-1, 1] -> feature maps ``(N, C_i, h_i, w_i)``, as :meth:`distance` takes them."""
 
     @abstractmethod
     def distance(self, a: list[Tensor], b: list[Tensor]) -> Tensor:

@@ -22,12 +22,14 @@ from unlearnkit_stylegan2.layers import FullyConnected
 from unlearnkit import ops
 from unlearnkit.ops import plain_volume
 
-__all__ = ["bias_act", "modulated_conv2d", "plain", "render", "styled_conv2d", "upfirdn2d", "upsample2d"]
+__all__ = ["bias_act", "modulated_conv2d", "plain", "render", "styled_conv2d", "unit_distance", "upfirdn2d",
+           "upsample2d"]
 
 
 @contextlib.contextmanager
 def plain() -> Iterator[None]:
-    """While it lasts, our StyleGAN2 and EG3D compute in the authors' way, in training mode (un-fused convolutions).
+    """While it lasts, our StyleGAN2, EG3D and LPIPS compute in the authors' way, in training mode (no fused
+    convolutions).
 
     :raises RuntimeError: if StyleGAN2's layers use an operation of ours that is not written here the authors' way.
     """
@@ -37,6 +39,7 @@ def plain() -> Iterator[None]:
     with (
         patch.dict(vars(layers), {name: LAYERS[name] for name in used}),
         patch.object(FullyConnected, "forward", _connect), patch("unlearnkit_eg3d.network.render", render),
+        patch("unlearnkit_faces.perceptual.unit_distance", unit_distance),
     ):
         yield
 
@@ -119,6 +122,14 @@ def _connect(self: FullyConnected, x: Tensor) -> Tensor:
     if self.activation == "linear":
         return torch.addmm(bias, x, weight.T)
     return bias_act(x @ weight.T, bias, activation=self.activation)
+
+
+# ---------------------------------------------------------------- LPIPS
+
+def unit_distance(a: Tensor, b: Tensor, weights: Tensor, *, eps: float = 1e-10) -> Tensor:
+    """Both maps normalised, subtracted, squared, weighted by a convolution, averaged: as the lpips package does."""
+    a, b = (x / (torch.linalg.vector_norm(x, dim=1, keepdim=True) + eps) for x in (a, b))
+    return F.conv2d((a - b) ** 2, weights.view(1, -1, 1, 1)).mean((1, 2, 3))
 
 
 # ---------------------------------------------------------------- EG3D's renderer

@@ -1,4 +1,4 @@
-"""Two sides of one work, turn by turn: ours, the authors', ours, ... in one process, on the same numbers."""
+"""Two sides of one work, turn by turn: ours, the authors', ours, ... on the same numbers."""
 
 from __future__ import annotations
 
@@ -8,10 +8,9 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 
 import attrs
-import torch
 from torch import Tensor
 
-__all__ = ["Different", "Phase", "Side", "Turn", "interleave", "iteration_side", "operation_side"]
+__all__ = ["Different", "Phase", "Side", "Turn", "interleave", "operation_side"]
 
 VALUE_TOLERANCE = 1e-4
 GRADIENT_TOLERANCE = 1e-3
@@ -24,11 +23,15 @@ class Different(AssertionError):
 
 @attrs.frozen(eq=False)
 class Turn:
-    """What one side did once: seconds by phase, and the numbers that came out."""
+    """What one side did once: seconds by phase, and the numbers that came out.
+
+    ``peak_bytes``: the most memory that its process ever held, where it has one of its own.
+    """
 
     seconds: Mapping[str, float]
     values: Mapping[str, Tensor]
     gradients: Mapping[str, Tensor] = attrs.field(factory=dict)
+    peak_bytes: float | None = None
 
 
 Side = Callable[[], Turn]
@@ -36,7 +39,7 @@ Side = Callable[[], Turn]
 
 @attrs.frozen
 class Phase:
-    """Seconds of both sides in one phase of a work, in the order in which they were taken."""
+    """Seconds (or bytes, of ``peak``) of both sides in one phase of a work, in the order in which they were taken."""
 
     name: str
     ours: tuple[float, ...]
@@ -59,7 +62,9 @@ def interleave(ours: Side, authors: Side, repeats: int) -> list[Phase]:
     for _ in range(repeats):
         for name, side in sides.items():
             gc.collect()
-            taken[name].append(side().seconds)
+            turn = side()
+            peak = {} if turn.peak_bytes is None else {"peak": turn.peak_bytes}
+            taken[name].append({**turn.seconds, **peak})
     return [
         Phase(phase, *(tuple(seconds[phase] for seconds in taken[name]) for name in sides))
         for phase in taken["ours"][0]
@@ -78,18 +83,6 @@ def operation_side(function: Callable[..., Tensor], inputs: Sequence[Tensor], pr
         ended = time.perf_counter()
         gradients = {f"input {i}": x.grad for i, x in enumerate(leaves) if x.grad is not None}
         return Turn({"forward": between - started, "backward": ended - between}, {"value": value.detach()}, gradients)
-
-    return side
-
-
-def iteration_side(iteration: Callable[[], dict[str, float]]) -> Side:
-    """A whole optimiser step that returns its unweighted terms."""
-
-    def side() -> Turn:
-        started = time.perf_counter()
-        terms = iteration()
-        seconds = time.perf_counter() - started
-        return Turn({"iteration": seconds}, {name: torch.tensor(term) for name, term in terms.items()})
 
     return side
 

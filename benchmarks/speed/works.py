@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import copy
+import contextlib
 import json
 import subprocess
 import sys
-import tempfile
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import AbstractContextManager
 from pathlib import Path
 
 import attrs
@@ -18,9 +18,8 @@ from unlearnkit_eg3d.cameras import cameras
 from unlearnkit_eg3d.volume import Decoder, Draws, RenderSettings
 
 from benchmarks.speed import plain_ops
-from benchmarks.speed.authors import AuthorsIteration, OurIteration
-from benchmarks.speed.networks import job
-from benchmarks.speed.timing import Side, interleave, iteration_side, operation_side
+from benchmarks.speed.timing import Side, interleave, operation_side
+from benchmarks.speed.worker import worker
 from unlearnkit import ops
 from unlearnkit.ops import plain_volume
 
@@ -33,15 +32,21 @@ SIDES = {"full": (256, 128, 48), "small": (64, 32, 12)}
 """Of tri-planes, of the picture of rays; and coarse samples, with as many fine ones."""
 
 
+Sides = Callable[[str], AbstractContextManager[tuple[Side, Side]]]
+"""Size -> ours and the authors', while the context lasts."""
+
+
 @attrs.frozen
 class Work:
-    """One thing that is timed; ``bars``: the least ratio of each phase at full size."""
+    """One thing that is timed; ``bars``: the least ratio of each phase at full size.
+
+    ``sides`` None: memory, which a process of its own takes.
+    """
 
     name: str
     title: str
     bars: Mapping[str, float]
-    sides: Callable[[str, Path], tuple[Side, Side]] | None = None
-    """Size and a folder for files -> ours and the authors'. None: memory, which a process of its own takes."""
+    sides: Sides | None = None
 
 
 @attrs.frozen
@@ -74,31 +79,26 @@ def measure(work: Work, size: str, repeats: int) -> list[Row]:
     if work.sides is None:
         bar = MEMORY_BAR if size == "full" else None
         return [Row(work.name, work.title, "peak", size, "bytes", (_peak_of_a_step(size),), bar=bar)]
-    with tempfile.TemporaryDirectory() as folder:
-        phases = interleave(*work.sides(size, Path(folder)), repeats)
+    with work.sides(size) as (ours, authors):
+        phases = interleave(ours, authors, repeats)
     return [
-        Row(work.name, work.title, phase.name, size, "s", phase.ours, phase.authors, phase.ratio,
-            work.bars[phase.name] if size == "full" else None)
+        Row(work.name, work.title, phase.name, size, "bytes" if phase.name == "peak" else "s", phase.ours,
+            phase.authors, phase.ratio, work.bars.get(phase.name) if size == "full" else None)
         for phase in phases
     ]
 
 
 # ---------------------------------------------------------------- whole iterations
 
-def _guide(kind: str, size: str, folder: Path) -> tuple[Side, Side]:
-    ours = job(kind, size, folder)
-    theirs = attrs.evolve(ours, generator=copy.deepcopy(ours.generator), source=copy.deepcopy(ours.source),
-                          rng=ours.rng.clone_state())
-    one_graph = not (kind == "eg3d" and size == "full")
-    return iteration_side(OurIteration(ours)), iteration_side(AuthorsIteration(theirs, one_graph))
+def _iterations(kind: str) -> Sides:
+    """Both sides in processes of their own, each with the allocator that it runs with."""
 
+    @contextlib.contextmanager
+    def sides(size: str) -> Iterator[tuple[Side, Side]]:
+        with worker(kind, "ours", size) as ours, worker(kind, "authors", size) as authors:
+            yield ours, authors
 
-def _stylegan2(size: str, folder: Path) -> tuple[Side, Side]:
-    return _guide("stylegan2", size, folder)
-
-
-def _eg3d(size: str, folder: Path) -> tuple[Side, Side]:
-    return _guide("eg3d", size, folder)
+    return sides
 
 
 def _peak_of_a_step(size: str) -> float:
@@ -109,6 +109,11 @@ def _peak_of_a_step(size: str) -> float:
 
 # ---------------------------------------------------------------- single operations
 
+def _operations(make: Callable[[str], tuple[Side, Side]]) -> Sides:
+    """Both sides in this process."""
+    return lambda size: contextlib.nullcontext(make(size))
+
+
 def _rng() -> torch.Generator:
     return torch.Generator().manual_seed(0)
 
@@ -118,7 +123,8 @@ def _rays(side: int) -> tuple[Tensor, Tensor]:
     return volume.rays(cameras(zero, zero, torch.tensor([0.0, 0.0, 0.2])), side)
 
 
-def _sampling(size: str, folder: Path) -> tuple[Side, Side]:
+@_operations
+def _sampling(size: str) -> tuple[Side, Side]:
     edge, side, count = SIDES[size]
     planes = torch.randn(1, 3, 32, edge, edge, generator=_rng()).requires_grad_()
     origins, directions = _rays(side)
@@ -130,7 +136,8 @@ def _sampling(size: str, folder: Path) -> tuple[Side, Side]:
             operation_side(lambda p: plain_volume.sample_planes(p, points, 1.0), [planes], probe))
 
 
-def _renderer(size: str, folder: Path) -> tuple[Side, Side]:
+@_operations
+def _renderer(size: str) -> tuple[Side, Side]:
     edge, side, count = SIDES[size]
     torch.manual_seed(0)
     planes, decoder = torch.randn(1, 3, 32, edge, edge).requires_grad_(), Decoder().requires_grad_(False)
@@ -146,7 +153,8 @@ def _renderer(size: str, folder: Path) -> tuple[Side, Side]:
     return side_of(volume.render), side_of(plain_ops.render)
 
 
-def _bias_act(size: str, folder: Path) -> tuple[Side, Side]:
+@_operations
+def _bias_act(size: str) -> tuple[Side, Side]:
     shape = (2, 64, 256, 256) if size == "full" else (2, 16, 64, 64)
     inputs = [torch.randn(dims, generator=_rng()).requires_grad_() for dims in (shape, shape[1:2])]
     probe = torch.randn(shape, generator=_rng())
@@ -156,7 +164,8 @@ def _bias_act(size: str, folder: Path) -> tuple[Side, Side]:
     return ours, theirs
 
 
-def _upsample(size: str, folder: Path) -> tuple[Side, Side]:
+@_operations
+def _upsample(size: str) -> tuple[Side, Side]:
     shape = (2, 96, 128, 128) if size == "full" else (2, 24, 32, 32)
     kernel = ops.fir_filter((1, 3, 3, 1))
     inputs = [torch.randn(shape, generator=_rng()).requires_grad_()]
@@ -168,8 +177,8 @@ def _upsample(size: str, folder: Path) -> tuple[Side, Side]:
 
 
 WORKS = {work.name: work for work in (
-    Work("stylegan2", "GUIDE iteration, StyleGAN2 256 px", {"iteration": 1.6}, _stylegan2),
-    Work("eg3d", "GUIDE iteration, EG3D 512/128", {"iteration": 2.0}, _eg3d),
+    Work("stylegan2", "GUIDE iteration, StyleGAN2 256 px", {"iteration": 1.6}, _iterations("stylegan2")),
+    Work("eg3d", "GUIDE iteration, EG3D 512/128", {"iteration": 2.0}, _iterations("eg3d")),
     Work("sampling", "tri-plane sampling, 128x128x48 points", {"forward": 5.0, "backward": 8.0}, _sampling),
     Work("renderer", "whole renderer, 128x128 x (48+48)", {"forward": 4.0, "backward": 6.0}, _renderer),
     Work("bias_act", "bias_act with clamp, 2x64x256x256", {"forward": 1.5, "backward": 4.0}, _bias_act),

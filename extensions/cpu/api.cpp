@@ -85,6 +85,14 @@ int ul_upfirdn2d(const ul_upfirdn2d_args* args) {
   return guarded("ul_upfirdn2d", args, [](auto& a) { kernels().upfirdn2d(a); });
 }
 
+int ul_unit_distance(const ul_unit_distance_args* args) {
+  return guarded("ul_unit_distance", args, [](auto& a) { kernels().unit_distance(a, false); });
+}
+
+int ul_unit_distance_backward(const ul_unit_distance_args* args) {
+  return guarded("ul_unit_distance_backward", args, [](auto& a) { kernels().unit_distance(a, true); });
+}
+
 int ul_sample_planes(const ul_sample_planes_args* args) {
   return guarded("ul_sample_planes", args, [](auto& a) { kernels().sample_planes(a, false); });
 }
@@ -104,6 +112,7 @@ int ul_render_planes_backward(const ul_render_planes_args* args) {
 // On the CPU kernels take what they need themselves.
 int64_t ul_bias_act_workspace(const ul_bias_act_args*, int) { return 0; }
 int64_t ul_upfirdn2d_workspace(const ul_upfirdn2d_args*, int) { return 0; }
+int64_t ul_unit_distance_workspace(const ul_unit_distance_args*, int) { return 0; }
 int64_t ul_sample_planes_workspace(const ul_sample_planes_args*, int) { return 0; }
 int64_t ul_render_planes_workspace(const ul_render_planes_args*, int) { return 0; }
 

@@ -82,8 +82,8 @@ struct BiasAct {
         }
         for (int64_t c = first; c < last; ++c) {
           const int64_t row = n * a.c + c;
-          backward_row(row, begin, end, into);
-          if (sums) sum_row(row, begin, end, plain + block * rows + row, times_x + block * rows + row);
+          const int64_t place = block * rows + row;
+          backward_row(row, begin, end, into, sums ? plain + place : nullptr, sums ? times_x + place : nullptr);
         }
       }
     };
@@ -114,33 +114,15 @@ struct BiasAct {
     return (y < 0 ? -y : y) < clamp ? g : T(0);
   }
 
-  void backward_row(int64_t row, int64_t begin, int64_t end, T* dnoise) {
+  // One walk over a block of a row: dx, the gradient of noise on top of what is there, and the sums of g and g * x.
+  void backward_row(int64_t row, int64_t begin, int64_t end, T* dnoise, T* plain, T* times_x) {
     const T* y = static_cast<const T*>(a.y) + row * a.hw;
     const T* dy = static_cast<const T*>(a.dy) + row * a.hw;
+    const T* x = a.dscale == nullptr ? nullptr : static_cast<const T*>(a.x) + row * a.hw;
     T* dx = static_cast<T*>(a.dx) + row * a.hw;
     const T scale = value_of(a.scale, row, T(1));
     constexpr int lanes = Vector<T>::lanes;
     const Vec<T> limit = all(clamp), down = all(slope * gain), up = all(gain), zero = all(T(0));
-    int64_t i = begin;
-    for (; i + lanes <= end; i += lanes) {
-      const Vec<T> v = load(y + i), size = v < 0 ? -v : v;
-      const Vec<T> g = size < limit ? load(dy + i) * (v < 0 ? down : up) : zero;
-      if (dnoise != nullptr) store(dnoise + i, load(dnoise + i) + g);
-      store(dx + i, g * scale);
-    }
-    for (; i < end; ++i) {
-      const T g = gradient(dy[i], y[i]);
-      if (dnoise != nullptr) dnoise[i] += g;
-      dx[i] = g * scale;
-    }
-  }
-
-  void sum_row(int64_t row, int64_t begin, int64_t end, T* plain, T* times_x) {
-    const T* y = static_cast<const T*>(a.y) + row * a.hw;
-    const T* dy = static_cast<const T*>(a.dy) + row * a.hw;
-    const T* x = a.dscale == nullptr ? nullptr : static_cast<const T*>(a.x) + row * a.hw;
-    constexpr int lanes = Vector<T>::lanes;
-    const Vec<T> zero = all(T(0)), limit = all(clamp), down = all(slope * gain), up = all(gain);
     Vec<T> totals = zero, products = zero;
     int64_t i = begin;
     for (; i + lanes <= end; i += lanes) {
@@ -148,13 +130,18 @@ struct BiasAct {
       const Vec<T> g = size < limit ? load(dy + i) * (v < 0 ? down : up) : zero;
       totals += g;
       if (x != nullptr) products += g * load(x + i);
+      if (dnoise != nullptr) store(dnoise + i, load(dnoise + i) + g);
+      store(dx + i, g * scale);
     }
     T total = sum<T>(totals), product = sum<T>(products);
     for (; i < end; ++i) {
       const T g = gradient(dy[i], y[i]);
       total += g;
       if (x != nullptr) product += g * x[i];
+      if (dnoise != nullptr) dnoise[i] += g;
+      dx[i] = g * scale;
     }
+    if (plain == nullptr) return;
     *plain = total;
     *times_x = product;
   }

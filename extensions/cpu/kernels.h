@@ -9,6 +9,7 @@ struct Kernels {
   const char* name;
   void (*bias_act)(const ul_bias_act_args&, bool backward);
   void (*upfirdn2d)(const ul_upfirdn2d_args&);
+  void (*unit_distance)(const ul_unit_distance_args&, bool backward);
   void (*sample_planes)(const ul_sample_planes_args&, bool backward);
   void (*render_planes)(const ul_render_planes_args&, bool backward);
 };

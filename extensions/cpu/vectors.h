@@ -54,6 +54,19 @@ UL_INLINE Vec<T> all(T value) {
   return Vec<T>{} + value;
 }
 
+// The product of a vector, or a number, by a number or vector, rounded: never one operation with what is added to it. So
+// a * b - a * b is 0.
+template <class V, class W>
+UL_INLINE V rounded_product(V a, W b) {
+  V product = a * b;
+#if defined(__SSE2__)
+  asm("" : "+x"(product));
+#elif defined(__aarch64__)
+  asm("" : "+w"(product));
+#endif
+  return product;
+}
+
 template <class T>
 UL_INLINE T sum(Vec<T> v) {
   T total = 0;

@@ -49,6 +49,10 @@ int refused_sizes(const char* function, const ul_upfirdn2d_args& a) {
   return ul::fail(function, "filter, up and down must be at least 1");
 }
 
+int refused_layout(const char* function, const ul_unit_distance_args& a) {
+  return a.channels_last ? ul::fail(function, "channels_last is for the CPU only") : 0;
+}
+
 int refused_side(const char* function, int64_t side) {  // pixels of a plane are counted in 32 bits
   return side >= 1 && side <= 32768 ? 0 : ul::fail(function, "the side of a plane must be 1 to 32768");
 }
@@ -103,6 +107,20 @@ int ul_upfirdn2d(const ul_upfirdn2d_args* a) {
   return UL_BY_TYPE(upfirdn2d, __func__, *a);
 }
 
+int ul_unit_distance(const ul_unit_distance_args* a) {
+  UL_TRY(__func__, refused(__func__, a));
+  UL_TRY(__func__, refused_layout(__func__, *a));
+  UL_TRY(__func__, elsewhere(__func__, a->distance));
+  return UL_BY_TYPE(unit_distance, __func__, *a);
+}
+
+int ul_unit_distance_backward(const ul_unit_distance_args* a) {
+  UL_TRY(__func__, refused(__func__, a));
+  UL_TRY(__func__, refused_layout(__func__, *a));
+  UL_TRY(__func__, elsewhere(__func__, a->da != nullptr ? a->da : a->db));
+  return UL_BY_TYPE(unit_distance_backward, __func__, *a);
+}
+
 int ul_sample_planes(const ul_sample_planes_args* a) {
   UL_TRY(__func__, refused(__func__, a));
   UL_TRY(__func__, refused_side(__func__, a->side));
@@ -137,6 +155,11 @@ int64_t ul_bias_act_workspace(const ul_bias_act_args* a, int backward) {
 }
 
 int64_t ul_upfirdn2d_workspace(const ul_upfirdn2d_args*, int) { return 0; }
+
+int64_t ul_unit_distance_workspace(const ul_unit_distance_args* a, int backward) {
+  if (backward || refused(__func__, a)) return 0;
+  return UL_BY_TYPE(unit_distance_workspace, *a);
+}
 
 int64_t ul_sample_planes_workspace(const ul_sample_planes_args* a, int) {
   if (refused(__func__, a) || refused_side(__func__, a->side)) return 0;

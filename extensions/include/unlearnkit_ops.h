@@ -74,6 +74,22 @@ typedef struct {
   void* y;
 } ul_upfirdn2d_args;
 
+/* distance[n] = mean over places of the sum over channels of weights * (a / (|a| + eps) - b / (|b| + eps))^2, |.| along
+ * the channels: a stage of LPIPS. Where |a| is 0, its derivative counts as 0. */
+typedef struct {
+  UL_COMMON
+  int64_t n, c, hw;      /* a, b, da, db: (n, c, hw) */
+  int64_t channels_last; /* 1: (n, hw, c), on the CPU only */
+  double eps;
+  const void* a;
+  const void* b;
+  const void* weights;   /* (c) */
+  void* distance;        /* (n) */
+  const void* ddistance; /* (n) */
+  void* da;              /* NULL: not wanted */
+  void* db;              /* NULL: not wanted */
+} ul_unit_distance_args;
+
 /* features[m] = (plane_xy(x, y) + plane_xz(x, z) + plane_zx(z, x)) / 3 at the points times `scale`; bilinear, zeros
  * outside, pixel centres as torch.nn.functional.grid_sample(align_corners=False). Plane p is read at (column, row). */
 typedef struct {
@@ -131,6 +147,8 @@ UL_API const char* ul_last_error(void); /* of this thread; "" if there was none 
 UL_API int ul_bias_act(const ul_bias_act_args*);
 UL_API int ul_bias_act_backward(const ul_bias_act_args*);
 UL_API int ul_upfirdn2d(const ul_upfirdn2d_args*);
+UL_API int ul_unit_distance(const ul_unit_distance_args*);
+UL_API int ul_unit_distance_backward(const ul_unit_distance_args*);
 UL_API int ul_sample_planes(const ul_sample_planes_args*);
 UL_API int ul_sample_planes_backward(const ul_sample_planes_args*);
 UL_API int ul_render_planes(const ul_render_planes_args*);
@@ -139,6 +157,7 @@ UL_API int ul_render_planes_backward(const ul_render_planes_args*);
 /* Bytes of workspace for the forward (backward = 0) or backward pass. */
 UL_API int64_t ul_bias_act_workspace(const ul_bias_act_args*, int backward);
 UL_API int64_t ul_upfirdn2d_workspace(const ul_upfirdn2d_args*, int backward);
+UL_API int64_t ul_unit_distance_workspace(const ul_unit_distance_args*, int backward);
 UL_API int64_t ul_sample_planes_workspace(const ul_sample_planes_args*, int backward);
 UL_API int64_t ul_render_planes_workspace(const ul_render_planes_args*, int backward);
 

@@ -18,6 +18,7 @@ from torch.testing import assert_close
 from unlearnkit_eg3d import network as eg3d_network
 from unlearnkit_eg3d import volume as eg3d_volume
 from unlearnkit_eg3d.volume import Decoder, Draws, RenderSettings
+from unlearnkit_faces import perceptual
 from unlearnkit_stylegan2 import layers
 
 from unlearnkit import ops
@@ -159,6 +160,13 @@ def test_plain_convolution(up: int, size: int, demodulate: bool, noisy: bool) ->
     same(of(plain_ops.modulated_conv2d), of(ops.modulated_conv2d), x, weight, styles, noise.expand(8 * up, 8 * up))
 
 
+def test_plain_distance() -> None:
+    from benchmarks.speed import plain_ops
+
+    a, b, weights = (torch.rand(*shape, generator=rng(9)) for shape in ((2, 5, 7, 6), (2, 5, 7, 6), (5,)))
+    same(plain_ops.unit_distance, ops.unit_distance, a, b.flip(2), weights)
+
+
 @pytest.mark.parametrize(("fine", "white_back", "boxed"), [(6, False, False), (0, True, False), (5, True, True)])
 def test_plain_renderer(fine: int, white_back: bool, boxed: bool) -> None:
     from benchmarks.speed import plain_ops
@@ -183,7 +191,8 @@ def test_plain_mode_touches_nothing_of_ours(folder: Path, monkeypatch: pytest.Mo
     from benchmarks.speed.networks import job
     from benchmarks.speed.plain_ops import plain
 
-    generator = job("eg3d", "small", folder).generator
+    found = job("eg3d", "small", folder)
+    generator = found.generator
     latents, view = generator.sample_latents(1, rng()), generator.sample_views(1, rng())
     with torch.no_grad():
         expected = generator.render(latents, view).image
@@ -195,10 +204,15 @@ def test_plain_mode_touches_nothing_of_ours(folder: Path, monkeypatch: pytest.Mo
         for name in (set(ops.__all__) & vars(module).keys()) - {"fir_filter"}:
             monkeypatch.setattr(module, name, forbidden)
     monkeypatch.setattr(eg3d_network, "render", forbidden)
+    monkeypatch.setattr(perceptual, "unit_distance", forbidden)
     with torch.no_grad(), plain():
         assert_close(generator.render(latents, view).image, expected, rtol=0, atol=1e-4)
+        features = found.measures.perceptual.features(expected)
+        assert not found.measures.perceptual.distance(features, features).any()
     with pytest.raises(RuntimeError, match="ours"), torch.no_grad():
         generator.render(latents, view)
+    with pytest.raises(RuntimeError, match="ours"):
+        found.measures.perceptual.distance(features, features)
 
 
 def test_an_operation_without_its_plain_way_is_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -216,7 +230,10 @@ def test_an_operation_without_its_plain_way_is_noticed(monkeypatch: pytest.Monke
 # ---------------------------------------------------------------- what is measured
 
 def test_sides_that_differ_are_refused() -> None:
-    from benchmarks.speed.timing import Different, interleave, iteration_side, operation_side
+    from benchmarks.speed.timing import Different, Turn, interleave, operation_side
+
+    def says(**terms: float) -> Any:
+        return lambda: Turn({"iteration": 1.0}, {name: torch.tensor(term) for name, term in terms.items()})
 
     x, probe = torch.ones(3).requires_grad_(), torch.ones(3)
     right = operation_side(lambda x: 2 * x, [x], probe)
@@ -225,9 +242,9 @@ def test_sides_that_differ_are_refused() -> None:
     with pytest.raises(Different, match="gradients, input 0"):
         interleave(operation_side(lambda x: 3 * x - x.detach(), [x], probe), right, 1)
     with pytest.raises(Different, match="relative difference nan"):
-        interleave(iteration_side(lambda: {"total": float("nan")}), iteration_side(lambda: {"total": 1.0}), 1)
+        interleave(says(total=float("nan")), says(total=1.0), 1)
     with pytest.raises(Different, match="ours are"):
-        interleave(iteration_side(lambda: {"total": 1.0}), iteration_side(lambda: {"total": 1.0, "more": 1.0}), 1)
+        interleave(says(total=1.0), says(total=1.0, more=1.0), 1)
 
 
 def test_sides_take_turns_and_the_first_is_not_timed() -> None:
@@ -282,6 +299,22 @@ def test_the_command(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert all(len(row["ours"]) == len(row["authors"]) == 2 and row["met"] is None for row in written["rows"])
     assert all(f"| {row['work']} | {row['phase']} | small |" in done.output for row in written["rows"])
     assert CliRunner().invoke(main, ["nothing"]).exit_code == 2
+
+
+def test_iterations_take_turns_in_processes_of_their_own() -> None:
+    from benchmarks.speed.works import WORKS, measure
+
+    iteration, peak = measure(WORKS["stylegan2"], "small", 2)
+    assert (iteration.phase, iteration.unit, peak.phase, peak.unit) == ("iteration", "s", "peak", "bytes")
+    assert len(iteration.ours) == len(iteration.authors) == 2 and min(iteration.ours) > 0
+    assert min(*peak.ours, *peak.authors) > 1e8 and peak.met is None
+
+
+def test_a_process_that_ends_is_told() -> None:
+    from benchmarks.speed.worker import worker
+
+    with worker("stylegan2", "ours", "no such size") as side, pytest.raises(RuntimeError, match="the process ended"):
+        side()
 
 
 def test_all_that_issue_5_asks_for_has_a_bar() -> None:

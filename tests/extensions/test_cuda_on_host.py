@@ -73,6 +73,28 @@ def test_bias_act_of_nothing(kernels, draw):
 
 
 @both_types
+@pytest.mark.parametrize("shape", [(1, 1, 1, 1), (2, 5, 3, 7), (1, 64, 8, 8), (3, 9, 4, 16)])
+def test_unit_distance(kernels, draw, shape, dtype):
+    a, b = draw(*shape, dtype=dtype).relu().requires_grad_(), draw(*shape, dtype=dtype).relu().requires_grad_()
+    weights, slope = draw(shape[1], dtype=dtype).abs(), draw(shape[0], dtype=dtype)
+    wanted = reference.plain_unit_distance(a, b, weights, 0.01)
+    gradients = torch.autograd.grad(wanted, [a, b], slope)
+    sizes = {"n": shape[0], "c": shape[1], "hw": shape[2] * shape[3], "eps": 0.01}
+    given = {"a": a.detach(), "b": b.detach(), "weights": weights}
+    close(kernels.run("unit_distance", {"distance": shape[:1]}, **given, **sizes), [wanted.detach()])
+    found = kernels.run("unit_distance", {"da": shape, "db": shape}, True, **given, ddistance=slope, **sizes)
+    close(found, gradients)
+    close(kernels.run("unit_distance", {"db": shape}, True, **given, ddistance=slope, **sizes), gradients[1:])
+
+
+def test_unit_distance_of_nothing_and_of_another_layout(kernels, draw):
+    kernels.run("unit_distance", {"distance": (0,)}, a=draw(0, 3, 4), b=draw(0, 3, 4), weights=draw(3), n=0, c=3, hw=4)
+    with pytest.raises(RuntimeError, match="channels_last is for the CPU only"):
+        kernels.run("unit_distance", {"distance": (1,)}, a=draw(1, 3, 4), b=draw(1, 3, 4), weights=draw(3), n=1, c=3,
+                    hw=4, channels_last=1)
+
+
+@both_types
 @pytest.mark.parametrize(("up", "down"), [(1, 1), (2, 1), (1, 2), (2, 2), (3, 2)])
 @pytest.mark.parametrize("filter_size", [(4, 4), (1, 5), (8, 3), (2, 2), (9, 12)])
 @pytest.mark.parametrize("size", [(6, 5), (37, 41)])

@@ -11,7 +11,7 @@ from torch import Tensor
 from torch.testing import assert_close
 
 from unlearnkit import ops
-from unlearnkit.errors import BuildError
+from unlearnkit.errors import BuildError, ShapeError
 from unlearnkit.ops import functions, native
 
 DTYPES = (torch.float32, torch.float64)
@@ -96,6 +96,51 @@ def test_upsample2d(shape: tuple[int, ...]) -> None:
     needs_native()
     kernel = ops.fir_filter((1, 3, 3, 1)).double()
     check(lambda x: ops.upsample2d(x, kernel), drawn(*shape).requires_grad_())
+
+
+def maps(*shape: int, seed: int, dtype: torch.dtype, last: bool = False) -> Tensor:
+    """Feature maps behind a ReLU, with a place where nothing was found; laid out with channels last if so asked."""
+    made = drawn(*shape, seed=seed, dtype=dtype).relu()
+    if seed == 1:
+        made[..., :1, :1] = 0
+    return made.contiguous(memory_format=torch.channels_last) if last else made
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("last", [False, True], ids=["channels first", "channels last"])
+@pytest.mark.parametrize("shape", [(1, 8, 1, 1), (2, 3, 5, 7), (1, 64, 40, 33), (3, 521, 4, 4), (1, 2, 70, 80),
+                                   (0, 3, 4, 4)])
+@pytest.mark.parametrize("wanted", ["a", "ab", "b"])
+def test_unit_distance(shape: tuple[int, ...], wanted: str, last: bool, dtype: torch.dtype) -> None:
+    needs_native()
+    a, b = maps(*shape, seed=2, dtype=dtype, last=last), maps(*shape, seed=3, dtype=dtype, last=last)
+    weights = drawn(shape[1], seed=4, dtype=dtype).abs()
+    # Where all channels are 0 the gradient is 1e10 times as large: another epsilon keeps the others in sight.
+    check(lambda a, b: ops.unit_distance(a, b, weights, eps=0.01), a.requires_grad_("a" in wanted),
+          b.requires_grad_("b" in wanted))
+
+
+@pytest.mark.parametrize("last", [False, True], ids=["channels first", "channels last"])
+def test_unit_distance_of_places_where_nothing_was_found(last: bool) -> None:
+    needs_native()
+    a, b = (maps(2, 16, 3, 5, seed=seed, dtype=torch.float32, last=last).requires_grad_() for seed in (1, 1))
+    weights = torch.ones(16)
+    check(lambda a, b: ops.unit_distance(a, b, weights), a, b)
+    assert ops.unit_distance(a, b, weights).tolist() == [0.0, 0.0]
+    other = maps(2, 16, 3, 5, seed=2, dtype=torch.float32, last=last)
+    check(lambda a: ops.unit_distance(a, other, weights, eps=0.1), a)
+
+
+def test_unit_distance_of_mixed_layouts_and_with_moved_weights() -> None:
+    needs_native()
+    a, b = (maps(2, 20, 6, 5, seed=seed, dtype=torch.float64, last=seed == 2).requires_grad_() for seed in (2, 3))
+    weights = drawn(20, seed=4).abs().requires_grad_()
+    check(lambda a, b: ops.unit_distance(a, b, weights.detach(), eps=0.1), a, b)
+    check(lambda b, a: ops.unit_distance(b, a, weights.detach(), eps=0.1), b, a)
+    found = ops.unit_distance(a, b, weights)
+    assert "unlearnkit" not in str(found.grad_fn) and torch.autograd.grad(found.sum(), weights)[0].all()
+    with pytest.raises(ShapeError, match=r"a is \(2, 20, 6, 5\), b \(2, 20, 6, 5\), weights \(19,\)"):
+        ops.unit_distance(a, b, weights[1:])
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
@@ -212,6 +257,21 @@ def test_derivatives_by_differences() -> None:
     assert torch.autograd.gradgradcheck(lambda planes: ops.sample_planes(planes, points, 1.0), planes)
 
 
+@pytest.mark.parametrize("last", [False, True], ids=["channels first", "channels last"])
+def test_derivatives_of_the_distance_by_differences(last: bool) -> None:
+    needs_native()
+    a, b = (drawn(2, 3, 4, 5, seed=seed) for seed in (1, 2))
+    if last:
+        a, b = (x.contiguous(memory_format=torch.channels_last) for x in (a, b))
+    weights = drawn(3, seed=3).abs()
+
+    def distance(a: Tensor, b: Tensor) -> Tensor:
+        return ops.unit_distance(a, b, weights)
+
+    assert torch.autograd.gradcheck(distance, (a.requires_grad_(), b.requires_grad_()))
+    assert torch.autograd.gradgradcheck(distance, (a, b))
+
+
 def test_derivatives_of_the_renderer_by_differences() -> None:
     needs_native()
     tensors = scene(torch.float64, count=1, side=3, rays=2, coarse=4, fine=0)
@@ -239,6 +299,10 @@ def calls() -> dict[str, tuple[Callable[..., object], Sequence[object]]]:
         "bias_act_backward": (known.bias_act_backward,
                               (y, y, y, drawn(2, 3), drawn(4, 5), 0.2, 1.5, 2.0, True)),
         "upfirdn2d": (known.upfirdn2d, (x, drawn(4, 4), 2, 1, [2, 1, 2, 1], 4.0)),
+        "unit_distance": (known.unit_distance, (x, y, drawn(3), 0.1)),
+        "unit_distance_last": (known.unit_distance, (*(t.contiguous(memory_format=torch.channels_last) for t in (x, y)),
+                                                     drawn(3), 0.1)),
+        "unit_distance_backward": (known.unit_distance_backward, (drawn(2), x.detach(), y, drawn(3), 0.1, True, True)),
         "sample_planes": (known.sample_planes, (planes, points, 1.0)),
         "sample_planes_backward": (known.sample_planes_backward, (drawn(1, 6, 2), planes.detach(), points, 1.0)),
         "render_planes": (known.render_planes, (*leaves, *tensors[5:], 1.0, 0.001)),
@@ -248,8 +312,9 @@ def calls() -> dict[str, tuple[Callable[..., object], Sequence[object]]]:
 
 
 @pytest.mark.parametrize("with_native", [True, False], ids=["native", "pure"])
-@pytest.mark.parametrize("name", ["bias_act", "bias_act_backward", "upfirdn2d", "sample_planes",
-                                  "sample_planes_backward", "render_planes", "render_planes_backward"])
+@pytest.mark.parametrize("name", [
+    "bias_act", "bias_act_backward", "upfirdn2d", "unit_distance", "unit_distance_last", "unit_distance_backward",
+    "sample_planes", "sample_planes_backward", "render_planes", "render_planes_backward"])
 def test_schemas_hold(name: str, with_native: bool) -> None:
     operation, arguments = calls()[name]
     if with_native:
@@ -260,8 +325,8 @@ def test_schemas_hold(name: str, with_native: bool) -> None:
         torch.library.opcheck(operation, arguments)
 
 
-@pytest.mark.parametrize("name", ["bias_act_backward", "sample_planes_backward", "render_planes",
-                                  "render_planes_backward"])
+@pytest.mark.parametrize("name", ["bias_act_backward", "unit_distance_backward", "sample_planes_backward",
+                                  "render_planes", "render_planes_backward"])
 def test_kernels_in_pure_pytorch_agree(name: str) -> None:
     """What runs on a device without native kernels: gradients by hand."""
     needs_native()
@@ -285,6 +350,10 @@ def test_compiled_as_one_graph() -> None:
     plain = torch.autograd.grad(layer(x, bias), (x, bias))
     compiled = torch.compile(layer, fullgraph=True, backend="aot_eager")
     assert_close(torch.autograd.grad(compiled(x, bias), (x, bias)), plain)
+    a, b, weights = x.detach().requires_grad_(), drawn(1, 4, 16, 16, seed=1, dtype=torch.float32), torch.ones(4)
+    compiled = torch.compile(ops.unit_distance, fullgraph=True, backend="aot_eager")
+    assert_close(torch.autograd.grad(compiled(a, b, weights).sum(), a),
+                 torch.autograd.grad(ops.unit_distance(a, b, weights).sum(), a))
     tensors = scene(torch.float32, rays=3)
     planes = tensors[0].requires_grad_()
     whole = torch.compile(rendered(0), fullgraph=True, backend="aot_eager")

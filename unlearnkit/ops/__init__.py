@@ -12,6 +12,7 @@ from unlearnkit.ops.functions import (
     render_planes,
     sample_planes,
     styled_conv2d,
+    unit_distance,
     upfirdn2d,
     upsample2d,
 )
@@ -19,5 +20,5 @@ from unlearnkit.ops.volume import Composite, DecoderWeights
 
 __all__ = [
     "Composite", "DecoderWeights", "bias_act", "fir_filter", "modulated_conv2d", "render_planes", "sample_planes",
-    "styled_conv2d", "upfirdn2d", "upsample2d",
+    "styled_conv2d", "unit_distance", "upfirdn2d", "upsample2d",
 ]

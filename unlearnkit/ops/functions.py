@@ -18,13 +18,13 @@ from unlearnkit.ops import native, reference, volume
 from unlearnkit.ops import schemas as schemas  # defines torch.ops.unlearnkit
 from unlearnkit.ops.volume import Composite, DecoderWeights
 
-__all__ = ["bias_act", "fir_filter", "modulated_conv2d", "render_planes", "sample_planes", "styled_conv2d", "upfirdn2d",
-           "upsample2d"]
+__all__ = ["bias_act", "fir_filter", "modulated_conv2d", "render_planes", "sample_planes", "styled_conv2d",
+           "unit_distance", "upfirdn2d", "upsample2d"]
 
 LRELU_SLOPE = 0.2
 ACTIVATION = {"linear": (1.0, 1.0), "lrelu": (LRELU_SLOPE, math.sqrt(2.0))}
 """Slope of negative numbers, and gain."""
-WORTH = {"bias_act": 1 << 18, "resample": 1 << 12, "blur": 1 << 22}
+WORTH = {"bias_act": 1 << 18, "resample": 1 << 12, "blur": 1 << 22, "distance": 1 << 12}
 """So many numbers make a native kernel's call worth its cost (measured on two cores): a filter that neither enlarges
 nor shrinks is faster in oneDNN until its picture leaves the cache."""
 FOLD_FACTOR = 64
@@ -210,6 +210,27 @@ def _convolved(x: Tensor, weight: Tensor, up: int, kernel: Tensor | None, groups
                      zip((height, width), kernel.shape, x.shape[2:], strict=True))
     padding = ((columns + 1) // 2, columns // 2, (rows + 1) // 2, rows // 2)
     return upfirdn2d(x, kernel, padding=padding, gain=4.0)
+
+
+def unit_distance(a: Tensor, b: Tensor, weights: Tensor, *, eps: float = 1e-10) -> Tensor:
+    """One stage of LPIPS: how far two feature maps are from each other, each place's features made a unit vector first.
+
+    Zhang et al. 2018, arXiv 1801.03924, equation 1. Where all features of a place are 0, its length counts as constant.
+
+    :param a: `(N, C, H, W)`, not normalised.
+    :param b: as `a`.
+    :param weights: `(C,)`, of the squared difference in each channel.
+    :param eps: added to each length.
+    :returns: `(N,)`: the weighted squares summed over channels, averaged over places.
+    :raises ShapeError: if the shapes do not fit together.
+    """
+    if a.ndim != 4 or a.shape != b.shape or weights.shape != a.shape[1:2]:
+        raise ShapeError(f"unit_distance: a is {tuple(a.shape)}, b {tuple(b.shape)}, weights {tuple(weights.shape)}; "
+                         "needs (N, C, H, W) twice and (C,)")
+    if not weights.requires_grad and a.numel() >= max(WORTH["distance"], 1) and native.usable(a, b, weights):
+        made: Tensor = torch.ops.unlearnkit.unit_distance(a, b, weights, float(eps))
+        return made
+    return reference.plain_unit_distance(a, b, weights, eps)
 
 
 def sample_planes(planes: Tensor, points: Tensor, box_warp: float) -> Tensor:

@@ -31,6 +31,7 @@ _COMMON = "size dtype threads : i; stream workspace : p; workspace_size : i;"
 _FIELDS = {
     "bias_act": "n c hw noise_n : i; slope gain clamp : d; x bias scale noise y dy dx dbias dscale dnoise : p",
     "upfirdn2d": "planes h w out_h out_w fh fw up down left top : i; gain : d; x kernel y : p",
+    "unit_distance": "n c hw channels_last : i; eps : d; a b weights distance ddistance da db : p",
     "sample_planes": "n channels side points : i; scale : d; planes points_xyz features dfeatures dplanes : p",
     "render_planes": "n side rays coarse fine : i; scale margin : d; planes w1 b1 w2 b2 origins directions "
                      "coarse_depths draws depths colours depth opacity dcolours ddepth dopacity dplanes dw1 db1 dw2 "

@@ -13,8 +13,8 @@ import torch.nn.functional as F
 from torch import Tensor
 
 __all__ = [
-    "demodulation", "fir_size", "fused_bias_act", "fused_bias_act_gradients", "plain_upfirdn2d", "plain_upsample2d",
-    "upsampling_padding",
+    "demodulation", "fir_size", "fused_bias_act", "fused_bias_act_gradients", "plain_unit_distance", "plain_upfirdn2d",
+    "plain_upsample2d", "unit_distance_gradients", "upsampling_padding",
 ]
 
 DEMODULATION_EPS = 1e-8
@@ -95,6 +95,25 @@ def plain_upsample2d(x: Tensor, kernel: Tensor, up: int, gain: float) -> Tensor:
     crop = (top, left) if symmetric else (0, 0)
     full = F.conv_transpose2d(x, weight, stride=up, padding=crop, groups=x.shape[1])
     return full if symmetric else full[:, :, top : top + height, left : left + width]
+
+
+def plain_unit_distance(a: Tensor, b: Tensor, weights: Tensor, eps: float) -> Tensor:
+    """Mean over places of ``sum_c weights_c (a / (|a| + eps) - b / (|b| + eps))^2``; maps ``(N, C, H, W)``."""
+    # vector_norm has the gradient 0 where all channels are 0; a square root of their squares would give NaN.
+    unit_a, unit_b = (x / (torch.linalg.vector_norm(x, dim=1, keepdim=True) + eps) for x in (a, b))
+    return F.conv2d((unit_a - unit_b).square(), weights.view(1, -1, 1, 1)).mean((1, 2, 3))
+
+
+def unit_distance_gradients(grad: Tensor, a: Tensor, b: Tensor, weights: Tensor, eps: float) -> tuple[Tensor, Tensor]:
+    """Gradients of both maps from that of the distances ``(N,)``, without autograd."""
+    lengths = [torch.linalg.vector_norm(x, dim=1, keepdim=True) for x in (a, b)]
+    unit_a, unit_b = (x / (length + eps) for x, length in zip((a, b), lengths, strict=True))
+    slope = weights.view(1, -1, 1, 1) * (unit_a - unit_b) * (2 * grad.view(-1, 1, 1, 1) / a[0, 0].numel())
+    found = []
+    for x, length, towards in ((a, lengths[0], slope), (b, lengths[1], -slope)):
+        along = torch.where(length > 0, (towards * x).sum(1, keepdim=True) / (length * (length + eps)), 0)
+        found.append((towards - x * along) / (length + eps))
+    return found[0], found[1]
 
 
 def demodulation(weight: Tensor, styles: Tensor) -> Tensor:

@@ -55,6 +55,10 @@ def _none(like: Tensor) -> Tensor:
     return like.new_empty(0)
 
 
+def _held(**tensors: Tensor | None) -> dict[str, Any]:
+    return {name: None if tensor is None else tensor.contiguous() for name, tensor in tensors.items()}
+
+
 # ---------------------------------------------------------------- bias_act
 
 def _bias_act(x: Tensor, bias: Tensor | None, scale: Tensor | None, noise: Tensor | None, slope: float, gain: float,
@@ -160,6 +164,77 @@ _define("upfirdn2d(Tensor x, Tensor kernel, int up, int down, int[] padding, flo
 _differentiable("upfirdn2d", _upfirdn2d_gradient, _upfirdn2d_setup)
 
 
+# ---------------------------------------------------------------- unit_distance
+
+def _unit_distance(a: Tensor, b: Tensor, weights: Tensor, eps: float) -> Tensor:
+    made, layout = a.new_empty(len(a)), _map_layout(a)
+    done = call("unit_distance", a, **_map_sizes(a), eps=eps, a=_rows(a, layout), b=_rows(b, layout),
+                weights=weights.contiguous(), distance=made)
+    return made if done else reference.plain_unit_distance(a, b, weights, eps)
+
+
+def _map_layout(a: Tensor) -> torch.memory_format:
+    """Channels last where the maps are laid out so, and the kernels know it."""
+    last = a.device.type == "cpu" and a.is_contiguous(memory_format=torch.channels_last) and not a.is_contiguous()
+    return torch.channels_last if last else torch.contiguous_format
+
+
+def _map_sizes(a: Tensor) -> dict[str, int]:
+    return {"n": a.shape[0], "c": a.shape[1], "hw": a.shape[2] * a.shape[3],
+            "channels_last": int(_map_layout(a) == torch.channels_last)}
+
+
+def _rows(x: Tensor, layout: torch.memory_format) -> Tensor:
+    """What a kernel is given of a map: contiguous in its own order of dimensions."""
+    x = x.contiguous(memory_format=layout)
+    return x.permute(0, 2, 3, 1) if layout == torch.channels_last else x
+
+
+def _map_gradients(a: Tensor, b: Tensor, want_a: bool, want_b: bool) -> tuple[Tensor, Tensor]:
+    """Room for the gradients that are wanted, laid out as ``a``."""
+    layout = _map_layout(a)
+    da, db = (torch.empty_like(x, memory_format=layout) if want else _none(x)
+              for x, want in ((a, want_a), (b, want_b)))
+    return da, db
+
+
+def _unit_distance_backward(grad: Tensor, a: Tensor, b: Tensor, weights: Tensor, eps: float, want_a: bool, want_b: bool
+                            ) -> tuple[Tensor, Tensor]:
+    da, db = _map_gradients(a, b, want_a, want_b)
+    layout = _map_layout(a)
+    if call("unit_distance", a, True, **_map_sizes(a), eps=eps, a=_rows(a, layout), b=_rows(b, layout),
+            weights=weights.contiguous(), ddistance=grad.contiguous(), da=_rows(da, layout) if want_a else None,
+            db=_rows(db, layout) if want_b else None):
+        return da, db
+    found = reference.unit_distance_gradients(grad, a, b, weights, eps)
+    for room, gradient, want in zip((da, db), found, (want_a, want_b), strict=True):
+        if want:
+            room.copy_(gradient)
+    return da, db
+
+
+def _unit_distance_gradient(ctx: Any, grad: Tensor) -> Gradients:
+    a, b, weights = ctx.saved_tensors
+    if torch.is_grad_enabled():
+        return *_again(lambda a, b: reference.plain_unit_distance(a, b, weights, ctx.eps), [a, b], [grad]), None, None
+    wanted = ctx.needs_input_grad[:2]
+    found = torch.ops.unlearnkit.unit_distance_backward(grad, a, b, weights, ctx.eps, *wanted)
+    return *(gradient if want else None for gradient, want in zip(found, wanted, strict=True)), None, None
+
+
+def _unit_distance_setup(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
+    a, b, weights, ctx.eps = inputs
+    ctx.save_for_backward(a, b, weights)
+
+
+_define("unit_distance(Tensor a, Tensor b, Tensor weights, float eps) -> Tensor", _unit_distance,
+        lambda a, b, weights, eps: a.new_empty(a.shape[0]))
+_define("unit_distance_backward(Tensor grad, Tensor a, Tensor b, Tensor weights, float eps, bool want_a, bool want_b) "
+        "-> (Tensor, Tensor)",
+        _unit_distance_backward, lambda grad, a, b, weights, eps, *wanted: _map_gradients(a, b, *wanted))
+_differentiable("unit_distance", _unit_distance_gradient, _unit_distance_setup)
+
+
 # ---------------------------------------------------------------- sample_planes
 
 def _sample_planes(planes: Tensor, points: Tensor, box_warp: float) -> Tensor:
@@ -215,10 +290,6 @@ def _render_planes(planes: Tensor, w1: Tensor, b1: Tensor, w2: Tensor, b2: Tenso
     if done:
         return made
     return volume.render_composite(planes, (w1, b1, w2, b2), origins, directions, depths, draws, box_warp, margin)
-
-
-def _held(**tensors: Tensor | None) -> dict[str, Any]:
-    return {name: None if tensor is None else tensor.contiguous() for name, tensor in tensors.items()}
 
 
 def _render_sizes(planes: Tensor, depths: Tensor, draws: Tensor, box_warp: float, margin: float) -> dict[str, Any]:

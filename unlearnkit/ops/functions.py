@@ -194,7 +194,7 @@ def _modulated(x: Tensor, weight: Tensor, styles: Tensor, demodulate: bool, up: 
     factor = styles[:, None] if scale is None else scale[:, :, None] * styles[:, None]
     weights = (weight * factor[:, :, :, None, None]).flatten(0, 1)
     out = _convolved(x.reshape(1, -1, *x.shape[2:]), weights, up, kernel, samples)
-    return out.unflatten(1, (samples, outputs))[0], None
+    return out.reshape(samples, outputs, *out.shape[2:]), None
 
 
 def _convolved(x: Tensor, weight: Tensor, up: int, kernel: Tensor | None, groups: int) -> Tensor:

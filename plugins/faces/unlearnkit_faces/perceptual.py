@@ -64,7 +64,8 @@ class _Lpips(Perceptual):
         self._weights = [head.to(device) for head in _read_heads(self.heads)]
         self._scaling = (torch.tensor(SHIFT, device=device).view(1, 3, 1, 1),
                          torch.tensor(SCALE, device=device).view(1, 3, 1, 1))
-        self._network = network[: self.taps[-1] + 1]
+        # Channels last: there and back in 94 % of the time on a CPU (VGG, measured), and what tensor cores take.
+        self._network = network[: self.taps[-1] + 1].to(memory_format=torch.channels_last)
 
     def features(self, images: Tensor) -> list[Tensor]:
         """Pictures ``(N, 3, H, W)`` in [-1, 1] -> five maps of the trunk; the distance normalises them.
@@ -73,9 +74,7 @@ class _Lpips(Perceptual):
         """
         check_pictures(images, self.smallest)
         shift, scale = prepared(self._scaling, type(self).__name__)
-        x = (images - shift) / scale
-        if x.device.type == "cpu":
-            x = x.contiguous(memory_format=torch.channels_last)  # there and back in 94 % of the time (VGG, measured)
+        x = ((images - shift) / scale).contiguous(memory_format=torch.channels_last)
         maps = []
         for index, layer in enumerate(prepared(self._network, type(self).__name__)):
             x = layer(x)

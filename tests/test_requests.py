@@ -5,6 +5,7 @@ import pytest
 import torch
 from PIL import Image
 
+from unlearnkit import requests
 from unlearnkit.atomic import sha256_file
 from unlearnkit.errors import ConfigError, NoFaceError, ShapeError
 from unlearnkit.interfaces import Inverter
@@ -126,6 +127,24 @@ def test_pictures_become_latents_of_one_person_and_one_of_each_bystander(tmp_pat
     assert person.latents[0, 0].tolist() == [1, -1, -1] and person.latents[1, 1].tolist() == [-1, 1, -1]
     assert [other.name for other in request.bystanders] == ["2", "random-0", "random-1"]
     assert request.bystanders[0].latents.shape == (1, 2, 3) and request.bystanders[1].pictures is None
+
+
+def test_bystanders_are_inverted_together_and_in_order(tmp_path, monkeypatch):
+    monkeypatch.setattr(requests, "micro_batch_size", lambda device, resolution, count: 2)
+    greys = [picture(tmp_path / f"{level}.png", (level,) * 3) for level in (0, 255, 51)]
+    seen = []
+
+    class Counting(MeanColour):
+        def invert(self, images, generator):
+            seen.append(len(images))
+            return super().invert(images, generator)
+
+    settings = {"images": [str(greys[0])], "bystanders": [str(grey) for grey in greys]}
+    request = make_request(settings, ToyGenerator(), Counting(), 0, CPU)
+    assert seen == [1, 2, 1]
+    for other, name, level in zip(request.bystanders, ("0", "255", "51"), (-1, 1, -0.6), strict=True):
+        assert other.name == name and other.latents.shape == (1, 2, 3) and other.pictures.shape == (1, 3, 4, 4)
+        assert torch.allclose(other.latents, torch.tensor(level)) and torch.allclose(other.pictures, torch.tensor(level))
 
 
 def test_a_seed_always_draws_the_same_person():

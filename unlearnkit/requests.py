@@ -14,6 +14,7 @@ from torch import Tensor
 
 from unlearnkit.atomic import sha256_file
 from unlearnkit.checkpoints import read_tensors, write_tensors
+from unlearnkit.engine import micro_batch_size
 from unlearnkit.errors import ConfigError, ShapeError, UnlearnkitError
 from unlearnkit.interfaces import Generator, Inverter, Person, Request
 from unlearnkit.people import erased_names, erased_pictures, erased_tables
@@ -92,15 +93,27 @@ def make_request(
     _check_erase(settings)
     rng = torch.Generator().manual_seed(seed)
     people = tuple(_person(table, settings, generator, inverter, device) for table in erased_tables(settings))
-    bystanders = [
-        Person(path.stem, *_invert([path], settings, generator, inverter, device))
-        for path in map(Path, settings.get("bystanders") or ())
-    ]
+    bystanders = _bystanders([Path(path) for path in settings.get("bystanders") or ()], settings, generator, inverter,
+                             device)
     count = int(settings.get("random_bystanders") or 0)
     if count:
         latents = generator.sample_latents(count, rng)
         bystanders += [Person(f"random-{i}", latents[i : i + 1]) for i in range(count)]
     return Request(people, tuple(bystanders))
+
+
+def _bystanders(
+    paths: Sequence[Path], settings: Mapping[str, Any], generator: Generator, inverter: Inverter | None,
+    device: torch.device,
+) -> list[Person]:
+    """One person a picture; so many small pictures are inverted together as fill a processor."""
+    found: list[Person] = []
+    size = micro_batch_size(torch.device("cpu"), generator.resolution, len(paths))
+    for start in range(0, len(paths), size):
+        together = paths[start : start + size]
+        latents, pictures = _invert(together, settings, generator, inverter, device)
+        found += [Person(path.stem, latents[i : i + 1], pictures[i : i + 1]) for i, path in enumerate(together)]
+    return found
 
 
 def check_request(settings: Mapping[str, Any], earlier: Collection[str] = ()) -> None:

@@ -144,7 +144,8 @@ def test_bystanders_are_inverted_together_and_in_order(tmp_path, monkeypatch):
     assert seen == [1, 2, 1]
     for other, name, level in zip(request.bystanders, ("0", "255", "51"), (-1, 1, -0.6), strict=True):
         assert other.name == name and other.latents.shape == (1, 2, 3) and other.pictures.shape == (1, 3, 4, 4)
-        assert torch.allclose(other.latents, torch.tensor(level)) and torch.allclose(other.pictures, torch.tensor(level))
+        assert torch.allclose(other.latents, torch.full((1, 2, 3), float(level)))
+        assert torch.allclose(other.pictures, torch.full((1, 3, 4, 4), float(level)))
 
 
 def test_a_seed_always_draws_the_same_person():

@@ -26,8 +26,9 @@ from unlearnkit.readings import Reading, Said, lateness
 
 __all__ = ["PairLoop", "accumulate", "backward", "freeze", "micro_batch_size"]
 
-CPU_PIXELS = 256 * 256
-"""On a CPU batching gains nothing once a layer fills the caches: so many pixels are rendered at a time."""
+CPU_PIXELS = 5 * 128 * 128
+"""On a CPU batching gains nothing once a layer fills the caches: so many pixels are rendered at a time, one picture of
+256 pixels or the five pairs of a GUIDE step at 128 (×1.17 faster than four and one, measured)."""
 
 
 def freeze(module: nn.Module) -> nn.Module:

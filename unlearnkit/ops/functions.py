@@ -203,7 +203,7 @@ def _convolved(x: Tensor, weight: Tensor, up: int, kernel: Tensor | None, groups
         return F.conv2d(x, weight, padding=weight.shape[-1] // 2, groups=groups)
     assert kernel is not None
     height, width = x.shape[2] * 2, x.shape[3] * 2
-    turned = weight.unflatten(0, (groups, -1)).transpose(1, 2).flatten(0, 1)  # (groups * I, O, k, k)
+    turned = weight.unflatten(0, (groups, -1)).transpose(1, 2).flatten(0, 1).contiguous()  # (groups * I, O, k, k)
     x = F.conv_transpose2d(x, turned, stride=2, groups=groups)
     # (2H + k - 2) values come out; pad so that the filter leaves 2H of them, centred.
     rows, columns = (size + taps - 1 - have for size, taps, have in

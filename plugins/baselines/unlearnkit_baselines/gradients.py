@@ -69,14 +69,15 @@ class Saliency(PairLoop):
 
 def operate(forget: Tensor, retain: Tensor, rule: str) -> Tensor:
     """One gradient of two ``(n,)`` by one of ``RULES``; where they do not conflict, their sum (not for ``project``)."""
-    dot = forget @ retain
     if rule == "filter":
         return torch.where(forget * retain < 0, 0.0, forget) + retain
-    if rule == "project" or (rule == "doco" and dot < 0):
+    dot = forget @ retain
+    if rule == "project":
         return _off(forget, retain, dot) + retain
-    if rule == "pcgrad" and dot < 0:
-        return _off(forget, retain, dot) + _off(retain, forget, dot)
-    return forget + retain
+    conflict = dot.clamp_max(0)  # 0 takes nothing off; to ask whether it is 0 would make a GPU wait
+    if rule == "doco":
+        return _off(forget, retain, conflict) + retain
+    return _off(forget, retain, conflict) + _off(retain, forget, conflict)
 
 
 def _off(one: Tensor, other: Tensor, dot: Tensor) -> Tensor:

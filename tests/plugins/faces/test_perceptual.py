@@ -50,6 +50,15 @@ def test_its_gradient_equals_the_packages(pair):
     torch.testing.assert_close(found, expected, rtol=1e-3, atol=1e-4 * float(expected.abs().max()))
 
 
+def test_pooled_features_are_those_of_places_of_unit_length(pair):
+    ours, a = pair[1], pictures(1)
+    with torch.no_grad():
+        last, pooled = ours.features(a)[-1], ours.pooled(a)
+    lengths = last.square().sum(1, keepdim=True).sqrt()
+    torch.testing.assert_close(pooled, (last / (lengths + 1e-10)).mean((2, 3)))
+    assert 0 < float(pooled.square().sum(1).max()) <= 1 + 1e-5
+
+
 def test_equal_pictures_have_no_distance_and_a_finite_gradient(pair):
     ours = pair[1]
     a = torch.zeros(1, 3, 64, 64, requires_grad=True)

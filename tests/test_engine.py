@@ -148,7 +148,7 @@ def test_pairs_need_one_shape():
 
 
 @pytest.mark.parametrize(("device", "resolution", "size"), [
-    ("cpu", 128, 4), ("cpu", 256, 1), ("cpu", 1024, 1), ("cpu", 16, 9), ("meta", 1024, 9),
+    ("cpu", 128, 5), ("cpu", 256, 1), ("cpu", 1024, 1), ("cpu", 16, 9), ("meta", 1024, 9),
 ])
 def test_micro_batch_size(device, resolution, size):
     assert engine.micro_batch_size(torch.device(device), resolution, 9) == size

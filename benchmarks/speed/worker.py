@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import contextlib
 import json
-import resource
 import subprocess
 import sys
 import tempfile
@@ -22,11 +21,11 @@ from benchmarks.speed.authors import AuthorsIteration, OurIteration
 from benchmarks.speed.networks import job
 from benchmarks.speed.timing import Side, Turn
 from unlearnkit.machine import applied
+from unlearnkit.manifest import peak_memory
 
 __all__ = ["worker"]
 
 ROOT = Path(__file__).parents[2]
-SIDES = ("ours", "authors")
 
 
 @contextlib.contextmanager
@@ -41,7 +40,8 @@ def worker(kind: str, side: str, size: str) -> Iterator[Side]:
         assert asked is not None and answers is not None
 
         def turn() -> Turn:
-            print("go", file=asked, flush=True)
+            with contextlib.suppress(BrokenPipeError):
+                print("go", file=asked, flush=True)
             said = answers.readline()
             if not said:
                 raise RuntimeError(f"the process ended: {' '.join(command)}")
@@ -69,8 +69,8 @@ def main(kind: str, side: str, size: str, threads: int) -> None:
             started = time.perf_counter()
             terms = iteration()
             seconds = time.perf_counter() - started
-            peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
-            print(json.dumps({"seconds": seconds, "terms": terms, "peak_bytes": peak}), file=answers, flush=True)
+            said = {"seconds": seconds, "terms": terms, "peak_bytes": peak_memory().get("peak_bytes")}
+            print(json.dumps(said), file=answers, flush=True)
 
 
 if __name__ == "__main__":

@@ -28,9 +28,9 @@ template <class T>
 struct UnitDistance {
   const ul_unit_distance_args& a;
   static constexpr int64_t lanes = Vector<T>::lanes;
-  // Places of a job, whole vectors of them, and their vectors.
+  // Places of a job: whole vectors of them.
   int64_t width = larger<int64_t>(2, smaller<int64_t>(64, UNIT_DISTANCE_NUMBERS / larger<int64_t>(1, a.c) / lanes)) * lanes;
-  int64_t vectors = width / lanes, blocks = (a.hw + width - 1) / width;
+  int64_t blocks = (a.hw + width - 1) / width;
   const T* weights = static_cast<const T*>(a.weights);
   T eps = T(a.eps);
 
@@ -123,7 +123,7 @@ struct UnitDistance {
     }
     for (int64_t i = 0; i < width; ++i) {
       length[i] = T(__builtin_sqrt(double(length[i])));
-      scale[i] = 1 / (length[i] + eps);
+      scale[i] = i < count ? 1 / (length[i] + eps) : T(0);
     }
   }
 

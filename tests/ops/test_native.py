@@ -131,6 +131,14 @@ def test_unit_distance_of_places_where_nothing_was_found(last: bool) -> None:
     check(lambda a: ops.unit_distance(a, other, weights, eps=0.1), a)
 
 
+@pytest.mark.parametrize("last", [False, True], ids=["channels first", "channels last"])
+def test_unit_distance_without_an_epsilon(last: bool) -> None:
+    """What pads the last block of places has no length to be divided by."""
+    needs_native()
+    a, b = (maps(1, 4, 3, 5, seed=seed, dtype=torch.float32, last=last) + 1 for seed in (2, 3))
+    check(lambda a, b: ops.unit_distance(a, b, torch.ones(4), eps=0.0), a.requires_grad_(), b.requires_grad_())
+
+
 def test_unit_distance_of_mixed_layouts_and_with_moved_weights() -> None:
     needs_native()
     a, b = (maps(2, 20, 6, 5, seed=seed, dtype=torch.float64, last=seed == 2).requires_grad_() for seed in (2, 3))

@@ -17,8 +17,8 @@ from pathlib import Path
 from statistics import fmean
 from typing import Any
 
-from unlearnkit.atomic import write_bytes
-from unlearnkit.plain import json_bytes
+from unlearnkit.files.atomic import write_bytes
+from unlearnkit.files.plain import json_bytes
 from unlearnkit.results import Result, read_results
 from unlearnkit.results.columns import columns_of
 from unlearnkit.results.statistics import interval

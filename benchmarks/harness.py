@@ -17,15 +17,18 @@ from benchmarks.auditing import audit
 from benchmarks.memory import PeakMemory
 from benchmarks.profiles import Profile
 from benchmarks.scenarios import Identity, identities
-from unlearnkit import assembly, manifest, requests
 from unlearnkit.config import nest, resolve
 from unlearnkit.errors import RunError, UnlearnkitError
 from unlearnkit.interfaces import Evidence, Generator, Job, Measures, Request
 from unlearnkit.metrics.gallery import Gallery
+from unlearnkit.people import requests
 from unlearnkit.plugins import registry
 from unlearnkit.report.pictures import png
 from unlearnkit.results import Budget, Hardware, Result, read_results
 from unlearnkit.results.files import case_file
+from unlearnkit.runs import manifest
+from unlearnkit.streams import stream
+from unlearnkit.workflows import assembly
 
 __all__ = ["LEARNING_RATE", "Case", "cases", "finished", "run_case"]
 
@@ -155,17 +158,17 @@ def _execute(
         source = copy.deepcopy(parts.generator)
     request, timings.seconds["invert"] = _request(settings, parts, device)
     with timings("target"):
-        targets = assembly.choose_targets(settings, parts, request.sources)
+        targets = assembly.choose_targets(settings, parts, request.erased)
     job = Job(
-        generator=parts.generator, source=source, sources=request.sources, targets=targets, losses=parts.losses,
-        measures=Measures(parts.perceptual, parts.identity), rng=torch.Generator().manual_seed(case.seed),
+        edited=parts.generator, frozen=source, erased=request.erased, targets=targets, losses=parts.losses,
+        measures=Measures(parts.perceptual, parts.identity), rng=stream(case.seed, "loop"), seed=case.seed,
         device=device, selector=parts.target,
     )
     with PeakMemory(device) as peak, timings("unlearn"):
         around(lambda: parts.method.unlearn(job))
     evidence = Evidence(
-        before=source, after=parts.generator, request=request, judge=parts.judge, perceptual=parts.perceptual,
-        rng=torch.Generator().manual_seed(case.seed + 1), samples=case.profile.samples,
+        frozen=source, edited=parts.generator, request=request, judge=parts.judge, perceptual=parts.perceptual,
+        seed=case.seed, samples=case.profile.samples,
     )
     with timings("measure"):
         numbers = {name: value for metric in parts.metrics.values() for name, value in metric.measure(evidence).items()}
@@ -212,8 +215,8 @@ def _pictures(evidence: Evidence, targets: Tensor) -> dict[str, bytes]:
     person = evidence.request.people[0]
     pictures = {} if person.pictures is None else {"picture": person.pictures[0]}
     for role, generator, latents in (
-        ("before", evidence.before, person.latents), ("target", evidence.before, targets),
-        ("after", evidence.after, person.latents),
+        ("before", evidence.frozen, person.latents), ("target", evidence.frozen, targets),
+        ("after", evidence.edited, person.latents),
     ):
         pictures[role] = _front(generator, latents[:1])
     return {role: png(image) for role, image in pictures.items()}

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import torch
 
-from unlearnkit.manifest import peak_memory
+from unlearnkit.runs.manifest import peak_memory
 
 __all__ = ["PeakMemory"]
 

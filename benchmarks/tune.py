@@ -19,8 +19,8 @@ import attrs
 
 from benchmarks.harness import TUNED, Case, cases, finished, run_case
 from benchmarks.profiles import TUNE
-from unlearnkit.atomic import write_bytes
-from unlearnkit.plain import json_bytes
+from unlearnkit.files.atomic import write_bytes
+from unlearnkit.files.plain import json_bytes
 from unlearnkit.plugins import registry
 from unlearnkit.results import Result, write_result
 from unlearnkit.results.columns import erasure, preservation

@@ -12,7 +12,7 @@ import torch
 from torch import nn
 
 from unlearnkit.plugins import Registry, registry
-from unlearnkit.registration import KINDS
+from unlearnkit.plugins.registration import KINDS
 from unlearnkit.testing import (
     Check,
     Subject,

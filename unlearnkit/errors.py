@@ -1,9 +1,14 @@
 """Every error that unlearnkit raises on purpose: each says what was given, what was expected, what to do next."""
 
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+
 __all__ = [
     "BuildError", "CheckpointError", "ConfigError", "EditError", "Interrupted",
     "NoFaceError", "PluginError", "RunError", "ShapeError",
-    "UnlearnkitError",
+    "UnlearnkitError", "nearest", "one_line",
 ]
 
 
@@ -45,3 +50,15 @@ class RunError(UnlearnkitError, RuntimeError):
 
 class ShapeError(UnlearnkitError, ValueError):
     """A tensor has another shape, type or range than the interface states."""
+
+
+def nearest(name: str, known: Iterable[str]) -> str:
+    """``" Did you mean 'a' or 'b'?"`` with the closest known names, or an empty string."""
+    close = difflib.get_close_matches(name, list(known), n=3, cutoff=0.6)
+    return f" Did you mean {' or '.join(repr(c) for c in close)}?" if close else ""
+
+
+def one_line(error: BaseException) -> str:
+    """``ImportError: no module named x``, whatever the exception printed."""
+    text = " ".join(str(error).split())
+    return f"{type(error).__name__}: {text}" if text else type(error).__name__

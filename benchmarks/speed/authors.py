@@ -46,10 +46,10 @@ def draw(job: Job) -> Chances:
     """The draws of our iteration, in its order, from ``job.rng``."""
     adjacency, others = job.losses["adjacency"], job.losses["global"]
     assert isinstance(adjacency, Adjacency) and isinstance(others, Global)
-    view = job.generator.sample_views(1, job.rng)
-    neighbours = torch.randn(adjacency.samples, job.generator.z_dim, generator=job.rng)
+    view = job.edited.sample_views(1, job.rng)
+    neighbours = torch.randn(adjacency.samples, job.edited.z_dim, generator=job.rng)
     distances = adjacency.alpha_max * torch.rand(adjacency.samples, generator=job.rng)
-    return Chances(view, neighbours, distances, torch.randn(others.samples, job.generator.z_dim, generator=job.rng))
+    return Chances(view, neighbours, distances, torch.randn(others.samples, job.edited.z_dim, generator=job.rng))
 
 
 class OurIteration:
@@ -57,8 +57,8 @@ class OurIteration:
 
     def __init__(self, job: Job) -> None:
         self.job, self.index, self.cache = job, 0, dict[Any, Rendering]()
-        self.parameters = _trained(job.generator)
-        freeze(job.source.module)
+        self.parameters = _trained(job.edited)
+        freeze(job.frozen.module)
         self.adam = torch.optim.Adam(self.parameters.values(), lr=LEARNING_RATE)
         for loss in job.losses.values():
             loss.begin(job)
@@ -66,8 +66,8 @@ class OurIteration:
     def gradients(self) -> dict[str, float]:
         """Fill in the gradients; returns the unweighted terms."""
         job = self.job
-        view = job.generator.sample_views(1, job.rng)
-        step = Step(self.index, job.generator, job.sources, job.targets, view, job.rng)
+        view = job.edited.sample_views(1, job.rng)
+        step = Step(self.index, job.edited, job.erased, job.targets, view, job.rng)
         self.adam.zero_grad(set_to_none=True)
         self.index += 1
         return backward(job, step, self.cache, self.parameters)
@@ -88,8 +88,8 @@ class AuthorsIteration:
 
     def __init__(self, job: Job, one_graph: bool = True) -> None:
         self.job, self.one_graph = job, one_graph
-        self.parameters = _trained(job.generator)
-        freeze(job.source.module)
+        self.parameters = _trained(job.edited)
+        freeze(job.frozen.module)
         self.adam = torch.optim.Adam(self.parameters.values(), lr=LEARNING_RATE)
         self.perceptual, self.identity = _unfrozen(job)
         self._terms: dict[str, list[Tensor]] = {}
@@ -119,28 +119,28 @@ class AuthorsIteration:
 
     def _samples(self, chances: Chances) -> Iterator[tuple[str, Tensor]]:
         """The weighted loss of each sample, one after the other."""
-        source, target = self.job.sources, self.job.targets
+        source, target = self.job.erased, self.job.targets
         yield "local", self._likeness("local", source, target, chances.view)
         for z, distance in zip(chances.neighbours, chances.distances, strict=True):
-            offset = self.job.generator.map(z[None]) - source
+            offset = self.job.edited.map(z[None]) - source
             delta = distance * offset / offset.norm(p=2)
             yield "adjacency", self._likeness("adjacency", source + delta, target + delta, chances.view)
         for z in chances.bystanders:
-            latent = self.job.generator.map(z[None])
+            latent = self.job.edited.map(z[None])
             with torch.no_grad():
-                wanted = self.job.source.render(latent, chances.view).image
-            distance = self._perceptual(self.job.generator.render(latent, chances.view).image, wanted)
+                wanted = self.job.frozen.render(latent, chances.view).image
+            distance = self._perceptual(self.job.edited.render(latent, chances.view).image, wanted)
             yield "global", self._weighted("global", {"perceptual": distance})
 
     def _likeness(self, name: str, a: Tensor, b: Tensor, view: Tensor | None) -> Tensor:
         """Features of both, then pictures of both, then the three distances."""
-        found = _features(self.job.generator, a)
+        found = _features(self.job.edited, a)
         with torch.no_grad():
-            wanted = _features(self.job.source, b)
+            wanted = _features(self.job.frozen, b)
         mse = F.mse_loss(found, wanted)
-        image = self.job.generator.render(a, view).image
+        image = self.job.edited.render(a, view).image
         with torch.no_grad():
-            target = self.job.source.render(b, view).image
+            target = self.job.frozen.render(b, view).image
         identity = 1 - self._similarity(image, target)
         return self._weighted(name, {"mse": mse, "perceptual": self._perceptual(image, target), "identity": identity})
 

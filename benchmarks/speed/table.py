@@ -13,7 +13,7 @@ import attrs
 import torch
 
 from benchmarks.speed.works import Row
-from unlearnkit.manifest import cpu_model, now, versions
+from unlearnkit.runs.manifest import cpu_model, now, versions
 
 __all__ = ["machine", "table", "write_json"]
 

@@ -20,8 +20,8 @@ import torch
 from benchmarks.speed.authors import AuthorsIteration, OurIteration
 from benchmarks.speed.networks import job
 from benchmarks.speed.timing import Side, Turn
-from unlearnkit.machine import applied
-from unlearnkit.manifest import peak_memory
+from unlearnkit.engine.machine import applied
+from unlearnkit.runs.manifest import peak_memory
 
 __all__ = ["worker"]
 

@@ -104,7 +104,7 @@ def test_reinversion_finds_a_face_that_only_moved() -> None:
     weight = moved.network["synthesis"].weight  # type: ignore[index]
     with torch.no_grad():
         weight[:, [0, 1, 3, 4]] = weight[:, [1, 0, 4, 3]]
-    given = attrs.evolve(given, after=moved)
+    given = attrs.evolve(given, edited=moved)
     attack = ReinversionWPlus(steps=80, learning_rate=0.2)
     found = attack.attack(case(given))
     first, best, ceiling = found.edited.points[0][1], found.edited.points[-1][1], found.control.points[-1][1]
@@ -184,7 +184,7 @@ def test_a_search_from_the_mean_knows_no_latent() -> None:
 
 def test_several_erased_pictures_are_all_attacked() -> None:
     given = evidence()
-    person = attrs.evolve(given.request.people[0], erased=2)
+    person = attrs.evolve(given.request.people[0], n_erased=2)
     given = attrs.evolve(given, request=attrs.evolve(given.request, people=(person,)))
     around = Neighbours(latents=10).around(case(given))
     assert torch.equal(around[:2], person.latents[:2])
@@ -208,7 +208,7 @@ def test_views_are_taken_from_the_front() -> None:
 
 def test_each_person_has_their_own_target() -> None:
     given = evidence(edited(), people=2)
-    first = attrs.evolve(given.request.people[0], erased=2)
+    first = attrs.evolve(given.request.people[0], n_erased=2)
     given = attrs.evolve(given, request=attrs.evolve(given.request, people=(first, given.request.people[1])))
     seen: list[Tensor | None] = []
 

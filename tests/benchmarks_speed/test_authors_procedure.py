@@ -46,7 +46,7 @@ def rng(seed: int = 0) -> torch.Generator:
 
 def twin(job: Job) -> Job:
     """The same job with a generator and chances of its own."""
-    return attrs.evolve(job, generator=copy.deepcopy(job.generator), rng=job.rng.clone_state())
+    return attrs.evolve(job, edited=copy.deepcopy(job.edited), rng=job.rng.clone_state())
 
 
 @pytest.mark.parametrize(("kind", "one_graph"), [("stylegan2", True), ("eg3d", False)])
@@ -79,7 +79,7 @@ def counted(theirs: Any, monkeypatch: pytest.MonkeyPatch) -> dict[str, int]:
     def count(name: str) -> None:
         passes[name] = passes.get(name, 0) + 1
 
-    for name, generator in (("edited", theirs.job.generator), ("frozen", theirs.job.source)):
+    for name, generator in (("edited", theirs.job.edited), ("frozen", theirs.job.frozen)):
         synthesis = getattr(generator.module, "backbone", generator.module).synthesis
         synthesis.register_forward_hook(lambda *_, name=name: count(name))
     render = plain_ops.render
@@ -94,13 +94,13 @@ def test_they_step_and_leave_weights_unfrozen(folder: Path) -> None:
     ours = OurIteration(job("stylegan2", "small", folder))
     theirs = AuthorsIteration(twin(ours.job))
     before = {name: value.detach().clone() for name, value in theirs.parameters.items()}
-    source = copy.deepcopy(ours.job.source.module.state_dict())
+    source = copy.deepcopy(ours.job.frozen.module.state_dict())
     ours(), theirs()
     assert all(not torch.equal(before[name], value) for name, value in theirs.parameters.items()
                if value.grad is not None and bool(value.grad.any()))
-    mapping = theirs.job.generator.module.mapping
+    mapping = theirs.job.edited.module.mapping
     assert not any(p.requires_grad for p in mapping.parameters()), "the latent space stays as it is"
-    for name, value in ours.job.source.module.state_dict().items():
+    for name, value in ours.job.frozen.module.state_dict().items():
         assert torch.equal(value, source[name])
     assert all(p.grad is not None for p in theirs.identity._network.parameters())
     assert all(head.grad is not None for head in theirs.perceptual._weights)

@@ -14,11 +14,11 @@ from pathlib import Path
 import pytest
 import torch
 
-from unlearnkit.audit.rundir import load_evidence
-from unlearnkit.edits import changed_tensors
+from unlearnkit.edits.file import changed_tensors
 from unlearnkit.errors import RunError
 from unlearnkit.plugins import Registry
 from unlearnkit.runs import Run
+from unlearnkit.workflows.audit import load_evidence
 
 Cli = Callable[..., "subprocess.CompletedProcess[str]"]
 RUN = (
@@ -173,9 +173,9 @@ def test_a_run_on_an_earlier_edit(
     assert done.returncode == 0, done.stderr
     evidence = load_evidence(Run.open(tmp_path / "second"), torch.device("cpu"), 0)[0]
     assert evidence.original is not None
-    assert changed_tensors(evidence.original, evidence.before) and changed_tensors(evidence.before, evidence.after)
+    assert changed_tensors(evidence.original, evidence.frozen) and changed_tensors(evidence.frozen, evidence.edited)
     first = load_evidence(Run.open(run), torch.device("cpu"), 0)[0]
-    assert first.original is None and not changed_tensors(first.after, evidence.before)
+    assert first.original is None and not changed_tensors(first.after, evidence.frozen)
     shutil.copy(tmp_path / "second" / "edit.safetensors", tmp_path / "other.safetensors")
     config = tmp_path / "second" / "config.toml"
     config.write_text(config.read_text().replace(str(run), str(tmp_path / "other.safetensors")))

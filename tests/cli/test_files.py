@@ -14,7 +14,7 @@ from PIL import Image
 from unlearnkit_stylegan2.generator import StyleGAN2
 
 from unlearnkit.checkpoints import read_tensors, write_tensors
-from unlearnkit.edits import FORMAT, put_on
+from unlearnkit.edits.file import FORMAT, put_on
 
 Cli = Callable[..., "subprocess.CompletedProcess[str]"]
 GOLDEN = Path(__file__).parents[1] / "golden"

@@ -14,7 +14,7 @@ import pytest
 import torch
 
 from unlearnkit.checkpoints import file_sha256, read_tensors, write_tensors
-from unlearnkit.edits import load_edit, put_on
+from unlearnkit.edits.file import load_edit, put_on
 
 Cli = Callable[..., "subprocess.CompletedProcess[str]"]
 RUN = ("run", "--method", "outside-nudge", "--generator", "outside-toy", "--identity", "demo-identity", "--judge",

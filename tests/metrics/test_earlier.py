@@ -23,7 +23,7 @@ def shifted(*shift: float, views: bool = False) -> ToyGenerator:
 def test_numbers_worked_out_by_hand(views):
     # X: itself in the checkpoint, (1, 1, 0) before this run, (1, 1, 0) + (0, -1, 0) = itself again now
     request = Request((person("Cy", Z),), (), (person("Ada", X, Y), person("Bo", Y, X, pictures=[X, X])))
-    seen = evidence(request, (0.0, 0.0, 0.0), before=shifted(0.0, 1.0, 0.0, views=views),
+    seen = evidence(request, (0.0, 0.0, 0.0), frozen=shifted(0.0, 1.0, 0.0, views=views),
                     original=shifted(0.0, 0.0, 0.0, views=views), views=views)
     numbers = Earlier().measure(seen)
     if views:  # the second view turns the colours round: Bo's picture is X, seen as Y and as Z

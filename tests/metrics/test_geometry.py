@@ -21,7 +21,7 @@ class Deep(ToyGenerator):
 
 
 def deep(request: Request, shift: float):
-    return evidence(request, before=Deep(views=True), after=Deep(torch.tensor([shift, 0.0, 0.0]), views=True))
+    return evidence(request, frozen=Deep(views=True), edited=Deep(torch.tensor([shift, 0.0, 0.0]), views=True))
 
 
 def test_change_of_depth_beside_the_difference_of_two_heads() -> None:

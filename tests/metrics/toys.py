@@ -109,8 +109,8 @@ def person(name: str, *colours: Colour, pictures: list[Colour] | None = None) ->
 def evidence(request: Request, shift: tuple[float, float, float] = (0.0, 0.0, 0.0), **changes) -> Evidence:
     views = changes.pop("views", False)
     given = {
-        "before": ToyGenerator(views=views), "after": ToyGenerator(torch.tensor(shift), views=views),
+        "frozen": ToyGenerator(views=views), "edited": ToyGenerator(torch.tensor(shift), views=views),
         "request": request, "judge": ToyJudge(), "perceptual": ToyPerceptual(),
-        "rng": torch.Generator().manual_seed(3), "samples": 20,
+        "seed": 3, "samples": 20,
     }
     return Evidence(**{**given, **changes})

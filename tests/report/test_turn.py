@@ -20,12 +20,12 @@ def seen(generator: type = ToyViewGenerator) -> Evidence:
     before, after = generator(), generator()
     latents = before.map(torch.randn(3, before.z_dim, generator=torch.Generator().manual_seed(0)))
     people = Request((Person("<Ada>", latents[:1]),), (Person("Bo", latents[1:2]), Person("Cy", latents[2:])))
-    return Evidence(before, after, people, ToyIdentity(), ToyPerceptual(), torch.Generator().manual_seed(1), 4)
+    return Evidence(before, after, people, ToyIdentity(), ToyPerceptual(), 1, 4)
 
 
 def test_frames_turn_and_the_gif_holds_them_all() -> None:
     evidence = seen()
-    frames = turn(evidence.before, evidence.request.people[0].latents[0])
+    frames = turn(evidence.frozen, evidence.request.people[0].latents[0])
     assert frames is not None and frames.shape == (FRAMES, 3, 4, 4)
     gif = Image.open(io.BytesIO(turn_gif(frames)))
     assert gif.size == (4, 4) and gif.info["loop"] == 0
@@ -51,7 +51,7 @@ def test_nothing_turns_in_two_dimensions(tmp_path: Path) -> None:
         show_people(run, evidence, evidence.request.people[0].latents)
         assert load_turns(run) == [] and "All round" not in write_report(run).read_text()
     with pytest.raises(ConfigError, match="no views"):
-        save_turning_grid(evidence.before, evidence.request.people[0].latents, tmp_path / "turn.gif")
+        save_turning_grid(evidence.frozen, evidence.request.people[0].latents, tmp_path / "turn.gif")
     assert not (tmp_path / "turn.gif").exists()
 
 

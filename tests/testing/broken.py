@@ -19,6 +19,7 @@ from unlearnkit.interfaces import (
     Base,
     Inverter,
     Loss,
+    Method,
     Metric,
     Pairs,
     Perceptual,
@@ -26,7 +27,6 @@ from unlearnkit.interfaces import (
     Rendering,
     StyleLayer,
     TargetSelector,
-    Unlearner,
 )
 from unlearnkit.testing import ToyGenerator, ToyIdentity, ToyPerceptual, ToyViewGenerator, random_latents
 from unlearnkit.testing.expect import snapshot
@@ -54,7 +54,7 @@ class GoodLoss(Loss):
     weight: float = option(1.0, ge=0, help="weight of the pixels")
 
     def pairs(self, step):
-        return step.pairs(step.sources, step.targets, constant=True)
+        return step.pairs(step.erased, step.targets, constant=True)
 
     def terms(self, edited, frozen, measures):
         return {"pixels": (edited.image - frozen.image).square().mean((1, 2, 3))}
@@ -75,7 +75,7 @@ class GoodTarget(TargetSelector):
 
 
 @attrs.define(eq=False)
-class GoodMethod(Unlearner):
+class GoodMethod(Method):
     """One parameter after another moves towards zero."""
 
     factor: float = option(0.9, gt=0, lt=1, help="what parameters are multiplied with")
@@ -83,7 +83,7 @@ class GoodMethod(Unlearner):
 
     def unlearn(self, job):
         saved = job.progress.load()
-        parameters = job.generator.editable_parameters()
+        parameters = job.edited.editable_parameters()
         start = 0
         with torch.no_grad():
             if saved is not None:
@@ -111,10 +111,10 @@ class GoodMetric(Metric):
     """How much random latents change."""
 
     def measure(self, evidence):
-        latents = random_latents(evidence.before, 4)
-        views = evidence.before.evaluation_views()
+        latents = random_latents(evidence.frozen, 4)
+        views = evidence.frozen.evaluation_views()
         views = None if views is None else views[:1].expand(4, -1)
-        before, after = (g.render(latents, views).image for g in (evidence.before, evidence.after))
+        before, after = (g.render(latents, views).image for g in (evidence.frozen, evidence.edited))
         return {"change": float((before - after).abs().mean().detach()), "n_change": 4.0}
 
 
@@ -133,12 +133,12 @@ class GoodAttack(Attack):
         return self.glances
 
     def attack(self, case):
-        return Recovery(*(self.look(case, g) for g in (case.evidence.after, case.evidence.before)), "a picture")
+        return Recovery(*(self.look(case, g) for g in (case.evidence.edited, case.evidence.frozen)), "a picture")
 
     def look(self, case, generator):
         view = generator.front_view()
         with torch.no_grad():
-            made, known = (g.render(case.person.latents[:1], view).image for g in (generator, case.evidence.before))
+            made, known = (g.render(case.person.latents[:1], view).image for g in (generator, case.evidence.frozen))
             likeness = float((case.evidence.judge.embed(made) * case.evidence.judge.embed(known)).sum())
         return Attempt(((self.glances, likeness),), made[0])
 
@@ -451,49 +451,49 @@ class Accumulates(GoodLoss):
         self.begun += 1
 
     def pairs(self, step):
-        return step.pairs(step.sources + self.begun, step.targets)
+        return step.pairs(step.erased + self.begun, step.targets)
 
 
 @broken("loss/check_pairs_have_their_shapes", "at least one pair")
 class NoPairs(GoodLoss):
     def pairs(self, step):
-        return step.pairs(step.sources[:0], step.targets[:0])
+        return step.pairs(step.erased[:0], step.targets[:0])
 
 
 @broken("loss/check_pairs_have_their_shapes", "views")
 class ViewsForgotten(GoodLoss):
     def pairs(self, step):
-        return Pairs(step.sources, step.targets)
+        return Pairs(step.erased, step.targets)
 
 
 @broken("loss/check_constant_pairs_are_constant", "frozen latents")
 class FalselyConstant(GoodLoss):
     def pairs(self, step):
-        return step.pairs(step.sources, step.random_latents(len(step.sources)), constant=True)
+        return step.pairs(step.erased, step.random_latents(len(step.erased)), constant=True)
 
 
 @broken("loss/check_constant_pairs_are_constant", "views")
 class FalselyConstantViews(GoodLoss):
     def pairs(self, step):
-        return attrs.evolve(step.pairs(step.sources, step.targets), constant=True)
+        return attrs.evolve(step.pairs(step.erased, step.targets), constant=True)
 
 
 @broken("loss/check_pairs_are_repeatable", "global random")
 class GlobalPairs(GoodLoss):
     def pairs(self, step):
-        return step.pairs(step.sources, step.targets + torch.randn(1))
+        return step.pairs(step.erased, step.targets + torch.randn(1))
 
 
 @broken("loss/check_naming_pairs_changes_nothing", "changes in sources")
 class InPlacePairs(GoodLoss):
     def pairs(self, step):
-        return step.pairs(step.sources.mul_(0.5), step.targets)
+        return step.pairs(step.erased.mul_(0.5), step.targets)
 
 
 @broken("loss/check_it_never_renders", "to render nothing")
 class RendersItself(GoodLoss):
     def pairs(self, step):
-        step.generator.render(step.sources, step.view)
+        step.edited.render(step.erased, step.view)
         return GoodLoss.pairs(self, step)
 
 
@@ -571,7 +571,7 @@ class Idle(GoodMethod):
 class MovesMapping(GoodMethod):
     def unlearn(self, job):
         with torch.no_grad():
-            for value in job.generator.module.parameters():
+            for value in job.edited.module.parameters():
                 value.mul_(0.9)
 
 
@@ -580,7 +580,7 @@ class MovesSource(GoodMethod):
     def unlearn(self, job):
         GoodMethod.unlearn(self, job)
         with torch.no_grad():
-            for value in job.source.editable_parameters().values():
+            for value in job.frozen.editable_parameters().values():
                 value.mul_(0.9)
 
 
@@ -589,15 +589,15 @@ class OnePersonOnly(GoodMethod):
     def unlearn(self, job):
         # The unbiased deviation over people minus itself: NaN for some counts is what such code ends in.
         with torch.no_grad():
-            for value in job.generator.editable_parameters().values():
-                value.mul_(float("nan") if len(job.sources) > 1 else 0.9)
+            for value in job.edited.editable_parameters().values():
+                value.mul_(float("nan") if len(job.erased) > 1 else 0.9)
 
 
 @broken("method/check_the_seed_decides_everything", "global random")
 class GlobalMethod(GoodMethod):
     def unlearn(self, job):
         with torch.no_grad():
-            for value in job.generator.editable_parameters().values():
+            for value in job.edited.editable_parameters().values():
                 value.add_(0.01 * torch.randn_like(value))
 
 
@@ -605,7 +605,7 @@ class GlobalMethod(GoodMethod):
 class ClockMethod(GoodMethod):
     def unlearn(self, job):
         with torch.no_grad():
-            for value in job.generator.editable_parameters().values():
+            for value in job.edited.editable_parameters().values():
                 value.mul_(time.perf_counter() % 1)
 
 
@@ -845,7 +845,7 @@ class SpendsChance(GoodMetric):
 class EditsEvidence(GoodMetric):
     def measure(self, evidence):
         with torch.no_grad():
-            for value in evidence.after.editable_parameters().values():
+            for value in evidence.edited.editable_parameters().values():
                 value.zero_()
         return {"change": 1.0}
 
@@ -899,7 +899,7 @@ class GlobalAttack(GoodAttack):
 class AttackEditsEvidence(GoodAttack):
     def attack(self, case):
         with torch.no_grad():
-            for value in case.evidence.after.editable_parameters().values():
+            for value in case.evidence.edited.editable_parameters().values():
                 value.zero_()
         return GoodAttack.attack(self, case)
 
@@ -914,7 +914,7 @@ class AttackSpendsChance(GoodAttack):
 @broken("attack/check_attacking_changes_nothing", "no gradient left")
 class AttackLeavesGradients(GoodAttack):
     def attack(self, case):
-        after = case.evidence.after
+        after = case.evidence.edited
         after.render(case.person.latents[:1], after.front_view()).image.sum().backward()
         return GoodAttack.attack(self, case)
 

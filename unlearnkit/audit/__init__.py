@@ -5,8 +5,7 @@
 
 from __future__ import annotations
 
-from unlearnkit.hookspecs import Register
-from unlearnkit.plugins import hookimpl
+from unlearnkit.plugins import Register, hookimpl
 
 
 @hookimpl

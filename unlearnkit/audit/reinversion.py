@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from unlearnkit.audit.resemblance import Guided, Resemblance
-from unlearnkit.audit.trace import Trace, chance, erased_latents, references
+from unlearnkit.audit.trace import Trace, erased_latents, references
 from unlearnkit.config import option
 from unlearnkit.interfaces import Attempt, Case, Generator, Recovery
 
@@ -55,7 +55,7 @@ class Reinversion(Guided):
         likeness = Resemblance(case, wanted.repeat(len(starts) // len(wanted), 1, 1, 1), self)
         edited, control = (
             self._search(case, generator, starts, likeness, pictures)
-            for generator in (case.evidence.after, case.evidence.before)
+            for generator in (case.evidence.edited, case.evidence.frozen)
         )
         judged = f"all {len(pictures)} pictures of the person" if len(pictures) > 1 else "the person's picture"
         return Recovery(edited, control, judged)
@@ -63,7 +63,7 @@ class Reinversion(Guided):
     def _starts(self, case: Case) -> Tensor:
         """Erased latents, then as often the mean latent: ``(2E, 1 or num_ws, w_dim)``; or the mean ones alone."""
         erased = erased_latents(case)
-        mean = case.evidence.before.w_avg.expand_as(erased)
+        mean = case.evidence.frozen.w_avg.expand_as(erased)
         starts = mean if self.start == "mean" else torch.cat([erased, mean])
         return starts.mean(1, keepdim=True) if self.shared else starts
 
@@ -71,8 +71,8 @@ class Reinversion(Guided):
         self, case: Case, generator: Generator, starts: Tensor, resemblance: Resemblance, pictures: Tensor
     ) -> Attempt:
         # In units of the latents' spread one learning rate suits every generator.
-        random = case.evidence.before.sample_latents(_STATISTICS, chance(case))
-        spread = (random - case.evidence.before.w_avg).square().mean().sqrt().clamp_min(1e-8)
+        random = case.evidence.frozen.sample_latents(_STATISTICS, case.evidence.stream("attack/spread"))
+        spread = (random - case.evidence.frozen.w_avg).square().mean().sqrt().clamp_min(1e-8)
         trace = Trace(case, pictures)
         moves = torch.zeros_like(starts, requires_grad=True)
         adam = torch.optim.Adam([moves], lr=self.learning_rate)

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from unlearnkit.audit.resemblance import Guided, Resemblance
-from unlearnkit.audit.trace import Trace, chance, erased_latents, references
+from unlearnkit.audit.trace import Trace, erased_latents, references
 from unlearnkit.config import option
 from unlearnkit.interfaces import Attempt, Case, Generator, Recovery
 from unlearnkit.metrics.gallery import front_images
@@ -47,7 +47,7 @@ class Relearning(Guided):
 
     def attack(self, case: Case) -> Recovery:
         """Fine-tune a copy of the edited generator, then one of the original."""
-        before, after = case.evidence.before, case.evidence.after
+        before, after = case.evidence.frozen, case.evidence.edited
         pictures = references(case)
         k = min(self.pictures, len(pictures))
         unseen = pictures[k:] if len(pictures) > k else pictures
@@ -89,12 +89,12 @@ def stranger(case: Case) -> Tensor:
     The request's target if the judge does not take that for the person; otherwise, of a few random people, the one
     whose likeness to the person is the middle one: neither somebody alike nor the very opposite.
     """
-    before = case.evidence.before
+    before = case.evidence.frozen
     trace = Trace(case, references(case))
     if case.target is not None and not torch.equal(case.target.to(before.w_avg), erased_latents(case)[:1]):
         target = case.target.detach().to(before.w_avg)
         if case.border is None or float(trace.likeness(front_images(before, target))) < case.border:
             return target
-    random = before.sample_latents(_STRANGERS, chance(case))
+    random = case.evidence.random_latents(_STRANGERS, case.evidence.stream("attack/stranger"))
     likeness = trace.likeness(front_images(before, random))
     return random[likeness.argsort(stable=True)[_STRANGERS // 2]][None]

@@ -77,7 +77,7 @@ def run_attacks(
         for person in evidence.request.people:
             tell(name, person.name)
             target = None if targets is None else targets[row : row + 1]
-            row += person.erased
+            row += person.n_erased
             results.append(_run(name, attack, Case(evidence, person, target, identity, scale.border), scale))
     return results
 

@@ -10,7 +10,7 @@ import attrs
 import torch
 from torch import Tensor
 
-from unlearnkit.audit.trace import Trace, chance, erased_latents, references
+from unlearnkit.audit.trace import Trace, erased_latents, references
 from unlearnkit.config import option
 from unlearnkit.interfaces import Attack, Attempt, Case, Generator, Recovery
 from unlearnkit.metrics.gallery import BATCH, front_images
@@ -59,7 +59,7 @@ class Neighbours(Attack):
 
     def around(self, case: Case) -> Tensor:
         """The latents to try, ``(latents, num_ws, w_dim)``, the erased ones first."""
-        before, rng, erased = case.evidence.before, chance(case), erased_latents(case)
+        before, rng, erased = case.evidence.frozen, case.evidence.stream("attack/neighbours"), erased_latents(case)
         random = before.sample_latents(max(_DRAWS, self.latents), rng)
         far = (random - before.w_avg).flatten(1).norm(dim=1).mean()
         known = [person.latents.to(random) for person in case.evidence.request.bystanders]
@@ -101,8 +101,8 @@ class RandomSearch(Attack):
         """Look at random people, in both generators."""
         # From the same z each generator maps for itself: a method may have edited the mapping.
         after, before = (
-            generator.sample_latents(self.latents, chance(case))
-            for generator in (case.evidence.after, case.evidence.before)
+            generator.sample_latents(self.latents, case.evidence.stream("attack/random-search"))
+            for generator in (case.evidence.edited, case.evidence.frozen)
         )
         return _look(case, after, before)
 
@@ -111,7 +111,7 @@ def _look(case: Case, edited: Tensor, control: Tensor) -> Recovery:
     """What the edited generator makes of ``edited``, beside what the original one makes of ``control``."""
     pictures = references(case)
     return Recovery(
-        _tried(case, case.evidence.after, edited, pictures), _tried(case, case.evidence.before, control, pictures),
+        _tried(case, case.evidence.edited, edited, pictures), _tried(case, case.evidence.frozen, control, pictures),
         f"all {len(pictures)} pictures of the person" if len(pictures) > 1 else "the person's picture",
     )
 

@@ -12,23 +12,16 @@ from unlearnkit.errors import UnlearnkitError
 from unlearnkit.interfaces import Attempt, Case
 from unlearnkit.metrics.gallery import BATCH, front_images
 
-__all__ = ["Trace", "chance", "erased_latents", "references"]
-
-def chance(case: Case) -> torch.Generator:
-    """A copy of the evidence's random numbers, from their beginning: no attack changes what another draws."""
-    rng = torch.Generator()
-    rng.set_state(case.evidence.rng.get_state())
-    return rng
-
+__all__ = ["Trace", "erased_latents", "references"]
 
 def erased_latents(case: Case) -> Tensor:
     """The latents of the person that the method erased: ``(E, num_ws, w_dim)``."""
-    return case.person.latents[: case.person.erased].detach().to(case.evidence.before.w_avg)
+    return case.person.latents[: case.person.n_erased].detach().to(case.evidence.frozen.w_avg)
 
 
 def references(case: Case) -> Tensor:
     """The person's pictures ``(M, 3, H, W)``; without any, the original generator's image of each latent."""
-    before = case.evidence.before
+    before = case.evidence.frozen
     if case.person.pictures is not None:
         return case.person.pictures.to(before.w_avg)
     return front_images(before, case.person.latents.to(before.w_avg))

@@ -22,7 +22,7 @@ def command(edit: Path, base: Path, out: Path) -> None:
     check_new_file(out)
     if out.exists() and out.resolve() in (base.resolve(), edit.resolve()):
         raise ConfigError(f"--out: {out} is also read; choose another name")
-    from unlearnkit.edits import apply_edit
+    from unlearnkit.edits.file import apply_edit
 
     apply_edit(edit, base, out)
     click.echo(f"wrote {out}")

@@ -11,7 +11,7 @@ from unlearnkit.cli.common import SEED, check_device, console, table
 from unlearnkit.errors import ConfigError
 
 if TYPE_CHECKING:
-    from unlearnkit.audit.rundir import Audit
+    from unlearnkit.workflows.audit import Audit
 
 _RUN = click.Path(exists=True, file_okay=False, path_type=Path)
 
@@ -45,7 +45,7 @@ def command(
     tables = _tables(sets)
     if device is not None:
         check_device(device)
-    from unlearnkit.audit.rundir import audit_run
+    from unlearnkit.workflows.audit import audit_run
 
     _show(audit_run(run, attacks, tables, seed=seed, device=device, quick=quick, console=console()))
 

@@ -65,7 +65,7 @@ def command(
 
 
 def _write(path: Path, text: str) -> None:
-    from unlearnkit import atomic
+    from unlearnkit.files import atomic
 
     with atomic.plain_errors("write", path):
         atomic.write_bytes(path, text.encode())

@@ -50,7 +50,7 @@ def _machine() -> Iterator[tuple[str, str]]:
     try:
         import torch
 
-        from unlearnkit.machine import usable_threads
+        from unlearnkit.engine.machine import usable_threads
 
         yield "torch threads", f"{usable_threads()} (--set threads=N or OMP_NUM_THREADS changes it)"
         if not torch.cuda.is_available():

@@ -50,7 +50,7 @@ def command(
     settings = resolve(told(config, sets, options), registry(), sections)
     check_device(settings["device"])
     chosen = settings["generator"]
-    from unlearnkit import oneshot
+    from unlearnkit.workflows import oneshot
 
     file = Path(chosen["checkpoint"]) if "checkpoint" in chosen else None
     oneshot.invert(image, chosen["name"], settings.get("inverter", {}).get("name"), file, out, settings)

@@ -73,7 +73,7 @@ class Look(Loss):
 
     def pairs(self, step: Step) -> Pairs:
         """One pair a person (edited source, frozen target), the same at every step."""
-        return step.pairs(step.sources, step.targets, constant=True)
+        return step.pairs(step.erased, step.targets, constant=True)
 
     def terms(self, edited: Rendering, frozen: Rendering, measures: Measures) -> dict[str, Tensor]:
         """One number a pair for each term, ``(N,)``."""
@@ -106,9 +106,9 @@ class Stranger(TargetSelector):
 
     strength: float = option(1.0, gt=0, le=1, help="1 is the stranger; less is on the way from the person to there")
 
-    def select(self, sources: Tensor, generator: Generator, rng: torch.Generator) -> Tensor:
+    def select(self, erased: Tensor, generator: Generator, rng: torch.Generator) -> Tensor:
         """Latents ``(P, num_ws, w_dim)`` -> as many targets; every draw comes from ``rng``."""
-        return sources.lerp(generator.sample_latents(len(sources), rng), self.strength)
+        return erased.lerp(generator.sample_latents(len(erased), rng), self.strength)
 '''
 
 TESTS = '''\
@@ -129,18 +129,18 @@ def test_conformance(component, check):
 
 def test_look_makes_the_source_look_like_the_target():
     job = toy_job({"look": Look()})
-    wanted = job.source.render(job.targets).image
-    before = (job.generator.render(job.sources).image - wanted).abs().mean()
+    wanted = job.frozen.render(job.targets).image
+    before = (job.edited.render(job.erased).image - wanted).abs().mean()
     PairLoop(losses=("look",), steps=100, learning_rate=0.02).unlearn(job)
-    after = (job.generator.render(job.sources).image - wanted).abs().mean()
+    after = (job.edited.render(job.erased).image - wanted).abs().mean()
     assert after < 0.3 * before
 
 
 def test_less_strength_stays_nearer_to_the_person():
     generator = ToyGenerator()
-    sources = random_latents(generator, 1)
+    erased = random_latents(generator, 1)
     near, far = (
-        (Stranger(strength=strength).select(sources, generator, torch.Generator().manual_seed(0)) - sources).norm()
+        (Stranger(strength=strength).select(erased, generator, torch.Generator().manual_seed(0)) - erased).norm()
         for strength in (0.5, 1.0)
     )
     torch.testing.assert_close(2 * near, far)

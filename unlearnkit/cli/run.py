@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from unlearnkit.chain import edit_file
 from unlearnkit.cli.common import (
     FILE,
     OUT,
@@ -20,6 +19,7 @@ from unlearnkit.cli.common import (
     settings_options,
     told,
 )
+from unlearnkit.edits.chain import edit_file
 from unlearnkit.errors import ConfigError, RunError
 
 if TYPE_CHECKING:
@@ -77,7 +77,7 @@ def command(ctx: click.Context, **given: Any) -> None:
     if given["dry_run"]:
         _print(settings)
         return
-    from unlearnkit import session
+    from unlearnkit.workflows import run as session
 
     _show(session.run(settings, given["out"], resume, console()))
 

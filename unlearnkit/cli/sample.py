@@ -49,7 +49,7 @@ def command(
     settings = resolve(told(config, sets, options), registry(), sections=("generator",))
     check_device(settings["device"])
     chosen = settings["generator"]
-    from unlearnkit import oneshot
+    from unlearnkit.workflows import oneshot
 
     file = Path(chosen["checkpoint"]) if "checkpoint" in chosen else None
     oneshot.sample(chosen["name"], file, edit, out, count, seed, truncation, settings)

@@ -8,8 +8,8 @@ from typing import Any
 
 import click
 
-from unlearnkit.errors import ConfigError, RunError
-from unlearnkit.registration import KINDS, nearest
+from unlearnkit.errors import ConfigError, RunError, nearest
+from unlearnkit.plugins.registration import KINDS
 
 
 @click.command()

@@ -13,10 +13,10 @@ from typing import TYPE_CHECKING, Any
 
 import attrs
 
-from unlearnkit.config.options import build, complete, option, unknown
 from unlearnkit.config.tables import merge, nest
 from unlearnkit.errors import ConfigError
-from unlearnkit.people import check_distinct, check_name
+from unlearnkit.options.fields import build, complete, option, unknown
+from unlearnkit.people.names import check_distinct, check_name
 
 if TYPE_CHECKING:
     from unlearnkit.plugins import Registry

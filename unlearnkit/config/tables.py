@@ -11,8 +11,8 @@ from typing import Any
 
 import tomli_w
 
-from unlearnkit import atomic
 from unlearnkit.errors import ConfigError
+from unlearnkit.files import atomic
 
 __all__ = ["merge", "nest", "parse_set", "read_toml", "write_toml"]
 

@@ -7,7 +7,7 @@ import attrs
 from unlearnkit.interfaces import Evidence, Metric
 from unlearnkit.metrics.gallery import Gallery, unusable
 from unlearnkit.metrics.identity import group
-from unlearnkit.people import slugs
+from unlearnkit.people.names import slugs
 
 __all__ = ["Earlier"]
 
@@ -32,13 +32,13 @@ class Earlier(Metric):
         people, original = evidence.request.earlier, evidence.original
         if original is None or not people:
             return {}
-        whole = attrs.evolve(evidence, before=original)  # kept here: a gallery lives as long as its evidence
+        whole = attrs.evolve(evidence, frozen=original)  # kept here: a gallery lives as long as its evidence
         gallery, step = Gallery.of(whole), Gallery.of(evidence)
         numbers: dict[str, float] = {}
         counts = []
         for person, slug in zip(people, slugs([person.name for person in people]), strict=True):
-            latents = person.latents[: person.erased]
-            pictures = None if person.pictures is None else person.pictures[: person.erased]
+            latents = person.latents[: person.n_erased]
+            pictures = None if person.pictures is None else person.pictures[: person.n_erased]
             faces = gallery.look(latents, pictures)
             then = attrs.evolve(step.look(latents, pictures), reference=faces.reference)
             whole_way, last_step = group("", [faces]), group("", [then])

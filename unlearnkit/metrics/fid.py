@@ -17,7 +17,7 @@ from unlearnkit.config import option
 from unlearnkit.errors import ConfigError
 from unlearnkit.interfaces import Evidence, Generator, Metric
 from unlearnkit.metrics.distribution import frechet_distance, frechet_to_moments, kernel_distance
-from unlearnkit.metrics.gallery import Gallery, slices
+from unlearnkit.metrics.gallery import slices
 
 __all__ = ["FID", "read_moments"]
 
@@ -62,7 +62,7 @@ class FID(Metric):
         count = self.samples or evidence.samples
         if count < 4:
             return {}
-        before, after = (self._features(evidence, generator, count) for generator in (evidence.before, evidence.after))
+        before, after = (self._features(evidence, generator, count) for generator in (evidence.frozen, evidence.edited))
         half = count // 2
         first, second = slice(0, half), slice(half, 2 * half)
         numbers = {"n_fid": float(count), "n_fid_floor": float(half)}
@@ -80,9 +80,8 @@ class FID(Metric):
         """Inception's ``(N, 2048)`` of what a generator makes of random latents in random views, on the CPU."""
         if self._network is None:
             raise ConfigError("FID has no weights yet; call prepare(device) first")
-        gallery = Gallery.of(evidence)
-        rng = gallery.rng()
-        latents, views = gallery.random_latents(count, rng), evidence.before.sample_views(count, rng)
+        rng = evidence.stream("fid")
+        latents, views = evidence.random_latents(count, rng), evidence.frozen.sample_views(count, rng)
         seen = []
         for part in slices(count):
             image = generator.render(latents[part], None if views is None else views[part].to(latents.device)).image

@@ -11,7 +11,8 @@ import torch
 from torch import Tensor
 
 from unlearnkit.errors import ShapeError
-from unlearnkit.interfaces import Evidence, Generator, Perceptual, Person
+from unlearnkit.interfaces import Evidence, Generator, Perceptual, Person, draw_people
+from unlearnkit.streams import stream
 
 __all__ = ["BATCH", "Faces", "Gallery", "Sample", "front_images", "similarity", "slices", "unusable"]
 
@@ -58,14 +59,14 @@ class Sample:
 class Gallery:
     """Renders and embeds on demand, each latent once; all on the CPU once measured.
 
-    Draws come from copies of ``evidence.rng``: no number depends on which other metrics were asked for.
+    Draws come from the streams of the evidence: no number depends on which other metrics were asked for.
     """
 
     def __init__(self, evidence: Evidence) -> None:
         # No reference back to the evidence: it is the key under which this gallery is kept.
-        self._before, self._after = evidence.before, evidence.after
+        self._before, self._after = evidence.frozen, evidence.edited
         self._judge, self._perceptual = evidence.judge, evidence.perceptual
-        self._state = evidence.rng.get_state()
+        self._seed, self._request = evidence.seed, evidence.request
         self._samples = evidence.samples
         self._faces: dict[Person, Faces] = {}
 
@@ -75,16 +76,6 @@ class Gallery:
         if evidence not in _GALLERIES:
             _GALLERIES[evidence] = Gallery(evidence)
         return _GALLERIES[evidence]
-
-    def rng(self) -> torch.Generator:
-        """A copy of the evidence's random numbers, from their beginning."""
-        rng = torch.Generator()
-        rng.set_state(self._state)
-        return rng
-
-    def random_latents(self, count: int, rng: torch.Generator) -> Tensor:
-        """Latents of ``count`` random z ~ N(0, I), made by the frozen generator."""
-        return self._before.sample_latents(count, rng)
 
     def faces(self, person: Person) -> Faces:
         """All latents of a person."""
@@ -113,8 +104,8 @@ class Gallery:
     @torch.no_grad()
     def sample(self) -> Sample:
         """Random latents, each seen in a random view that is the same before and after."""
-        rng = self.rng()
-        latents = self.random_latents(self._samples, rng)
+        rng = stream(self._seed, "evidence/sample")
+        latents = draw_people(self._before, self._samples, rng, self._request.erased)
         views = self._before.sample_views(self._samples, rng)
         rows: list[tuple[Tensor, ...]] = []
         faces: list[list[tuple[Tensor, Tensor | None]]] = []

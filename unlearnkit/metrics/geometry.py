@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from unlearnkit.interfaces import Evidence, Generator, Metric
-from unlearnkit.metrics.gallery import BATCH, Gallery
+from unlearnkit.metrics.gallery import BATCH
 
 __all__ = ["Geometry"]
 
@@ -28,14 +28,14 @@ class Geometry(Metric):
 
     def measure(self, evidence: Evidence) -> dict[str, float]:
         """The mean absolute differences, and how many bystanders they are from."""
-        erased = evidence.request.sources
-        before, after = _depths(evidence.before, erased), _depths(evidence.after, erased)
+        erased = evidence.request.erased
+        before, after = _depths(evidence.frozen, erased), _depths(evidence.edited, erased)
         if before is None:
             return {"n_geometry": 0.0}
         assert after is not None
         numbers = {"depth_change_erased": float((before - after).abs().mean())}
         latents = _others(evidence)
-        staying, moved = _depths(evidence.before, latents), _depths(evidence.after, latents)
+        staying, moved = _depths(evidence.frozen, latents), _depths(evidence.edited, latents)
         assert staying is not None and moved is not None
         return numbers | {
             "depth_change_bystanders": float((staying - moved).abs().mean()),
@@ -49,8 +49,7 @@ def _others(evidence: Evidence) -> Tensor:
     bystanders = [person.latents[:1] for person in evidence.request.bystanders]
     if len(bystanders) > 1:
         return torch.cat(bystanders)
-    gallery = Gallery.of(evidence)
-    return gallery.random_latents(BATCH, gallery.rng())
+    return evidence.random_latents(BATCH, evidence.stream("geometry"))
 
 
 @torch.no_grad()

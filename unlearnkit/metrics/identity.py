@@ -12,7 +12,7 @@ from torch import Tensor
 from unlearnkit.interfaces import Evidence, Metric, Person
 from unlearnkit.metrics.collapse import pairwise_similarity
 from unlearnkit.metrics.gallery import Faces, Gallery, similarity, unusable
-from unlearnkit.people import slugs
+from unlearnkit.people.names import slugs
 
 __all__ = ["Identity", "group"]
 
@@ -49,9 +49,9 @@ class Identity(Metric):
         gallery = Gallery.of(evidence)
         people = [(person, gallery.faces(person)) for person in evidence.request.people]
         strangers = [gallery.faces(person) for person in evidence.request.bystanders]
-        erased = [_rows(faces, slice(person.erased)) for person, faces in people]
+        erased = [_rows(faces, slice(person.n_erased)) for person, faces in people]
         numbers = group("erased", erased) | _worst(erased) | _worst_view(erased)
-        others = [_rows(faces, slice(person.erased, None)) for person, faces in people]
+        others = [_rows(faces, slice(person.n_erased, None)) for person, faces in people]
         if len(people) > 1:
             numbers |= _each("erased", people, erased) | _alike(erased) | _each("others", people, others)
         numbers |= group("others", others)

@@ -37,8 +37,8 @@ class Neighbours(Metric):
     def measure(self, evidence: Evidence) -> dict[str, float]:
         """Similarities by distance, ``n_neighbours`` at each, and the distance that 100 % stands for."""
         gallery = Gallery.of(evidence)
-        random = gallery.random_latents(max(_DRAWS, self.directions), gallery.rng())
-        far = _norm(random - evidence.before.w_avg.to(random.device)).mean()
+        random = evidence.random_latents(max(_DRAWS, self.directions), evidence.stream("neighbours"))
+        far = _norm(random - evidence.frozen.w_avg.to(random.device)).mean()
         numbers: dict[str, float] = {"neighbour_distance": float(far)}
         counts = []
         for fraction in self.fractions:

@@ -7,7 +7,7 @@ from typing import Any
 
 import attrs
 
-from unlearnkit.people import slugs
+from unlearnkit.people.names import slugs
 
 __all__ = ["EarlierPerson", "earlier_people", "not_measured"]
 

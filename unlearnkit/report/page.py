@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Any
 import attrs
 from markupsafe import Markup
 
-from unlearnkit import atomic
 from unlearnkit.errors import RunError
-from unlearnkit.people import erased_names, slugs
+from unlearnkit.files import atomic
+from unlearnkit.people.names import erased_names, slugs
 from unlearnkit.report.curves import loss_curves
 from unlearnkit.report.earlier import earlier_people
 from unlearnkit.report.numbers import bytes_text, flat, numbers, people, seconds_text

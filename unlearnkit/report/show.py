@@ -24,17 +24,16 @@ RANDOM_PEOPLE = 8
 def show_people(run: Run, evidence: Evidence, targets: Tensor) -> None:
     """Write the pictures that the report shows; similarities are the judge's, to the person's reference."""
     entries: list[Picture] = []
-    wanted = targets.split([len(person.latents[: person.erased]) for person in evidence.request.people])
+    wanted = targets.split([len(person.latents[: person.n_erased]) for person in evidence.request.people])
     for person, target in zip(evidence.request.people, wanted, strict=True):
-        aimed = None if torch.equal(target, person.latents[: person.erased]) else target  # a method may have no target
-        entries += _pictures(evidence, person, "erased", slice(person.erased), aimed)
-        entries += _pictures(evidence, person, "others", slice(person.erased, None))
+        # A method may have no target: then it is the latent itself.
+        aimed = None if torch.equal(target, person.latents[: person.n_erased]) else target
+        entries += _pictures(evidence, person, "erased", slice(person.n_erased), aimed)
+        entries += _pictures(evidence, person, "others", slice(person.n_erased, None))
     entries += _earlier(evidence)
     for person in evidence.request.bystanders:
         entries += _pictures(evidence, person, "bystanders", slice(None))
-    rng = torch.Generator()
-    rng.set_state(evidence.rng.get_state())
-    latents = evidence.before.sample_latents(RANDOM_PEOPLE, rng)
+    latents = evidence.random_latents(RANDOM_PEOPLE, evidence.stream("report"))
     entries += _pictures(evidence, Person("random", latents), "random", slice(None))
     entries += depth_pictures(evidence, (*evidence.request.people, *evidence.request.bystanders[:3]))
     save_images(run, entries)
@@ -44,7 +43,7 @@ def show_people(run: Run, evidence: Evidence, targets: Tensor) -> None:
 def _pictures(
     evidence: Evidence, person: Person, group: str, which: slice, target: Tensor | None = None
 ) -> Iterator[Picture]:
-    sides = {"before": evidence.before, "after": evidence.after}
+    sides = {"before": evidence.frozen, "after": evidence.edited}
     return _shown(evidence, person, group, which, sides, which.start or 0, target)
 
 
@@ -52,11 +51,11 @@ def _earlier(evidence: Evidence) -> Iterator[Picture]:
     """Who was erased by earlier edits: in the checkpoint, with those edits on it, and now."""
     if evidence.original is None:
         return
-    sides = {"before": evidence.original, "then": evidence.before, "after": evidence.after}
+    sides = {"before": evidence.original, "then": evidence.frozen, "after": evidence.edited}
     start = 0
     for person in evidence.request.earlier:
-        yield from _shown(evidence, person, "earlier", slice(person.erased), sides, start)
-        start += person.erased  # people of different runs may have one name: their numbers tell them apart
+        yield from _shown(evidence, person, "earlier", slice(person.n_erased), sides, start)
+        start += person.n_erased  # people of different runs may have one name: their numbers tell them apart
 
 
 def _shown(
@@ -72,7 +71,7 @@ def _shown(
     with torch.no_grad():
         known = evidence.judge.embed(reference)
         scores = {role: (evidence.judge.embed(seen) * known).sum(1) for role, seen in images.items()}
-    wanted = None if target is None else front_images(evidence.before, target)
+    wanted = None if target is None else front_images(evidence.frozen, target)
     for i in range(len(latents)):
         if person.pictures is not None:
             yield Picture(group, person.name, start + i, "picture", reference[i])

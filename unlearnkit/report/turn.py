@@ -51,7 +51,7 @@ def save_turns(run: Run, evidence: Evidence) -> None:
     shown += [("bystander", person) for person in evidence.request.bystanders[:1]]
     index: list[dict[str, str]] = []
     for number, (group, person) in enumerate(shown):
-        sides = [turn(generator, person.latents[0]) for generator in (evidence.before, evidence.after)]
+        sides = [turn(generator, person.latents[0]) for generator in (evidence.frozen, evidence.edited)]
         if sides[0] is None or sides[1] is None:
             return
         slug = re.sub(r"[^a-z0-9]+", "-", person.name.lower()).strip("-")[:60] or "person"
@@ -78,11 +78,11 @@ def load_turns(run: Run) -> list[dict[str, Any]]:
 def depth_pictures(evidence: Evidence, people: tuple[Person, ...]) -> list[Picture]:
     """Depth from the front before and after, near is bright; nothing for a generator without depth."""
     entries: list[Picture] = []
-    front = evidence.before.front_view()
+    front = evidence.frozen.front_view()
     for person in people:
         if front is None:
             break
-        before, after = (generator.depth(person.latents[:1], front) for generator in (evidence.before, evidence.after))
+        before, after = (generator.depth(person.latents[:1], front) for generator in (evidence.frozen, evidence.edited))
         if before is None or after is None:
             break
         near, far = float(before.min()), float(before.max())

@@ -9,9 +9,9 @@ from typing import Any
 
 import attrs
 
-from unlearnkit import atomic
 from unlearnkit.errors import RunError
-from unlearnkit.plain import json_bytes
+from unlearnkit.files import atomic
+from unlearnkit.files.plain import json_bytes
 from unlearnkit.results.schema import Result, from_plain, to_plain
 
 __all__ = ["MERGED", "Found", "case_file", "check_budgets", "merge_results", "read_results", "write_result"]

@@ -12,7 +12,7 @@ from typing import Any, Union, get_args, get_origin, get_type_hints
 
 import attrs
 
-from unlearnkit.plain import json_bytes
+from unlearnkit.files.plain import json_bytes
 from unlearnkit.results.schema import FORMAT, Result
 
 __all__ = ["FILE", "json_schema"]

@@ -15,7 +15,7 @@ from unlearnkit.config import build
 from unlearnkit.errors import ConfigError, PluginError, UnlearnkitError
 from unlearnkit.interfaces import Component, Generator
 from unlearnkit.plugins import registry
-from unlearnkit.registration import KINDS, Registration
+from unlearnkit.plugins.registration import KINDS, Registration
 from unlearnkit.testing.expect import NotApplicable
 from unlearnkit.testing.world import ToyGenerator, ToyViewGenerator
 

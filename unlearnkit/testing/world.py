@@ -162,9 +162,9 @@ class ToyPerceptual(Perceptual):
 class ToyTarget(TargetSelector):
     """The other side of the mean latent, as far away."""
 
-    def select(self, sources: Tensor, generator: Generator, rng: torch.Generator) -> Tensor:
+    def select(self, erased: Tensor, generator: Generator, rng: torch.Generator) -> Tensor:
         """``(P, num_ws, w_dim)`` -> their mirror images."""
-        return 2 * generator.w_avg.detach() - sources
+        return 2 * generator.w_avg.detach() - erased
 
 
 # ---------------------------------------------------------------- what components are given
@@ -183,13 +183,13 @@ def pictures(count: int, side: int = 64, seed: int = 0) -> Tensor:
 
 
 def make_job(
-    generator: Generator, source: Generator, losses: Mapping[str, Loss], people: int = 1, seed: int = 0, **options: Any
+    edited: Generator, frozen: Generator, losses: Mapping[str, Loss], people: int = 1, seed: int = 0, **options: Any
 ) -> Job:
-    """A job on two equal generators: ``people`` random sources, targets on the other side of the mean."""
-    sources = random_latents(generator, people)
-    options.setdefault("targets", 2 * generator.w_avg.detach() - sources)
+    """A job on two equal generators: ``people`` random people, targets on the other side of the mean."""
+    erased = random_latents(edited, people)
+    options.setdefault("targets", 2 * edited.w_avg.detach() - erased)
     return Job(
-        generator=generator, source=source, sources=sources, losses=losses,
+        edited=edited, frozen=frozen, erased=erased, losses=losses,
         measures=Measures(ToyPerceptual(), ToyIdentity()), rng=torch.Generator().manual_seed(seed),
         device=torch.device("cpu"), **options,
     )
@@ -212,6 +212,6 @@ def make_evidence(before: Generator, after: Generator, people: int = 1, samples:
     bystanders = tuple(Person(f"bystander {i}", random_latents(before, 1, 40 + i)) for i in range(2))
     earlier = (Person("earlier person", random_latents(before, 1, 60)),)
     return Evidence(
-        before=before, after=after, original=before, request=Request(tuple(named), bystanders, earlier),
-        judge=ToyIdentity(), perceptual=ToyPerceptual(), rng=torch.Generator().manual_seed(3), samples=samples,
+        frozen=before, edited=after, original=before, request=Request(tuple(named), bystanders, earlier),
+        judge=ToyIdentity(), perceptual=ToyPerceptual(), seed=3, samples=samples,
     )

@@ -1,7 +1,6 @@
 """Other methods than GUIDE, each as a small subclass of the pair loop: what GUIDE is compared with."""
 
-from unlearnkit.hookspecs import Register
-from unlearnkit.plugins import hookimpl
+from unlearnkit.plugins import Register, hookimpl
 
 
 @hookimpl
@@ -24,7 +23,7 @@ def unlearnkit_register_losses(register: Register) -> None:
 
 
 @hookimpl
-def unlearnkit_register_unlearners(register: Register) -> None:
+def unlearnkit_register_methods(register: Register) -> None:
     """The methods."""
     register("average-target", "unlearnkit_baselines.methods:AverageTarget",
              "The person becomes the mean face, nothing else is asked (GUIDE's baseline)")

@@ -8,7 +8,7 @@ from torch import Tensor
 
 from unlearnkit.config import option
 from unlearnkit.errors import ConfigError
-from unlearnkit.interfaces import Job, StyleLayer, Unlearner, unit
+from unlearnkit.interfaces import Job, Method, StyleLayer, unit
 
 __all__ = ["ClosedForm", "solve"]
 
@@ -35,7 +35,7 @@ def solve(
 
 
 @attrs.define(eq=False)
-class ClosedForm(Unlearner):
+class ClosedForm(Method):
     """Rewrite the style layers so that they read the person's latents as the target's; nothing else moves.
 
     Each affine layer computes a style ``A(w) = W0 [w; 1]`` from one row of the latent. It is replaced by the
@@ -58,15 +58,15 @@ class ClosedForm(Unlearner):
     ridge: float = option(1e-3, help="weight of the squared change of the layer itself", gt=0.0)
 
     def unlearn(self, job: Job) -> None:
-        """Solve for each style layer and write the solution into ``job.generator``."""
-        layers = job.generator.style_layers()
+        """Solve for each style layer and write the solution into ``job.edited``."""
+        layers = job.edited.style_layers()
         if not layers:
             raise ConfigError(
-                f"{type(job.generator).__name__} has no style layers to edit; choose a method that trains, e.g. guide"
+                f"{type(job.edited).__name__} has no style layers to edit; choose a method that trains, e.g. guide"
             )
         job.progress.load()  # nothing is ever saved, but an interrupted run's log must not hold this step twice
         sources, targets = self._erased(job)
-        kept = job.generator.sample_latents(self.samples, job.rng)
+        kept = job.random_latents(self.samples)
         errors = [self._edit(layer, sources, targets, kept) for layer in layers]
         erased, moved = (sum(numbers) / len(layers) for numbers in zip(*errors, strict=True))
         total = self.erase * erased + self.keep * moved
@@ -84,10 +84,10 @@ class ClosedForm(Unlearner):
 
     def _erased(self, job: Job) -> tuple[Tensor, Tensor]:
         """Latents to erase and their targets: each person's own, and those around it."""
-        sources, targets = [job.sources], [job.targets]
+        sources, targets = [job.erased], [job.targets]
         if self.directions:
-            for source, target in zip(job.sources, job.targets, strict=True):
-                away = unit(job.generator.sample_latents(self.directions, job.rng) - source)
+            for source, target in zip(job.erased, job.targets, strict=True):
+                away = unit(job.random_latents(self.directions) - source)
                 for radius in self.radii:
                     sources.append(source + radius * away)
                     targets.append(target + radius * away)

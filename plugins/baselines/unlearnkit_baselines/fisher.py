@@ -15,8 +15,6 @@ from unlearnkit.interfaces import Generator, Job, Penalty
 
 __all__ = ["Fisher", "asking_for_gradients", "elastic", "mean_squared_gradient", "picture_fisher"]
 
-SEED = 0
-"""Of the draws that an estimate is made from: a resumed run must find the same one, so the run's rng is not for it."""
 
 
 @contextmanager
@@ -49,7 +47,7 @@ def mean_squared_gradient(parameters: Mapping[str, nn.Parameter], numbers: Itera
     return {name: value / max(count, 1) for name, value in total.items()}
 
 
-def picture_fisher(generator: Generator, samples: int) -> dict[str, Tensor]:
+def picture_fisher(generator: Generator, samples: int, rng: torch.Generator) -> dict[str, Tensor]:
     """Diagonal of the Fisher information of the pictures of ``samples`` random latents, by parameter name.
 
     A GAN has no likelihood. Around its picture I(w) of D numbers we put a Gaussian of variance D, whose log-likelihood
@@ -58,7 +56,6 @@ def picture_fisher(generator: Generator, samples: int) -> dict[str, Tensor]:
     ``E_v[(d<v, I(w)>/dp)^2] = |dI/dp|^2 / D`` (Hutchinson). So F_i is the mean squared change of a picture's values
     per unit of parameter i, squared.
     """
-    rng = torch.Generator().manual_seed(SEED)
     parameters = generator.editable_parameters()
 
     def projections() -> Iterator[Tensor]:
@@ -107,8 +104,8 @@ class Fisher(Penalty):
 
     def begin(self, job: Job) -> None:
         """Estimate F on the frozen generator; needs ``samples`` forward and backward passes."""
-        self._importance = picture_fisher(job.source, self.samples)
-        self._before = {name: value.detach() for name, value in job.source.editable_parameters().items()}
+        self._importance = picture_fisher(job.frozen, self.samples, job.stream("fisher"))
+        self._before = {name: value.detach() for name, value in job.frozen.editable_parameters().items()}
 
     def weights(self) -> dict[str, float]:
         """The one weight by name."""

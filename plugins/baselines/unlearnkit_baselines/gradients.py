@@ -14,7 +14,6 @@ __all__ = ["RULES", "GradientSurgery", "Saliency", "operate", "saliency_mask"]
 
 RULES = ("doco", "pcgrad", "project", "filter")
 SCOPES = ("layer", "all")
-SEED = 0
 
 
 # ---------------------------------------------------------------- a mask
@@ -48,12 +47,12 @@ class Saliency(PairLoop):
 
     def start(self, job: Job, parameters: dict[str, nn.Parameter]) -> None:
         """Make the mask, from the original parameters and a seed of its own: the same one on resume."""
-        rng = torch.Generator().manual_seed(SEED)
+        rng = job.stream("saliency")
         forgetting = {name: loss for name, loss in job.losses.items() if not loss.retains}
         asked = attrs.evolve(job, losses=forgetting, rng=rng)
         for index in range(self.draws):
-            view = job.generator.sample_views(1, rng)
-            step = Step(index, job.generator, job.sources, job.targets, view, rng, job.selector)
+            view = job.edited.sample_views(1, rng)
+            step = Step(index, job.edited, job.erased, job.targets, view, rng, job.selector)
             backward(asked, step, {})
         slopes = {name: torch.zeros_like(p) if p.grad is None else p.grad for name, p in parameters.items()}
         self._mask = saliency_mask({name: slope.detach() for name, slope in slopes.items()}, self.share)

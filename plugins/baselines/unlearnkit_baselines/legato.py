@@ -13,11 +13,10 @@ from unlearnkit.config import option
 from unlearnkit.engine import PairLoop
 from unlearnkit.errors import ConfigError
 from unlearnkit.interfaces import Generator, Job
+from unlearnkit.streams import stream
 
 __all__ = ["Legato", "OdeAdapter"]
 
-SEED = 0
-"""First weights are the same in every run, so that a resumed run attaches the same adapters."""
 MAX_STEPS = 64
 """More Euler steps than anybody needs; options may come from somebody else's file."""
 
@@ -97,17 +96,17 @@ class Legato(PairLoop):
             )
 
     def unlearn(self, job: Job) -> None:
-        """Move the adapters of ``job.generator`` and nothing else; resumes like every pair loop."""
+        """Move the adapters of ``job.edited`` and nothing else; resumes like every pair loop."""
         try:
             PairLoop.unlearn(self, job)
         finally:
-            for module in job.generator.module.modules():
+            for module in job.edited.module.modules():
                 if isinstance(module, OdeAdapter):
                     module.watches, module.travelled = False, None
 
     def parameters(self, job: Job) -> dict[str, nn.Parameter]:
         """Those of the adapters, which are attached here if they are not there yet."""
-        adapters = self._adapters(job.generator)
+        adapters = self._adapters(job.edited)
         for adapter in adapters.values():
             adapter.watches = self.consistency > 0
         return {
@@ -118,7 +117,7 @@ class Legato(PairLoop):
         """The weighted consistency of the trajectories, summed over the pairs that were just rendered."""
         if self.consistency == 0:
             return {}
-        travelled = torch.stack([adapter.take() for adapter in self._adapters(job.generator).values()])
+        travelled = torch.stack([adapter.take() for adapter in self._adapters(job.edited).values()])
         return {"consistency": self.consistency * travelled.mean(0).sum()}
 
     def attach(self, generator: Generator) -> None:
@@ -127,7 +126,7 @@ class Legato(PairLoop):
             adapter.requires_grad_(False)
 
     def _adapters(self, generator: Generator) -> dict[str, OdeAdapter]:
-        rng = torch.Generator().manual_seed(SEED)
+        rng = stream(0, "legato")
 
         def make(channels: int) -> OdeAdapter:
             return OdeAdapter(channels, self.hidden, self.step, round(self.duration / self.step), rng)

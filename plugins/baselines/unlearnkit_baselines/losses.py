@@ -34,8 +34,8 @@ class Ascent(Loss):
 
     def pairs(self, step: Step) -> Pairs:
         """One pair a person: a latent beside it, drawn anew at each step, and the person itself."""
-        length = torch.full((len(step.sources),), self.spread)
-        return step.pairs(nearby(step.sources, length, step), step.sources, constant=True)
+        length = torch.full((len(step.erased),), self.spread)
+        return step.pairs(nearby(step.erased, length, step), step.erased, constant=True)
 
     def weights(self) -> dict[str, float]:
         """The two weights by name."""
@@ -59,7 +59,7 @@ class RandomFace(Loss):
 
     def pairs(self, step: Step) -> Pairs:
         """One pair a person."""
-        return step.pairs(step.sources, step.random_latents(len(step.sources)))
+        return step.pairs(step.erased, step.random_latents(len(step.erased)))
 
     def weights(self) -> dict[str, float]:
         """The one weight by name."""
@@ -90,10 +90,10 @@ class Hinge(Loss):
 
     def pairs(self, step: Step) -> Pairs:
         """``samples`` random latents and ``samples`` around each person, drawn anew at each step."""
-        around = step.sources.repeat_interleave(self.samples, 0)
+        around = step.erased.repeat_interleave(self.samples, 0)
         around = nearby(around, self.alpha_max * torch.rand(len(around), generator=step.rng), step)
         latents = torch.cat([step.random_latents(self.samples), around])
-        return step.pairs(latents, self.drawn_back(latents, step.sources, step.generator.w_avg))
+        return step.pairs(latents, self.drawn_back(latents, step.erased, step.edited.w_avg))
 
     def drawn_back(self, latents: Tensor, sources: Tensor, w_avg: Tensor) -> Tensor:
         """Latents ``(N, num_ws, w_dim)`` without what they have beyond the threshold of each person, one by one."""

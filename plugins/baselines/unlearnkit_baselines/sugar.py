@@ -19,8 +19,6 @@ from unlearnkit_baselines.losses import nearby
 
 __all__ = ["Sugar", "SugarAdjacency", "SugarEwc"]
 
-SEED = 0
-"""Of what is drawn before the first step: a resumed run must draw the same."""
 START = 1e-3
 """How far off, as a share of each tensor's spread, the copy starts that the Fisher information is measured on."""
 
@@ -45,10 +43,10 @@ class SugarAdjacency(Likeness):
         if step.selector is None:
             raise ConfigError("loss sugar-adjacency asks a target selector for the neighbours' targets, and there is "
                               "none; add --target sugar, or use guide-adjacency")
-        sources = step.sources.repeat_interleave(self.samples, 0)
+        sources = step.erased.repeat_interleave(self.samples, 0)
         neighbours = nearby(sources, self.alpha_max * torch.rand(len(sources), generator=step.rng), step)
         with torch.no_grad():
-            targets = step.selector.select(neighbours, step.generator, step.rng)
+            targets = step.selector.select(neighbours, step.edited, step.rng)
         return step.pairs(neighbours, targets)
 
 
@@ -78,8 +76,8 @@ class SugarEwc(Penalty):
     _fisher: dict[str, Tensor] = attrs.field(init=False, factory=dict, repr=False)
 
     def begin(self, job: Job) -> None:
-        """Measure F and note the parameters, on ``job.source``, which stays as it is."""
-        self._start = {name: value.detach() for name, value in job.source.editable_parameters().items()}
+        """Measure F and note the parameters, on ``job.frozen``, which stays as it is."""
+        self._start = {name: value.detach() for name, value in job.frozen.editable_parameters().items()}
         self._fisher = self._measure(job)
         if self.normalise:
             count = sum(value.numel() for value in self._fisher.values())
@@ -98,8 +96,8 @@ class SugarEwc(Penalty):
         return {"ewc": self.weight}
 
     def _measure(self, job: Job) -> dict[str, Tensor]:
-        rng = torch.Generator().manual_seed(SEED)
-        learner = copy.deepcopy(job.source)
+        rng = job.stream("sugar-ewc")
+        learner = copy.deepcopy(job.frozen)
         freeze(learner.module)
         parameters = learner.editable_parameters()
         for parameter in parameters.values():
@@ -112,7 +110,7 @@ class SugarEwc(Penalty):
         latents = self._latents(job, rng)
         for latent in latents:
             adam.zero_grad(set_to_none=True)
-            (-self.mse * _feature_gap(learner, job.source, latent[None], rng)).backward()
+            (-self.mse * _feature_gap(learner, job.frozen, latent[None], rng)).backward()
             for name, parameter in parameters.items():
                 if parameter.grad is not None:
                     fisher[name] += parameter.grad.square() / len(latents)
@@ -121,9 +119,9 @@ class SugarEwc(Penalty):
 
     def _latents(self, job: Job, rng: torch.Generator) -> Tensor:
         """Where the gradient is taken: ``(P * samples, num_ws, w_dim)``."""
-        sources = job.sources.repeat_interleave(self.samples, 0)
-        away = unit(job.source.sample_latents(len(sources), rng) - sources)
-        return job.source.w_avg.detach() + self.distance * away
+        sources = job.erased.repeat_interleave(self.samples, 0)
+        away = unit(job.random_latents(len(sources), rng) - sources)
+        return job.frozen.w_avg.detach() + self.distance * away
 
 
 def _feature_gap(learner: Generator, source: Generator, latent: Tensor, rng: torch.Generator) -> Tensor:

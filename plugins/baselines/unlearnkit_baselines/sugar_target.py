@@ -94,18 +94,18 @@ class SugarTarget(TargetSelector):
     perceptual: float = option(1.0, help="weight of the perceptual distance", ge=0.0)
     _network: LatentUNet | None = attrs.field(init=False, default=None, repr=False)
 
-    def fit(self, sources: Tensor, generator: Generator, measures: Measures, rng: torch.Generator) -> None:
+    def fit(self, erased: Tensor, generator: Generator, measures: Measures, rng: torch.Generator) -> None:
         """Train U on the latents to erase; the generator stays as it is."""
-        network = LatentUNet(rng).to(sources.device)
+        network = LatentUNet(rng).to(erased.device)
         view = generator.front_view()
         with torch.no_grad():
-            before = [generator.render(source[None], view) for source in sources]
+            before = [generator.render(source[None], view) for source in erased]
         adam = torch.optim.Adam(network.parameters(), lr=self.learning_rate)
         schedule = torch.optim.lr_scheduler.StepLR(adam, 100, 0.1)
         best, waited = float("inf"), 0
         for _ in range(self.epochs):
             total = 0.0
-            for source, seen in zip(sources, before, strict=True):
+            for source, seen in zip(erased, before, strict=True):
                 with torch.enable_grad():
                     target = self._target(network, source[None], generator)
                     loss = self._objective(generator.render(target, view), seen, measures)
@@ -119,18 +119,18 @@ class SugarTarget(TargetSelector):
                 break
         self._network = network.requires_grad_(False)
 
-    def select(self, sources: Tensor, generator: Generator, rng: torch.Generator) -> Tensor:
+    def select(self, erased: Tensor, generator: Generator, rng: torch.Generator) -> Tensor:
         """``(P, num_ws, w_dim)`` -> U's targets, all at distance d from the mean. Needs no chance.
 
         :raises ConfigError: before :meth:`fit`.
         """
         if self._network is None:
-            raise ConfigError("target sugar has learned nothing yet; call fit(sources, generator, measures, rng) first")
+            raise ConfigError("target sugar has learned nothing yet; call fit(erased, generator, measures, rng) first")
         with torch.no_grad():
-            return self._target(self._network, sources, generator)
+            return self._target(self._network, erased, generator)
 
-    def _target(self, network: LatentUNet, sources: Tensor, generator: Generator) -> Tensor:
-        made = network(sources - generator.w_avg)
+    def _target(self, network: LatentUNet, erased: Tensor, generator: Generator) -> Tensor:
+        made = network(erased - generator.w_avg)
         length = made.flatten(1).norm(dim=1).clamp_min(1e-12)[:, None, None]
         return generator.w_avg - self.distance * made / length
 

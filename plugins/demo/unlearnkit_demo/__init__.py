@@ -9,9 +9,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from unlearnkit.chain import erased_earlier
-from unlearnkit.hookspecs import Register
-from unlearnkit.plugins import hookimpl
+from unlearnkit.edits.chain import erased_earlier
+from unlearnkit.plugins import Register, hookimpl
 
 HERE = Path(__file__).parent
 CHECKPOINTS = {

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from unlearnkit.hookspecs import Register
-from unlearnkit.plugins import hookimpl
+from unlearnkit.plugins import Register, hookimpl
 
 if TYPE_CHECKING:
     from PIL.Image import Image

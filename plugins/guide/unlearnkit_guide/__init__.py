@@ -1,7 +1,6 @@
 """GUIDE (Seo et al., CVPR 2024, arXiv 2405.09879): un-identifying target (UFO) and latent target unlearning (LTU)."""
 
-from unlearnkit.hookspecs import Register
-from unlearnkit.plugins import hookimpl
+from unlearnkit.plugins import Register, hookimpl
 
 # What the released program does and the paper does not ask for: fresh noise in every rendering, and features from
 # another forward pass than the picture. On EG3D also: samples along rays drawn anew in each rendering, and cameras
@@ -28,7 +27,7 @@ def unlearnkit_register_losses(register: Register) -> None:
 
 
 @hookimpl
-def unlearnkit_register_unlearners(register: Register) -> None:
+def unlearnkit_register_methods(register: Register) -> None:
     register("guide", "unlearnkit_guide.method:Guide", "GUIDE as its paper describes it, with constant noise")
     register("guide-released", "unlearnkit_guide.method:Guide",
              "GUIDE with every quirk of the released program that changes a number", preset=RELEASED)

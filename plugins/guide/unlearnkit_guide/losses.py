@@ -44,7 +44,7 @@ class Local(Likeness):
 
     def pairs(self, step: Step) -> Pairs:
         """One pair a person, the same at every step."""
-        return step.pairs(step.sources, step.targets, constant=True)
+        return step.pairs(step.erased, step.targets, constant=True)
 
 
 @attrs.define
@@ -59,7 +59,7 @@ class Adjacency(Likeness):
 
     def pairs(self, step: Step) -> Pairs:
         """``samples`` pairs a person, drawn anew at every step."""
-        sources = step.sources.repeat_interleave(self.samples, 0)
+        sources = step.erased.repeat_interleave(self.samples, 0)
         targets = step.targets.repeat_interleave(self.samples, 0)
         directions = step.directions(sources)
         alpha = self.alpha_max * torch.rand(len(sources), generator=step.rng).to(sources.device, non_blocking=True)

@@ -8,6 +8,7 @@ from torch import Tensor
 
 from unlearnkit.config import option
 from unlearnkit.interfaces import Generator, TargetSelector
+from unlearnkit.streams import stream
 
 __all__ = ["Average", "Ufo", "mean_radius"]
 
@@ -19,7 +20,7 @@ def mean_radius(generator: Generator, samples: int = RADIUS_SAMPLES) -> float:
 
     A scale for distances in this generator's latent space, from a fixed seed.
     """
-    offsets = generator.sample_latents(samples, torch.Generator().manual_seed(0)) - generator.w_avg.detach()
+    offsets = generator.sample_latents(samples, stream(0, "guide/mean-radius")) - generator.w_avg.detach()
     return float(offsets.flatten(1).norm(dim=1).mean())
 
 
@@ -36,9 +37,9 @@ class Ufo(TargetSelector):
         choices=("latent", "mean-radius"),
     )
 
-    def select(self, sources: Tensor, generator: Generator, rng: torch.Generator) -> Tensor:
+    def select(self, erased: Tensor, generator: Generator, rng: torch.Generator) -> Tensor:
         """``(P, num_ws, w_dim)`` -> the point at distance d on the other side of the mean. Needs no chance."""
-        offset = sources - generator.w_avg
+        offset = erased - generator.w_avg
         length = offset.flatten(1).norm(dim=1).clamp_min(1e-12)[:, None, None]
         scale = 1.0 if self.unit == "latent" else mean_radius(generator)
         return generator.w_avg - self.distance * scale * offset / length
@@ -48,6 +49,6 @@ class Ufo(TargetSelector):
 class Average(TargetSelector):
     """``w_t = w_avg``: everybody becomes the mean face (the baseline of GUIDE's released program)."""
 
-    def select(self, sources: Tensor, generator: Generator, rng: torch.Generator) -> Tensor:
+    def select(self, erased: Tensor, generator: Generator, rng: torch.Generator) -> Tensor:
         """``(P, num_ws, w_dim)`` -> as many copies of the mean latent."""
-        return generator.w_avg.expand_as(sources).clone()
+        return generator.w_avg.expand_as(erased).clone()

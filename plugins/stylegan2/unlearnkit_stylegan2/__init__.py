@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from unlearnkit.hookspecs import Register
-from unlearnkit.plugins import hookimpl
+from unlearnkit.plugins import Register, hookimpl
 
 __all__ = ["unlearnkit_register_generators"]
 

@@ -1,7 +1,6 @@
 """A plugin from outside: one component of several kinds. Imports no torch, so that --help stays fast."""
 
-from unlearnkit.hookspecs import Register
-from unlearnkit.plugins import hookimpl
+from unlearnkit.plugins import Register, hookimpl
 
 
 @hookimpl
@@ -20,7 +19,7 @@ def unlearnkit_register_losses(register: Register) -> None:
 
 
 @hookimpl
-def unlearnkit_register_unlearners(register: Register) -> None:
+def unlearnkit_register_methods(register: Register) -> None:
     register(
         "outside-nudge",
         "unlearnkit_outside.components:Nudge",

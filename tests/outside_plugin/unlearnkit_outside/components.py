@@ -10,11 +10,11 @@ from unlearnkit.interfaces import (
     Job,
     Loss,
     Measures,
+    Method,
     Pairs,
     Rendering,
     Step,
     TargetSelector,
-    Unlearner,
 )
 
 
@@ -25,8 +25,8 @@ class Shift(TargetSelector):
     distance: float = option(1.0, gt=0, unit="latent units", help="how far to move")
     direction: str = option("up", choices=("up", "down"), help="which way to move")
 
-    def select(self, sources: Tensor, generator: Generator, rng: torch.Generator) -> Tensor:
-        return sources + (self.distance if self.direction == "up" else -self.distance)
+    def select(self, erased: Tensor, generator: Generator, rng: torch.Generator) -> Tensor:
+        return erased + (self.distance if self.direction == "up" else -self.distance)
 
 
 @attrs.define(eq=False)
@@ -36,7 +36,7 @@ class Pixels(Loss):
     weight: float = option(1.0, ge=0, help="weight in the sum")
 
     def pairs(self, step: Step) -> Pairs:
-        return step.pairs(step.sources, step.targets, constant=True)
+        return step.pairs(step.erased, step.targets, constant=True)
 
     def terms(self, edited: Rendering, frozen: Rendering, measures: Measures) -> dict[str, Tensor]:
         return {"pixels": (edited.image - frozen.image).square().mean((1, 2, 3))}
@@ -46,7 +46,7 @@ class Pixels(Loss):
 
 
 @attrs.define(eq=False)
-class Nudge(Unlearner):
+class Nudge(Method):
     """No loop: all parameters move by a little."""
 
     losses = ("outside-pixels",)
@@ -57,7 +57,7 @@ class Nudge(Unlearner):
 
     def unlearn(self, job: Job) -> None:
         with torch.no_grad():
-            for parameter in job.generator.editable_parameters().values():
+            for parameter in job.edited.editable_parameters().values():
                 parameter.add_(self.amount * self.steps)
         for index in range(self.steps):
             job.progress.step(index, self.steps, {"total": 0.0})

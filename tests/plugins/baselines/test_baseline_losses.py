@@ -4,35 +4,35 @@ from __future__ import annotations
 
 import pytest
 import torch
-from toyworld import ToyGenerator, toy_job
 from unlearnkit_baselines.losses import Ascent, Hinge, RandomFace
 
 from unlearnkit.engine import PairLoop, backward
 from unlearnkit.interfaces import Job, Rendering, Step
+from unlearnkit.testing.world import ToyGenerator, toy_job
 
 
 def step(people: int = 1, seed: int = 0) -> Step:
     job = toy_job({}, people, seed)
-    return Step(0, job.generator, job.sources, job.targets, None, job.rng)
+    return Step(0, job.edited, job.erased, job.targets, None, job.rng)
 
 
 def likeness(job: Job) -> float:
     with torch.no_grad():
-        pictures = [made.render(job.sources).image.flatten(1) for made in (job.generator, job.source)]
+        pictures = [made.render(job.erased).image.flatten(1) for made in (job.edited, job.frozen)]
     return float(torch.cosine_similarity(*pictures).mean())
 
 
 def test_ascent_lies_beside_the_person_and_keeps_the_frozen_side():
     now = step(people=3)
     pairs = Ascent(spread=0.2).pairs(now)
-    assert torch.equal(pairs.frozen, now.sources) and pairs.constant
-    away = (pairs.edited - now.sources).flatten(1).norm(dim=1)
+    assert torch.equal(pairs.frozen, now.erased) and pairs.constant
+    away = (pairs.edited - now.erased).flatten(1).norm(dim=1)
     torch.testing.assert_close(away, torch.full((3,), 0.2), atol=1e-5, rtol=0)
 
 
 def test_ascent_measures_two_cosines_that_end():
     job = toy_job({}, people=2)
-    frozen = job.source.render(job.sources)
+    frozen = job.frozen.render(job.erased)
     same = Ascent().terms(Rendering(frozen.image, frozen.features), frozen, job.measures)
     far = Ascent().terms(Rendering(-1e6 * frozen.image, -1e6 * frozen.features), frozen, job.measures)
     for name in ("identity", "features"):
@@ -52,8 +52,8 @@ def test_features_are_compared_place_by_place():
 def test_ascent_has_a_slope_where_both_generators_are_alike():
     def slope(spread: float) -> float:
         job = toy_job({"ascent": Ascent(spread=spread)})
-        backward(job, Step(0, job.generator, job.sources, job.targets, None, job.rng), {})
-        return float(sum(p.grad.norm() for p in job.generator.editable_parameters().values()))
+        backward(job, Step(0, job.edited, job.erased, job.targets, None, job.rng), {})
+        return float(sum(p.grad.norm() for p in job.edited.editable_parameters().values()))
 
     assert slope(0.5) > 100 * slope(1e-6), "exactly at the person a cosine is at its top"
 
@@ -69,7 +69,7 @@ def test_minimising_takes_the_person_away(loss):
 def test_random_face_is_another_one_each_time():
     now = step(people=2)
     first, second = RandomFace().pairs(now), RandomFace().pairs(now)
-    assert torch.equal(first.edited, now.sources) and torch.equal(second.edited, now.sources)
+    assert torch.equal(first.edited, now.erased) and torch.equal(second.edited, now.erased)
     assert not torch.equal(first.frozen, second.frozen) and not torch.equal(first.frozen[0], first.frozen[1])
     assert not first.constant
 
@@ -109,7 +109,7 @@ def test_half_of_the_hinge_lies_around_the_people():
     now = step(people=2)
     pairs = Hinge(samples=40, alpha_max=0.5, threshold=0.0).pairs(now)
     assert len(pairs) == 40 + 2 * 40
-    away = (pairs.edited[40:] - now.sources.repeat_interleave(40, 0)).flatten(1).norm(dim=1)
+    away = (pairs.edited[40:] - now.erased.repeat_interleave(40, 0)).flatten(1).norm(dim=1)
     assert away.max() <= 0.5 + 1e-5 and 0.15 < away.mean() < 0.35
     assert (pairs.edited[40:] != pairs.frozen[40:]).flatten(1).any(1).all(), "each has something of the person"
 
@@ -117,7 +117,7 @@ def test_half_of_the_hinge_lies_around_the_people():
 def test_terms_of_hinge_by_hand():
     job = toy_job({})
     with torch.no_grad():
-        a, b = job.generator.render(job.sources), job.source.render(job.targets)
+        a, b = job.edited.render(job.erased), job.frozen.render(job.targets)
     terms = Hinge().terms(a, b, job.measures)
     assert float(terms["pixels"]) == pytest.approx(float((a.image - b.image).abs().mean()), rel=1e-6)
     assert float(terms["perceptual"]) == pytest.approx(float((a.image - b.image).square().mean()), rel=1e-6)

@@ -7,7 +7,6 @@ from pathlib import Path
 
 import pytest
 import torch
-from toyworld import toy_job
 from unlearnkit_baselines.closed_form import ClosedForm, solve
 from unlearnkit_guide.targets import Ufo
 
@@ -15,7 +14,7 @@ from unlearnkit.errors import ConfigError
 from unlearnkit.interfaces import Generator, Job, StyleLayer
 from unlearnkit.plugins import registry
 from unlearnkit.testing.checks.method import Memory
-from unlearnkit.testing.world import make_job
+from unlearnkit.testing.world import make_job, toy_job
 
 GOLDEN = Path(__file__).parents[2] / "golden"
 RNG = torch.Generator().manual_seed(5)
@@ -29,7 +28,7 @@ def generator() -> Generator:
 
 def run(people: int = 1, **options) -> Job:
     job = make_job(generator(), generator(), {}, people, progress=Memory())
-    job.targets = Ufo(distance=3.0).select(job.sources, job.source, None)
+    job.targets = Ufo(distance=3.0).select(job.erased, job.frozen, None)
     ClosedForm(**options).unlearn(job)
     return job
 
@@ -77,23 +76,23 @@ def test_nothing_to_erase_changes_nothing():
 
 def test_the_persons_style_becomes_the_targets_and_others_keep_theirs():
     job = run(erase=10.0, samples=500, radii=(0.5, 1.0))
-    others = job.source.map(torch.randn(200, job.source.z_dim, generator=torch.Generator().manual_seed(77)))
-    for old, new in zip(job.source.style_layers(), job.generator.style_layers(), strict=True):
+    others = job.frozen.map(torch.randn(200, job.frozen.z_dim, generator=torch.Generator().manual_seed(77)))
+    for old, new in zip(job.frozen.style_layers(), job.edited.style_layers(), strict=True):
         wanted = style(old, job.targets)
-        way = (style(old, job.sources) - wanted).norm()
-        assert (style(new, job.sources) - wanted).norm() < 0.15 * way, old.name
+        way = (style(old, job.erased) - wanted).norm()
+        assert (style(new, job.erased) - wanted).norm() < 0.15 * way, old.name
         moved = (style(new, others) - style(old, others)).norm(dim=1).square().mean().sqrt()
         assert moved < 0.35 * way, old.name
 
 
 def test_neighbours_move_along():
     job = run(erase=10.0, samples=500, radii=(0.5, 1.0))
-    away = job.source.map(torch.randn(1, job.source.z_dim, generator=torch.Generator().manual_seed(8))) - job.sources
+    away = job.frozen.map(torch.randn(1, job.frozen.z_dim, generator=torch.Generator().manual_seed(8))) - job.erased
     delta = 0.5 * away / away.norm()
-    for old, new in zip(job.source.style_layers(), job.generator.style_layers(), strict=True):
+    for old, new in zip(job.frozen.style_layers(), job.edited.style_layers(), strict=True):
         wanted = style(old, job.targets + delta)
-        way = (style(old, job.sources + delta) - wanted).norm()
-        assert (style(new, job.sources + delta) - wanted).norm() < 0.3 * way, old.name
+        way = (style(old, job.erased + delta) - wanted).norm()
+        assert (style(new, job.erased + delta) - wanted).norm() < 0.3 * way, old.name
 
 
 def test_a_heavier_erase_gets_nearer_and_costs_more():
@@ -104,9 +103,9 @@ def test_a_heavier_erase_gets_nearer_and_costs_more():
 
 def test_only_style_layers_change():
     job = run(people=2)
-    layers = job.generator.style_layers()
+    layers = job.edited.style_layers()
     style_names = {f"{layer.name}.{kind}" for layer in layers for kind in ("weight", "bias")}
-    before, after = job.source.module.state_dict(), job.generator.module.state_dict()
+    before, after = job.frozen.module.state_dict(), job.edited.module.state_dict()
     changed = {name for name in before if not torch.equal(before[name], after[name])}
     assert changed == style_names
     assert job.progress.said[0][:2] == (0, 1) and job.progress.saves == 0
@@ -119,7 +118,7 @@ def test_without_directions_only_the_person_itself_is_erased():
 
 def test_a_generator_without_style_layers_is_refused():
     job = toy_job({})
-    before = copy.deepcopy(job.generator.module.state_dict())
+    before = copy.deepcopy(job.edited.module.state_dict())
     with pytest.raises(ConfigError, match="no style layers"):
         ClosedForm().unlearn(job)
-    assert all(torch.equal(before[name], value) for name, value in job.generator.module.state_dict().items())
+    assert all(torch.equal(before[name], value) for name, value in job.edited.module.state_dict().items())

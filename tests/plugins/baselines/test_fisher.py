@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import pytest
 import torch
-from toyworld import ToyGenerator, toy_job
 from unlearnkit_baselines.fisher import Fisher, asking_for_gradients, mean_squared_gradient, picture_fisher
 from unlearnkit_baselines.methods import Ewc
 from unlearnkit_guide.losses import Global, Local
 
 from unlearnkit.engine import freeze
 from unlearnkit.errors import ConfigError
+from unlearnkit.streams import stream
 from unlearnkit.testing import ToyViewGenerator
-from unlearnkit.testing.world import random_latents
+from unlearnkit.testing.world import ToyGenerator, random_latents, toy_job
 
 
 def exact(generator: ToyGenerator, count: int) -> dict[str, torch.Tensor]:
@@ -39,7 +39,7 @@ def test_mean_squared_gradient_by_hand():
 
 def test_projections_estimate_what_the_jacobian_says():
     generator = ToyGenerator()
-    found, wanted = picture_fisher(generator, 3000), exact(generator, 300)
+    found, wanted = picture_fisher(generator, 3000, stream(0, "fisher")), exact(generator, 300)
     for name, value in wanted.items():
         assert found[name].shape == value.shape and (found[name] >= 0).all()
         torch.testing.assert_close(found[name].mean(), value.mean(), rtol=0.1, atol=0)
@@ -50,7 +50,7 @@ def test_projections_estimate_what_the_jacobian_says():
 def test_a_frozen_generator_is_left_frozen():
     generator = ToyViewGenerator()
     freeze(generator.module)
-    picture_fisher(generator, 2)
+    picture_fisher(generator, 2, stream(0, "fisher"))
     assert not any(p.requires_grad or p.grad is not None for p in generator.module.parameters())
     with pytest.raises(RuntimeError), asking_for_gradients(generator.editable_parameters()):
         raise RuntimeError
@@ -60,23 +60,23 @@ def test_a_frozen_generator_is_left_frozen():
 def test_the_penalty_is_zero_at_the_start_and_counts_each_parameter_by_its_weight():
     job, loss = toy_job({}), Fisher(samples=4)
     loss.begin(job)
-    before = {name: value.detach().clone() for name, value in job.generator.editable_parameters().items()}
+    before = {name: value.detach().clone() for name, value in job.edited.editable_parameters().items()}
     assert float(loss.penalty(before)["fisher"]) == 0
     moved = dict(before)
     moved["synthesis.bias"] = before["synthesis.bias"] + 0.1
-    wanted = 0.01 * picture_fisher(job.source, 4)["synthesis.bias"].sum()
+    wanted = 0.01 * picture_fisher(job.frozen, 4, job.stream("fisher"))["synthesis.bias"].sum()
     assert float(loss.penalty(moved)["fisher"]) == pytest.approx(float(wanted), rel=1e-4)
 
 
 def test_the_penalty_reads_as_the_mean_squared_change_of_pictures():
     job, loss = toy_job({}), Fisher(samples=4000)
     loss.begin(job)
-    latents = random_latents(job.source, 500, seed=5)
+    latents = random_latents(job.frozen, 500, seed=5)
     with torch.no_grad():
-        before = job.source.render(latents).image
-        job.generator.editable_parameters()["synthesis.bias"][7] += 0.01  # one alone, so nothing can cancel
-        change = float((job.generator.render(latents).image - before).square().mean())
-    found = float(loss.penalty(job.generator.editable_parameters())["fisher"].detach())
+        before = job.frozen.render(latents).image
+        job.edited.editable_parameters()["synthesis.bias"][7] += 0.01  # one alone, so nothing can cancel
+        change = float((job.edited.render(latents).image - before).square().mean())
+    found = float(loss.penalty(job.edited.editable_parameters())["fisher"].detach())
     assert found == pytest.approx(change, rel=0.15)
 
 
@@ -85,12 +85,12 @@ def test_a_resumed_run_finds_the_same():
     job = toy_job({}, seed=1)
     fresh.begin(job)
     with torch.no_grad():
-        for value in job.generator.editable_parameters().values():
+        for value in job.edited.editable_parameters().values():
             value.add_(0.3)  # where a resumed run stands
     torch.manual_seed(99)
     job.rng.manual_seed(5)
     resumed.begin(job)
-    parameters = job.generator.editable_parameters()
+    parameters = job.edited.editable_parameters()
     one, other = fresh.penalty(parameters)["fisher"].detach(), resumed.penalty(parameters)["fisher"].detach()
     assert torch.equal(one, other) and float(one) > 0
 
@@ -107,8 +107,8 @@ def test_a_heavier_penalty_keeps_pictures_closer():
         losses = {"guide-local": Local(), "guide-global": Global(), "fisher": Fisher(weight=weight)}
         job = toy_job(losses)
         Ewc(steps=30, learning_rate=0.01).unlearn(job)
-        latents = random_latents(job.source, 50, seed=5)
+        latents = random_latents(job.frozen, 50, seed=5)
         with torch.no_grad():
-            return float((job.generator.render(latents).image - job.source.render(latents).image).square().mean())
+            return float((job.edited.render(latents).image - job.frozen.render(latents).image).square().mean())
 
     assert moved(1e4) < 0.2 * moved(0.0)

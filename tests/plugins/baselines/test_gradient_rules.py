@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import pytest
 import torch
-from toyworld import toy_job
 from unlearnkit_baselines.gradients import RULES, GradientSurgery, Saliency, operate, saliency_mask
 from unlearnkit_baselines.losses import RandomFace
 from unlearnkit_guide.losses import Global, Local
 
 from unlearnkit.interfaces import Job
+from unlearnkit.testing.world import toy_job
 
 AGAINST = ([1.0, 0.0], [-1.0, 1.0])
 ALONG = ([1.0, 1.0], [1.0, 0.0])
@@ -55,7 +55,7 @@ def test_a_layer_alone_or_all_together():
 
 def distance(job: Job) -> float:
     with torch.no_grad():
-        made, wanted = job.generator.render(job.sources), job.source.render(job.targets)
+        made, wanted = job.edited.render(job.erased), job.frozen.render(job.targets)
     return float((made.image - wanted.image).square().mean())
 
 
@@ -85,9 +85,9 @@ def losses() -> dict:
 def started(method: Saliency, seed: int) -> dict[str, torch.Tensor]:
     job = toy_job(losses(), seed=seed)
     state = job.rng.get_state()
-    method.start(job, job.generator.editable_parameters())
+    method.start(job, job.edited.editable_parameters())
     assert torch.equal(job.rng.get_state(), state), "the run's own chance is left alone"
-    assert all(p.grad is None for p in job.generator.editable_parameters().values())
+    assert all(p.grad is None for p in job.edited.editable_parameters().values())
     return method._mask
 
 
@@ -111,8 +111,8 @@ def test_the_mask_follows_forgetting_only():
 def test_only_what_the_mask_lets_through_moves():
     job, method = toy_job(losses()), Saliency(steps=5, learning_rate=0.01, share=0.25)
     method.unlearn(job)
-    before = job.source.editable_parameters()
-    for name, value in job.generator.editable_parameters().items():
+    before = job.frozen.editable_parameters()
+    for name, value in job.edited.editable_parameters().items():
         moved = value != before[name]
         assert not moved[~method._mask[name]].any()
         assert moved[method._mask[name]].float().mean() > 0.9

@@ -9,15 +9,16 @@ from pathlib import Path
 import attrs
 import pytest
 import torch
-from toyworld import ToyGenerator, toy_job
 from unlearnkit_baselines.legato import Legato, OdeAdapter
 from unlearnkit_guide.losses import Global, Local
 
-from unlearnkit import edits, engine
+from unlearnkit.edits import file as edits
+from unlearnkit.engine import loop as engine
 from unlearnkit.errors import ConfigError, EditError
 from unlearnkit.interfaces import Generator
 from unlearnkit.plugins import registry
 from unlearnkit.testing.checks.method import Memory
+from unlearnkit.testing.world import ToyGenerator, toy_job
 
 GOLDEN = Path(__file__).parents[2] / "golden"
 
@@ -77,27 +78,27 @@ def test_first_weights_come_from_no_global_chance():
 
 def test_only_adapters_move_and_frozen_weights_get_no_gradient():
     now = job()
-    before = copy.deepcopy(now.source.module.state_dict())
+    before = copy.deepcopy(now.frozen.module.state_dict())
     Legato(steps=2, learning_rate=0.01).unlearn(now)
-    after = now.generator.module.state_dict()
+    after = now.edited.module.state_dict()
     assert all(torch.equal(before[name], after[name]) for name in before)
     new = after.keys() - before.keys()
     assert new == {f"adapter.{layer}.{kind}" for layer in ("first", "last") for kind in ("weight", "bias")}
     assert after["adapter.last.weight"].any()
     assert all(value.grad is None and not value.requires_grad
-               for name, value in now.generator.module.named_parameters() if name in before)
+               for name, value in now.edited.module.named_parameters() if name in before)
 
 
 def test_no_graph_outlives_the_run_and_a_copy_is_independent():
     now = job()
     Legato(steps=1).unlearn(now)
-    ode = now.generator.module["adapter"]
+    ode = now.edited.module["adapter"]
     assert ode.travelled is None and not ode.watches
-    copied = copy.deepcopy(now.generator)
-    assert torch.equal(copied.render(now.sources).image, now.generator.render(now.sources).image)
+    copied = copy.deepcopy(now.edited)
+    assert torch.equal(copied.render(now.erased).image, now.edited.render(now.erased).image)
     with torch.no_grad():
         copied.module["adapter"].last.bias.add_(1.0)
-    assert not torch.equal(copied.render(now.sources).image, now.generator.render(now.sources).image)
+    assert not torch.equal(copied.render(now.erased).image, now.edited.render(now.erased).image)
 
 
 @pytest.mark.parametrize("size", [1, 3, 100])
@@ -108,7 +109,7 @@ def test_consistency_is_a_sum_over_pairs_whatever_the_micro_batch(monkeypatch, s
         Legato(steps=2, learning_rate=0.05, consistency=30.0).unlearn(now)
         said = now.progress.said[-1][2]
         assert said["consistency"] > 0 and said["total"] > said["consistency"]
-        return list(now.generator.module["adapter"].state_dict().values())
+        return list(now.edited.module["adapter"].state_dict().values())
 
     for a, b in zip(gradients(4), gradients(size), strict=True):
         torch.testing.assert_close(a, b, rtol=1e-3, atol=1e-4)
@@ -118,7 +119,7 @@ def test_consistency_keeps_trajectories_short():
     def length(weight: float) -> float:
         now = job()
         Legato(steps=60, learning_rate=0.005, consistency=weight).unlearn(now)
-        ode, x = now.generator.module["adapter"], torch.ones(1, 3, 4, 4)
+        ode, x = now.edited.module["adapter"], torch.ones(1, 3, 4, 4)
         with torch.no_grad():
             return float((ode(x) - x).norm())
 
@@ -128,14 +129,14 @@ def test_consistency_keeps_trajectories_short():
 def test_a_later_run_goes_on_training_the_same_adapters():
     now = job()
     Legato(steps=2, learning_rate=0.01).unlearn(now)
-    ode, before = now.generator.module["adapter"], now.generator.module["adapter"].last.weight.clone()
-    Legato(steps=2, learning_rate=0.01, hidden=7).unlearn(attrs.evolve(now, source=copy.deepcopy(now.generator)))
-    assert now.generator.module["adapter"] is ode and not torch.equal(ode.last.weight, before)
+    ode, before = now.edited.module["adapter"], now.edited.module["adapter"].last.weight.clone()
+    Legato(steps=2, learning_rate=0.01, hidden=7).unlearn(attrs.evolve(now, frozen=copy.deepcopy(now.edited)))
+    assert now.edited.module["adapter"] is ode and not torch.equal(ode.last.weight, before)
 
 
 def test_another_methods_adapter_is_refused():
     now = job()
-    now.generator.adapt(torch.nn.Identity)
+    now.edited.adapt(torch.nn.Identity)
     with pytest.raises(ConfigError, match=r"Identity of another method"):
         Legato(steps=1).unlearn(now)
 
@@ -176,10 +177,10 @@ def test_an_edit_comes_back_on_a_fresh_generator(tmp_path):
 def test_a_toy_edit_comes_back_too(tmp_path):
     now = job()
     Legato(steps=2, learning_rate=0.01, hidden=5).unlearn(now)
-    edits.save_edit(tmp_path / "e.safetensors", now.source, now.generator, "toy", "legato", {"hidden": 5})
+    edits.save_edit(tmp_path / "e.safetensors", now.frozen, now.edited, "toy", "legato", {"hidden": 5})
     fresh = ToyGenerator()
     edits.put_on(fresh, tmp_path / "e.safetensors")
-    assert torch.equal(fresh.render(now.sources).image, now.generator.render(now.sources).image)
+    assert torch.equal(fresh.render(now.erased).image, now.edited.render(now.erased).image)
 
 
 def test_sample_reads_such_an_edit_and_apply_refuses_it_in_one_line(tmp_path, cli):

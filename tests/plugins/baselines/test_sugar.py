@@ -9,7 +9,6 @@ import attrs
 import pytest
 import torch
 from torch import nn
-from toyworld import ToyGenerator, ToyIdentity, ToyPerceptual, toy_job
 from unlearnkit_baselines.legato import Legato
 from unlearnkit_baselines.sugar import Sugar, SugarAdjacency, SugarEwc
 from unlearnkit_baselines.sugar_target import LatentUNet, SugarTarget
@@ -18,7 +17,15 @@ from unlearnkit_guide.losses import Local
 from unlearnkit.engine import freeze
 from unlearnkit.errors import ConfigError
 from unlearnkit.interfaces import Generator, Measures, Step
-from unlearnkit.testing.world import ToyTarget, ToyViewGenerator, random_latents
+from unlearnkit.testing.world import (
+    ToyGenerator,
+    ToyIdentity,
+    ToyPerceptual,
+    ToyTarget,
+    ToyViewGenerator,
+    random_latents,
+    toy_job,
+)
 
 MEASURES = Measures(ToyPerceptual(), ToyIdentity())
 
@@ -37,7 +44,7 @@ def fitted(generator: Generator, sources: torch.Tensor, seed: int = 0, **options
 
 def step(selector=None, people: int = 2) -> Step:
     job = toy_job({}, people)
-    return Step(0, job.generator, job.sources, job.targets, None, job.rng, selector)
+    return Step(0, job.edited, job.erased, job.targets, None, job.rng, selector)
 
 
 # ---------------------------------------------------------------- targets
@@ -131,9 +138,9 @@ def test_select_before_fit_is_an_error():
 def test_neighbours_have_targets_of_their_own():
     now = step(ToyTarget())
     pairs = SugarAdjacency(samples=40, alpha_max=3.0).pairs(now)
-    length = (pairs.edited - now.sources.repeat_interleave(40, 0)).flatten(1).norm(dim=1)
+    length = (pairs.edited - now.erased.repeat_interleave(40, 0)).flatten(1).norm(dim=1)
     assert float(length.max()) <= 3.0 + 1e-4 and 1.0 < float(length.mean()) < 2.0
-    torch.testing.assert_close(pairs.frozen, 2 * now.generator.w_avg - pairs.edited)
+    torch.testing.assert_close(pairs.frozen, 2 * now.edited.w_avg - pairs.edited)
     assert not pairs.frozen.requires_grad and not pairs.constant
 
 
@@ -144,7 +151,7 @@ def test_without_a_selector_it_says_what_to_do():
 
 def test_its_distance_is_guides():
     job = toy_job({})
-    a, b = job.generator.render(job.sources), job.source.render(job.targets)
+    a, b = job.edited.render(job.erased), job.frozen.render(job.targets)
     mine, guides = SugarAdjacency(), Local()
     assert mine.weights() == guides.weights()
     for name, value in guides.terms(a, b, job.measures).items():
@@ -161,7 +168,7 @@ def begun(people: int = 2, **options):
 
 
 def moved(job, by: float) -> dict[str, torch.Tensor]:
-    return {name: value.detach() + by for name, value in job.source.editable_parameters().items()}
+    return {name: value.detach() + by for name, value in job.frozen.editable_parameters().items()}
 
 
 def test_the_penalty_is_zero_where_it_began_and_quadratic_beyond():
@@ -183,12 +190,12 @@ def test_what_features_do_not_hang_on_is_free():
 
 def test_beginning_is_repeatable_and_leaves_the_job_alone():
     one, job = begun()
-    state, weights = job.rng.get_state(), copy.deepcopy(job.source.module.state_dict())
+    state, weights = job.rng.get_state(), copy.deepcopy(job.frozen.module.state_dict())
     other = SugarEwc()
     other.begin(job)
     assert all(torch.equal(one._fisher[name], other._fisher[name]) for name in one._fisher)
     assert torch.equal(job.rng.get_state(), state)
-    assert all(torch.equal(weights[name], value) for name, value in job.source.module.state_dict().items())
+    assert all(torch.equal(weights[name], value) for name, value in job.frozen.module.state_dict().items())
 
 
 def test_normalised_the_mean_is_one():
@@ -213,20 +220,20 @@ def test_elastic_weights_hold_parameters_back():
         loss = SugarEwc(weight=weight, normalise=True)
         job = toy_job({"near": Local(), "ewc": loss})
         Sugar(steps=60, learning_rate=0.005).unlearn(job)
-        return float(loss.penalty(job.generator.editable_parameters())["ewc"])  # what is measured has the weight 1
+        return float(loss.penalty(job.edited.editable_parameters())["ewc"])  # what is measured has the weight 1
 
     assert distance(1000.0) < 0.05 * distance(0.0)
 
 
 def test_the_person_becomes_the_learned_target():
     job = toy_job({"guide-local": Local(), "sugar-adjacency": SugarAdjacency(), "sugar-ewc": SugarEwc()})
-    freeze(job.source.module)
-    job = attrs.evolve(job, selector=fitted(job.source, job.sources, epochs=5, distance=1.0))
-    job.targets = job.selector.select(job.sources, job.source, job.rng)
+    freeze(job.frozen.module)
+    job = attrs.evolve(job, selector=fitted(job.frozen, job.erased, epochs=5, distance=1.0))
+    job.targets = job.selector.select(job.erased, job.frozen, job.rng)
 
     def gap() -> float:
         with torch.no_grad():
-            edited, wanted = job.generator.render(job.sources), job.source.render(job.targets)
+            edited, wanted = job.edited.render(job.erased), job.frozen.render(job.targets)
         return float((edited.image - wanted.image).square().mean())
 
     start = gap()

@@ -26,7 +26,7 @@ from unlearnkit_stylegan2.generator import StyleGAN2
 
 from unlearnkit.checkpoints import read_tensors
 from unlearnkit.errors import CheckpointError, ConfigError
-from unlearnkit.requests import load_picture
+from unlearnkit.people.requests import load_picture
 from unlearnkit.testing.world import ToyGenerator
 
 CPU = torch.device("cpu")

@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import pytest
 import torch
-from toyworld import ToyGenerator, toy_job
 from unlearnkit_guide.losses import Adjacency, Global, Local
 from unlearnkit_guide.targets import Average, Ufo, mean_radius
 
 from unlearnkit.interfaces import Step
+from unlearnkit.testing.world import ToyGenerator, toy_job
 
 
 def step(people: int = 1) -> Step:
     job = toy_job({}, people)
-    return Step(0, job.generator, job.sources, job.targets, None, job.rng)
+    return Step(0, job.edited, job.erased, job.targets, None, job.rng)
 
 
 def test_ufo_lies_at_distance_d_beyond_the_mean():
@@ -45,13 +45,13 @@ def test_average():
 def test_local_pairs_do_not_change():
     now = step(people=2)
     pairs = Local().pairs(now)
-    assert torch.equal(pairs.edited, now.sources) and torch.equal(pairs.frozen, now.targets) and pairs.constant
+    assert torch.equal(pairs.edited, now.erased) and torch.equal(pairs.frozen, now.targets) and pairs.constant
 
 
 def test_adjacency_moves_source_and_target_alike_by_less_than_alpha():
     now = step(people=2)
     pairs = Adjacency(samples=50, alpha_max=2.0).pairs(now)
-    delta = pairs.edited - now.sources.repeat_interleave(50, 0)
+    delta = pairs.edited - now.erased.repeat_interleave(50, 0)
     torch.testing.assert_close(delta, pairs.frozen - now.targets.repeat_interleave(50, 0), atol=1e-5, rtol=0)
     length = delta.flatten(1).norm(dim=1)
     assert length.max() <= 2.0 + 1e-5 and 0.7 < length.mean() < 1.3 and not pairs.constant
@@ -66,7 +66,7 @@ def test_global_pairs_are_random_and_alike():
 
 def test_terms_of_local_by_hand():
     job = toy_job({})
-    a, b = job.generator.render(job.sources), job.source.render(job.targets)
+    a, b = job.edited.render(job.erased), job.frozen.render(job.targets)
     terms = Local().terms(a, b, job.measures)
     assert float(terms["mse"].detach()) == pytest.approx(float((a.features - b.features).square().mean()), rel=1e-6)
     assert float(terms["perceptual"].detach()) == pytest.approx(float((a.image - b.image).square().mean()), rel=1e-6)

@@ -42,26 +42,26 @@ def check_curves_rise_within_the_budget(subject: Subject) -> None:
 
 
 def check_attacking_is_repeatable(subject: Subject) -> None:
-    """Equal evidence gives equal curves and faces; draws come from a copy of ``evidence.rng`` only."""
+    """Equal evidence gives equal curves and faces; draws come from ``evidence.stream`` only."""
     before = subject.world()
     one, other = twice(lambda: _plain(subject.component.attack(_case(subject, before))))
     expect(same_bits(one, other), "the same curves and faces each time", "different ones")
 
 
 def check_attacking_changes_nothing(subject: Subject) -> None:
-    """Both generators, the request and ``evidence.rng`` stay as they are, and no gradient is left anywhere."""
+    """Both generators and the request stay as they are, and no gradient is left anywhere."""
     case = _case(subject, subject.world())
     evidence = case.evidence
     people = (*evidence.request.people, *evidence.request.bystanders)
 
     def all_tensors() -> dict[str, Tensor]:
-        tensors = {f"before.{name}": value for name, value in evidence.before.module.state_dict().items()}
-        tensors |= {f"after.{name}": value for name, value in evidence.after.module.state_dict().items()}
+        tensors = {f"before.{name}": value for name, value in evidence.frozen.module.state_dict().items()}
+        tensors |= {f"after.{name}": value for name, value in evidence.edited.module.state_dict().items()}
         tensors |= {f"latents of {person.name}": person.latents for person in people}
         tensors |= {f"pictures of {p.name}": p.pictures for p in people if p.pictures is not None}
-        return {**tensors, "evidence.rng": evidence.rng.get_state()}
+        return tensors
 
-    parameters = [*evidence.before.module.parameters(), *evidence.after.module.parameters()]
+    parameters = [*evidence.frozen.module.parameters(), *evidence.edited.module.parameters()]
     asking = [parameter.requires_grad for parameter in parameters]
     with unchanged(all_tensors, "the evidence"):
         subject.component.attack(case)

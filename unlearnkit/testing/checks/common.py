@@ -16,10 +16,10 @@ import attrs
 
 from unlearnkit import interfaces
 from unlearnkit.config import build, describe, read_toml, write_toml
-from unlearnkit.config.options import complete
 from unlearnkit.errors import ConfigError, UnlearnkitError
+from unlearnkit.options.fields import complete
 from unlearnkit.plugins import GROUP
-from unlearnkit.registration import KINDS
+from unlearnkit.plugins.registration import KINDS
 from unlearnkit.testing.expect import NotApplicable, expect
 from unlearnkit.testing.subject import Subject
 

@@ -24,9 +24,9 @@ def check_beginning_leaves_the_run_alone(subject: Subject) -> None:
         job = make_job(subject.world(), subject.world(), {}, PEOPLE, selector=ToyTarget())
 
         def everything() -> dict[str, Tensor]:
-            networks = (("generator", job.generator), ("source", job.source))
+            networks = (("generator", job.edited), ("source", job.frozen))
             tensors = {f"{who} {name}": value for who, g in networks for name, value in g.module.state_dict().items()}
-            return {**tensors, "sources": job.sources, "targets": job.targets, "job.rng": job.rng.get_state()}
+            return {**tensors, "erased": job.erased, "targets": job.targets, "job.rng": job.rng.get_state()}
 
         with unchanged(everything, "the job"):
             subject.component.begin(job)
@@ -80,10 +80,10 @@ def check_pairs_are_repeatable(subject: Subject) -> None:
 
 
 def check_naming_pairs_changes_nothing(subject: Subject) -> None:
-    """``pairs`` leaves sources, targets and the generator as they are."""
+    """``pairs`` leaves erased, targets and the generator as they are."""
     job = _job(subject, subject.world())
-    with unchanged(lambda: {"sources": job.sources, "targets": job.targets, **job.generator.module.state_dict()},
-                   "sources, targets and generator"):
+    with unchanged(lambda: {"erased": job.erased, "targets": job.targets, **job.edited.module.state_dict()},
+                   "erased, targets and generator"):
         _pairs(subject.component, job)
 
 
@@ -170,7 +170,7 @@ def check_a_penalty_has_a_slope(subject: Subject) -> None:
     """A penalty is one finite number a term; once parameters have moved, its slope is finite and not zero."""
     made = subject.world()
     job = _job(subject, made)
-    parameters = {name: value.detach().clone() for name, value in job.generator.editable_parameters().items()}
+    parameters = {name: value.detach().clone() for name, value in job.edited.editable_parameters().items()}
     moved = {name: (value + 0.02).requires_grad_(True) for name, value in parameters.items()}
     terms = subject.component.penalty(moved)
     if not terms:
@@ -206,7 +206,7 @@ def _measures_pairs(subject: Subject) -> None:
 def _penalty(subject: Subject) -> dict[str, Tensor]:
     """Its penalty where parameters have moved a little."""
     job = _job(subject, subject.world())
-    moved = {name: value.detach() + 0.02 for name, value in job.generator.editable_parameters().items()}
+    moved = {name: value.detach() + 0.02 for name, value in job.edited.editable_parameters().items()}
     terms: dict[str, Tensor] = subject.component.penalty(moved)
     return terms
 
@@ -219,16 +219,16 @@ def _job(subject: Subject, made: Generator, people: int = PEOPLE, losses: dict[s
 
 
 def _pairs(loss: Loss, job: Job, index: int = 0) -> Pairs:
-    view = job.generator.sample_views(1, job.rng)
-    return loss.pairs(Step(index, job.generator, job.sources, job.targets, view, job.rng, job.selector))
+    view = job.edited.sample_views(1, job.rng)
+    return loss.pairs(Step(index, job.edited, job.erased, job.targets, view, job.rng, job.selector))
 
 
 def _renderings(job: Job, pairs: Pairs) -> tuple[Rendering, Rendering]:
     """Both sides, from generators that differ: as in the middle of a run."""
     with torch.no_grad():
-        for value in job.generator.editable_parameters().values():
+        for value in job.edited.editable_parameters().values():
             value.add_(0.02)
-        sides = [job.generator.render(pairs.edited, pairs.views), job.source.render(pairs.frozen, pairs.views)]
+        sides = [job.edited.render(pairs.edited, pairs.views), job.frozen.render(pairs.frozen, pairs.views)]
     return sides[0], sides[1]
 
 

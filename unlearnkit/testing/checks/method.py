@@ -12,7 +12,7 @@ from torch import Tensor
 
 from unlearnkit.config import build, nest
 from unlearnkit.errors import Interrupted
-from unlearnkit.interfaces import Component, Generator, Job, Progress, Unlearner
+from unlearnkit.interfaces import Component, Generator, Job, Method, Progress
 from unlearnkit.plugins import registry
 from unlearnkit.testing.expect import NotApplicable, expect, same_bits, snapshot, twice
 from unlearnkit.testing.subject import Subject
@@ -53,31 +53,31 @@ def check_something_is_edited(subject: Subject) -> None:
     """A few steps change editable parameters, and leave them finite."""
     for made in subject.worlds():
         before = snapshot(made.module.state_dict())
-        after = _run(subject, made).generator.module.state_dict()  # with the adapters that a method may add
+        after = _run(subject, made).edited.module.state_dict()  # with the adapters that a method may add
         expect(not same_bits(before, dict(after)), "another generator than before", "the same bits")
         bad = [name for name, value in after.items() if not value.isfinite().all()]
         expect(not bad, "finite parameters", f"NaN or infinity in {', '.join(bad[:4])}")
 
 
 def check_only_editable_parameters_change(subject: Subject) -> None:
-    """Nothing else in the network changes, nor anything in ``job.source``, sources and targets."""
+    """Nothing else in the network changes, nor anything in ``job.frozen``, erased and targets."""
     made = subject.world()
     free = set(made.editable_parameters())
     before = snapshot(made.module.state_dict())
     job = _job(subject, made)
-    others = snapshot({"sources": job.sources, "targets": job.targets, **_named("source.", job.source)})
+    others = snapshot({"erased": job.erased, "targets": job.targets, **_named("source.", job.frozen)})
     subject.fresh().unlearn(job)
     state = made.module.state_dict()
     moved = [name for name in before if name not in free and not same_bits(before[name], state[name])]
     expect(not moved, "changes in editable parameters only", f"changes in {', '.join(moved[:4])}")
-    now = {"sources": job.sources, "targets": job.targets, **_named("source.", job.source)}
+    now = {"erased": job.erased, "targets": job.targets, **_named("source.", job.frozen)}
     touched = [name for name in others if not same_bits(others[name], now[name])]
-    expect(not touched, "job.source, sources and targets to stay", f"changes in {', '.join(touched[:4])}")
+    expect(not touched, "job.frozen, erased and targets to stay", f"changes in {', '.join(touched[:4])}")
 
 
 def check_several_people_at_once(subject: Subject) -> None:
     """A request of several people works like one of a single person."""
-    after = _run(subject, subject.world(), people=3).generator.editable_parameters()
+    after = _run(subject, subject.world(), people=3).edited.editable_parameters()
     expect(all(bool(value.isfinite().all()) for value in after.values()), "finite parameters", "NaN or infinity")
 
 
@@ -88,7 +88,7 @@ def check_the_seed_decides_everything(subject: Subject) -> None:
     def run() -> dict[str, Tensor]:
         method, job = next(runs)
         method.unlearn(job)
-        return snapshot(job.generator.module.state_dict())
+        return snapshot(job.edited.module.state_dict())
 
     one, other = twice(run)
     expect(same_bits(one, other), "two runs with the same seed to end in the same bits", "others")
@@ -112,7 +112,7 @@ def check_steps_are_reported(subject: Subject) -> None:
 def check_resume_is_exact(subject: Subject) -> None:
     """Stopped at any save and gone on with from there, a run ends in the same bits as one that was left alone."""
     whole = Memory()
-    wanted = snapshot(_run(subject, subject.world(), progress=whole).generator.module.state_dict())
+    wanted = snapshot(_run(subject, subject.world(), progress=whole).edited.module.state_dict())
     if whole.saves < 2:
         raise NotApplicable("it saves nothing on its way, so there is nothing to resume from")
     for stop in range(1, whole.saves):
@@ -125,7 +125,7 @@ def check_resume_is_exact(subject: Subject) -> None:
             expect(False, "Interrupted, raised by progress.save, to end the run", "a run that goes on")
         # Another seed: whatever chance is left must come out of what was saved.
         second = Memory(kept=first.kept)
-        ended = _run(subject, subject.world(), progress=second, seed=SEED + 1).generator.module.state_dict()
+        ended = _run(subject, subject.world(), progress=second, seed=SEED + 1).edited.module.state_dict()
         expect(same_bits(wanted, dict(ended)), f"the same bits after a stop at save {stop} and a resume", "others")
         expect(len(second.said) < len(whole.said), "a resumed run to do the remaining steps only",
                f"{len(second.said)} of {len(whole.said)} steps again")
@@ -145,7 +145,7 @@ def _run(
 
 def _job(subject: Subject, made: Generator, people: int = 1, seed: int = SEED) -> Job:
     """A job with the losses and the target that the method asks for by name."""
-    method: Unlearner = subject.component
+    method: Method = subject.component
     source = type(made)() if isinstance(made, ToyGenerator) else subject.world()
     preset = {} if subject.component_class is not None else nest(subject.registration.preset)
     tables = preset.get("loss", {})
@@ -155,8 +155,8 @@ def _job(subject: Subject, made: Generator, people: int = 1, seed: int = SEED) -
         with torch.no_grad():
             rng = torch.Generator().manual_seed(3)
             job.selector = _part("target", method.target, preset.get("target", {}))
-            job.selector.fit(job.sources, made, job.measures, torch.Generator().manual_seed(4))
-            job.targets = job.selector.select(job.sources, made, rng)
+            job.selector.fit(job.erased, made, job.measures, torch.Generator().manual_seed(4))
+            job.targets = job.selector.select(job.erased, made, rng)
     return job
 
 

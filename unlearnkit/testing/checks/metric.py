@@ -28,14 +28,14 @@ def check_numbers_have_names(subject: Subject) -> None:
 
 
 def check_measuring_is_repeatable(subject: Subject) -> None:
-    """Equal evidence gives equal numbers; draws come from ``evidence.rng`` only."""
+    """Equal evidence gives equal numbers; draws come from ``evidence.stream`` only."""
     before = subject.world()
     one, other = twice(lambda: subject.component.measure(_evidence(subject, before)))
     expect(one == other, "the same numbers each time", f"{one} and {other}")
 
 
 def check_measuring_changes_nothing(subject: Subject) -> None:
-    """Both generators, the request's latents and pictures, and ``evidence.rng`` stay as they are.
+    """Both generators, the request's latents and pictures stay as they are.
 
     What one metric draws must not change what the next one sees: draw from a copy of the rng.
     """
@@ -43,11 +43,11 @@ def check_measuring_changes_nothing(subject: Subject) -> None:
     people = (*evidence.request.people, *evidence.request.bystanders)
 
     def all_tensors() -> dict[str, torch.Tensor]:
-        tensors = {f"before.{name}": value for name, value in evidence.before.module.state_dict().items()}
-        tensors |= {f"after.{name}": value for name, value in evidence.after.module.state_dict().items()}
+        tensors = {f"before.{name}": value for name, value in evidence.frozen.module.state_dict().items()}
+        tensors |= {f"after.{name}": value for name, value in evidence.edited.module.state_dict().items()}
         tensors |= {f"latents of {person.name}": person.latents for person in people}
         tensors |= {f"pictures of {p.name}": p.pictures for p in people if p.pictures is not None}
-        return {**tensors, "evidence.rng": evidence.rng.get_state()}
+        return tensors
 
     with unchanged(all_tensors, "the evidence"):
         subject.component.measure(evidence)

@@ -22,29 +22,29 @@ def check_targets_have_the_shape_of_sources(subject: Subject) -> None:
 def check_mean_face_has_a_target(subject: Subject) -> None:
     """Even the mean latent gets a finite target (no division by its distance from the mean, which is zero)."""
     made = subject.world()
-    sources = made.w_avg.detach()[None].clone()
-    expect_tensor("the target of w_avg", _select(subject.component, made, sources), tuple(sources.shape))
+    erased = made.w_avg.detach()[None].clone()
+    expect_tensor("the target of w_avg", _select(subject.component, made, erased), tuple(erased.shape))
 
 
 def check_targets_are_repeatable(subject: Subject) -> None:
     """The same rng gives the same targets; nothing else decides."""
     made = subject.world()
-    sources = random_latents(made, 2)
-    one, other = twice(lambda: _select(subject.component, made, sources))
+    erased = random_latents(made, 2)
+    one, other = twice(lambda: _select(subject.component, made, erased))
     expect(same_bits(one, other), "the same targets from the same rng", f"a difference of {(one - other).abs().max()}")
 
 
 def check_selecting_changes_nothing(subject: Subject) -> None:
     """Sources and generator are as before, and the targets are a tensor of their own."""
     made = subject.world()
-    sources = random_latents(made, 2)
-    with unchanged(lambda: {"sources": sources, **made.module.state_dict()}, "sources and generator"):
-        targets = _select(subject.component, made, sources)
+    erased = random_latents(made, 2)
+    with unchanged(lambda: {"erased": erased, **made.module.state_dict()}, "erased and generator"):
+        targets = _select(subject.component, made, erased)
         targets.add_(1.0)
 
 
-def _select(selector: TargetSelector, made: Generator, sources: Tensor) -> Tensor:
+def _select(selector: TargetSelector, made: Generator, erased: Tensor) -> Tensor:
     with torch.enable_grad():
-        selector.fit(sources, made, Measures(ToyPerceptual(), ToyIdentity()), torch.Generator().manual_seed(4))
+        selector.fit(erased, made, Measures(ToyPerceptual(), ToyIdentity()), torch.Generator().manual_seed(4))
     with torch.no_grad():
-        return selector.select(sources, made, torch.Generator().manual_seed(5))
+        return selector.select(erased, made, torch.Generator().manual_seed(5))

@@ -15,7 +15,7 @@ import subprocess
 from pathlib import Path
 from typing import Any
 
-from unlearnkit.atomic import write_bytes
+from unlearnkit.files.atomic import write_bytes
 from unlearnkit_demo import PICTURES
 
 PEOPLE = 10

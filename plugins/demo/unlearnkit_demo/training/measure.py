@@ -21,7 +21,7 @@ from PIL import Image
 from torch import Tensor
 from unlearnkit_stylegan2.generator import StyleGAN2
 
-from unlearnkit.atomic import write_bytes
+from unlearnkit.files.atomic import write_bytes
 from unlearnkit_demo import CHECKPOINTS
 from unlearnkit_demo.components import WEIGHTS, DemoIdentity, DemoInverter, DemoJudge
 from unlearnkit_demo.training.data import Pictures, psnr

@@ -21,7 +21,7 @@ import torch.nn.functional as F
 from torch import Tensor
 from unlearnkit_eg3d.generator import EG3D
 
-from unlearnkit.atomic import write_bytes
+from unlearnkit.files.atomic import write_bytes
 from unlearnkit_demo import CHECKPOINTS
 from unlearnkit_demo.components import DemoInverter3D, DemoJudge
 from unlearnkit_demo.training.data import Pictures, psnr

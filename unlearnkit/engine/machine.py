@@ -1,0 +1,167 @@
+"""How a run uses the machine: what becomes of freed memory, how many threads compute, and in which precision.
+
+Memory: glibc hands each block above 32 MiB back to the system when it is freed, and the next layer of a network pays
+for fresh pages (one fault every 4 KiB). With ``memory = "keep"`` such blocks stay with the process.
+
+Threads: torch counts the processors of the machine. In a container that may use four of sixty-four, it starts
+sixty-four threads for them. The quota of the control group says how many there are to use.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import math
+import os
+import platform
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from unlearnkit.engine.precision import float32_products
+
+__all__ = ["applied", "cpu_quota", "keep_memory", "usable_threads"]
+
+# Names and numbers of glibc's malloc.h.
+_M_TRIM_THRESHOLD, _M_TOP_PAD, _M_MMAP_MAX, _M_ARENA_MAX = -1, -2, -4, -8
+_MALLOPT = (
+    (_M_MMAP_MAX, 0),             # large blocks come from the heap too: a mapping of its own is unmapped when freed
+    (_M_TRIM_THRESHOLD, -1),      # the heap never shrinks
+    (_M_TOP_PAD, 256 * 2**20),    # and grows by steps of 256 MiB, of which only what is used becomes resident
+    (_M_ARENA_MAX, 1),            # autograd's thread uses the same heap; arenas of its own cannot hold large blocks
+)
+_OTHER_ALLOCATORS = ("jemalloc", "tcmalloc", "mimalloc")
+_THREAD_VARIABLES = ("OMP_NUM_THREADS", "MKL_NUM_THREADS")
+
+
+@contextmanager
+def applied(settings: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
+    """Compute as ``settings`` say (``memory``, ``threads``, ``precision``) while this lasts; gives what was done.
+
+    Threads and precision are put back at the end. Memory that is kept stays kept, for glibc cannot be asked what it
+    did before; nor can memory that an earlier run of this process keeps be handed back.
+    """
+    import torch
+
+    before = torch.get_num_threads()
+    memory = keep_memory() if settings.get("memory", "keep") == "keep" else "system"
+    threads = usable_threads(settings.get("threads"))
+    if threads != before:
+        torch.set_num_threads(threads)
+    try:
+        with float32_products(settings.get("precision")):
+            yield {"threads": threads, "allocator": memory, "precision": settings.get("precision")}
+    finally:
+        if threads != before:
+            torch.set_num_threads(before)
+
+
+# ---------------------------------------------------------------- memory
+
+def keep_memory() -> str:
+    """Let glibc keep freed memory, for the rest of this process; says in words what was done, or why nothing was.
+
+    Nothing is done without glibc, or where the user chose otherwise: by a variable ``MALLOC_...`` or another allocator
+    in ``LD_PRELOAD``.
+    """
+    reason = _why_not(os.environ)
+    if reason is not None:
+        return f"system ({reason})"
+    mallopt = ctypes.CDLL(None).mallopt
+    mallopt.argtypes, mallopt.restype = (ctypes.c_int, ctypes.c_int), ctypes.c_int
+    done = [mallopt(parameter, value) for parameter, value in _MALLOPT]
+    return "keep" if all(done) else "keep, in part: mallopt refused a setting"
+
+
+def _why_not(environment: Mapping[str, str]) -> str | None:
+    for name in environment:
+        if name.startswith("MALLOC_"):
+            return f"{name} is set"
+    if "glibc.malloc" in environment.get("GLIBC_TUNABLES", ""):
+        return "GLIBC_TUNABLES is set"
+    for other in _OTHER_ALLOCATORS:
+        if other in environment.get("LD_PRELOAD", ""):
+            return f"{other} is preloaded"
+    if not _has_glibc():
+        return f"no glibc on {platform.system()}"
+    return None
+
+
+def _has_glibc() -> bool:
+    """True where this process runs on glibc; musl, macOS and Windows have no such function."""
+    if platform.system() != "Linux":
+        return False
+    return hasattr(ctypes.CDLL(None), "gnu_get_libc_version")
+
+
+# ---------------------------------------------------------------- threads
+
+def usable_threads(wanted: int | None = None) -> int:
+    """Threads to compute with: ``wanted``, else torch's own choice, but no more than the quota allows.
+
+    Where OMP_NUM_THREADS or MKL_NUM_THREADS is set, torch has obeyed it already. torch's choice is left alone
+    otherwise: whether two threads on one core help depends on the processor.
+    """
+    import torch
+
+    if wanted is not None:
+        return wanted
+    chosen = torch.get_num_threads()
+    if any(os.environ.get(name) for name in _THREAD_VARIABLES):
+        return chosen
+    limits = [chosen, _affinity(), cpu_quota()]
+    return max(1, min(limit for limit in limits if limit is not None))
+
+
+def _affinity() -> int | None:
+    """Processors that this process may be scheduled on; None where the system does not say."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else None
+
+
+def cpu_quota(groups: Path = Path("/proc/self/cgroup"), mount: Path = Path("/sys/fs/cgroup")) -> int | None:
+    """Processors that the control groups allow, rounded up; None without a limit, and on other systems than Linux.
+
+    The smallest limit of the group and of all groups above it counts: ``cpu.max`` (version 2) or
+    ``cpu.cfs_quota_us`` (version 1).
+    """
+    try:
+        lines = groups.read_text(encoding="utf-8").splitlines()
+    except OSError:
+        return None
+    found: list[float] = []
+    for line in lines:
+        _, _, rest = line.partition(":")
+        controllers, _, name = rest.partition(":")
+        if controllers == "":
+            found += _limits(mount, name, _version_2)
+        elif "cpu" in controllers.split(","):
+            for folder in (controllers, "cpu"):
+                found += _limits(mount / folder, name, _version_1)
+    return math.ceil(min(found)) if found else None
+
+
+def _limits(root: Path, name: str, read: Any) -> list[float]:
+    """Limits of the group ``name`` (``/system.slice/mine``) and of each group above it, up to the mount."""
+    parts = [part for part in name.split("/") if part not in ("", "..")]
+    folders = [root.joinpath(*parts[:length]) for length in range(len(parts), -1, -1)]
+    found = []
+    for folder in folders:
+        try:
+            limit = read(folder)
+        except (OSError, ValueError):
+            continue  # not there: in a container the names above the mount are not visible
+        if limit is not None:
+            found.append(limit)
+    return found
+
+
+def _version_2(folder: Path) -> float | None:
+    quota, period = (folder / "cpu.max").read_text(encoding="utf-8").split()
+    return None if quota == "max" else int(quota) / int(period)
+
+
+def _version_1(folder: Path) -> float | None:
+    quota, period = (
+        int((folder / f"cpu.cfs_{what}_us").read_text(encoding="utf-8")) for what in ("quota", "period")
+    )
+    return quota / period if quota > 0 and period > 0 else None

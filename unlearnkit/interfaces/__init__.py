@@ -1,0 +1,44 @@
+"""What a plugin is written against: abstract components, and the records that they hand to each other; nothing else.
+
+Shapes: N pictures or latents, 3 colour channels, H = W = ``generator.resolution``; images in [-1, 1], RGB.
+"""
+
+from unlearnkit.interfaces.components import (
+    Attack,
+    Component,
+    Generator,
+    IdentityEncoder,
+    Inverter,
+    Loss,
+    Method,
+    Metric,
+    Penalty,
+    Perceptual,
+    TargetSelector,
+)
+from unlearnkit.interfaces.records import (
+    About,
+    Attempt,
+    Base,
+    Case,
+    Evidence,
+    Job,
+    Measures,
+    Number,
+    Pairs,
+    Person,
+    Progress,
+    Recovery,
+    Rendering,
+    Request,
+    Step,
+    StyleLayer,
+    draw_people,
+    unit,
+)
+
+__all__ = [
+    "About", "Attack", "Attempt", "Base", "Case", "Component", "Evidence", "Generator", "IdentityEncoder", "Inverter", "Job",
+    "Loss", "Measures", "Number", "Metric", "Pairs", "Penalty", "Perceptual", "Person", "Progress", "Recovery",
+    "Rendering", "Request", "Step", "StyleLayer", "TargetSelector", "Method", "draw_people", "unit",
+]

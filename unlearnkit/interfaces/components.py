@@ -1,0 +1,309 @@
+"""The abstract classes that plugins implement.
+
+A component *is* its attrs class: its fields are its options (see :func:`unlearnkit.config.option`).
+Nothing heavy happens in a constructor; :meth:`Component.prepare` loads networks onto a device.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping
+from types import MappingProxyType
+from typing import Any, ClassVar
+
+import torch
+from torch import Tensor, nn
+
+from unlearnkit.errors import ConfigError, EditError
+from unlearnkit.interfaces.records import (
+    About,
+    Base,
+    Case,
+    Evidence,
+    Job,
+    Measures,
+    Number,
+    Pairs,
+    Recovery,
+    Rendering,
+    Step,
+    StyleLayer,
+)
+
+__all__ = [
+    "Attack", "Component", "Generator", "IdentityEncoder", "Inverter", "Loss", "Metric", "Penalty", "Perceptual",
+    "TargetSelector", "Method",
+]
+
+
+class Component(ABC):  # noqa: B024 - its subclasses have the abstract methods
+    """A part that plugins provide: an attrs class whose fields are its options."""
+
+    def prepare(self, device: torch.device) -> None:  # noqa: B027 - nothing to load is the common case
+        """Load what is heavy onto ``device``; called once, before any other method."""
+
+
+class Generator(Component):
+    """A pre-trained face generator: z -> latent -> rendering. Latents are W+ ``(N, num_ws, w_dim)`` float32."""
+
+    has_views: ClassVar[bool] = False
+    """True if a view (a camera) is needed to render."""
+
+    resolution: int
+    z_dim: int
+    w_dim: int
+    num_ws: int
+
+    @property
+    @abstractmethod
+    def module(self) -> nn.Module:
+        """The whole network; an edit names its tensors as this module's ``state_dict`` does."""
+
+    @property
+    @abstractmethod
+    def base(self) -> Base:
+        """Which file this generator was read from."""
+
+    @property
+    @abstractmethod
+    def w_avg(self) -> Tensor:
+        """Mean latent ``(num_ws, w_dim)``."""
+
+    @abstractmethod
+    def map(self, z: Tensor) -> Tensor:
+        """z ``(N, z_dim)`` -> latents ``(N, num_ws, w_dim)``, without truncation."""
+
+    @abstractmethod
+    def render(self, latents: Tensor, views: Tensor | None = None, rng: torch.Generator | None = None) -> Rendering:
+        """Image and features of latents ``(N, num_ws, w_dim)``, from one forward pass.
+
+        ``rng`` (CPU) feeds random noise where the options ask for it; without it noise must be constant or off.
+        """
+
+    @abstractmethod
+    def editable_parameters(self) -> dict[str, nn.Parameter]:
+        """What methods may move (synthesis only), by its name in ``module.state_dict()``."""
+
+    def sample_latents(self, count: int, rng: torch.Generator) -> Tensor:
+        """Latents ``(count, num_ws, w_dim)`` of random z ~ N(0, I) from ``rng`` (CPU), without a graph."""
+        z = torch.randn(count, self.z_dim, generator=rng)
+        with torch.no_grad():
+            return self.map(z.to(self.w_avg.device, non_blocking=True))
+
+    def sample_views(self, count: int, rng: torch.Generator) -> Tensor | None:
+        """Views ``(count, ...)`` of the training distribution; None for a generator without views."""
+        return None
+
+    def evaluation_views(self) -> Tensor | None:
+        """The fixed views ``(V, ...)`` by which results are judged; None for a generator without views.
+
+        The middle one is the front: pictures are compared in it.
+        """
+        return None
+
+    def front_view(self) -> Tensor | None:
+        """The view ``(1, ...)`` that pictures are shown in: the middle of :meth:`evaluation_views`, or None."""
+        views = self.evaluation_views()
+        return None if views is None else views[len(views) // 2][None]
+
+    def render_front(self, latents: Tensor) -> Tensor:
+        """Images ``(N, 3, H, W)`` of latents from the front, in one forward pass; differentiable."""
+        front = self.front_view()
+        views = None if front is None else front.to(latents.device).expand(len(latents), *front.shape[1:])
+        return self.render(latents, views).image
+
+    def turn_views(self, count: int) -> Tensor | None:
+        """Views ``(count, ...)`` of a smooth round trip that ends where it began, for animations; None without any."""
+        return None
+
+    def depth(self, latents: Tensor, views: Tensor) -> Tensor | None:
+        """Distance from the camera to what is seen ``(N, 1, h, w)``; None for a generator that knows no depth."""
+        return None
+
+    def style_layers(self) -> list[StyleLayer]:
+        """The affine layers through which latents reach synthesis; empty for a generator without any."""
+        return []
+
+    def adapt(self, make: Callable[[int], nn.Module]) -> dict[str, nn.Module]:
+        """Insert ``make(channels)`` behind each resolution block whose features ``(N, C, h, w)`` are read again.
+
+        The modules become part of ``module`` under the names that are returned; their parameters are the only new ones.
+        A generator that has adapters already keeps and returns those.
+
+        :raises ConfigError: if this generator has no place for adapters.
+        """
+        raise ConfigError(
+            f"{type(self).__name__} has no place for adapters; choose a method that edits weights, or another generator"
+        )
+
+    def file_tensors(self, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        """Tensors named as in ``module.state_dict()`` -> named and shaped as in the checkpoint file."""
+        return dict(tensors)
+
+
+class Inverter(Component):
+    """Finds the latent of a picture."""
+
+    @abstractmethod
+    def invert(self, images: Tensor, generator: Generator) -> Tensor:
+        """Aligned pictures ``(N, 3, H, W)`` in [-1, 1] -> latents ``(N, num_ws, w_dim)``."""
+
+
+class TargetSelector(Component):
+    """Chooses what the generator shall make instead of the erased person."""
+
+    def fit(self, erased: Tensor, generator: Generator, measures: Measures, rng: torch.Generator) -> None:
+        """Learn, if it learns at all, from the latents to erase ``(P, num_ws, w_dim)``; called once, before select.
+
+        A resumed run fits again from the same ``rng``, so the result must depend on nothing else.
+        """
+
+    @abstractmethod
+    def select(self, erased: Tensor, generator: Generator, rng: torch.Generator) -> Tensor:
+        """Latents to erase ``(P, num_ws, w_dim)`` -> target latents of the same shape."""
+
+
+class Loss(Component):
+    """Pairs and a distance. In a step a loss never renders: the engine renders every pair once, for all losses."""
+
+    retains: ClassVar[bool] = False
+    """True for a loss that keeps what is there; a rule on gradients tells forgetting and retaining apart by it."""
+
+    def begin(self, job: Job) -> None:
+        """Look at ``job.frozen`` and ``job.erased`` before the first step, and again when a run is resumed.
+
+        The same each time: leave ``job.rng`` alone.
+        """
+
+    @abstractmethod
+    def pairs(self, step: Step) -> Pairs:
+        """Name the pairs of this step."""
+
+    @abstractmethod
+    def terms(self, edited: Rendering, frozen: Rendering, measures: Measures) -> dict[str, Tensor]:
+        """Unweighted terms by name, each ``(n,)``: one number a pair. Called with any subset of the pairs."""
+
+    @abstractmethod
+    def weights(self) -> dict[str, float]:
+        """Weight of each term; the step's loss is the weighted **sum** over terms and pairs."""
+
+    def penalty(self, parameters: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        """Terms on the moved parameters themselves, one number each; a loss that is only that names no pairs."""
+        return {}
+
+
+class Penalty(Loss):
+    """A loss on parameters alone, such as a distance from where they were: it names no pairs."""
+
+    retains: ClassVar[bool] = True
+
+    def pairs(self, step: Step) -> Pairs:
+        """None: ``(0, num_ws, w_dim)``."""
+        return step.pairs(step.erased[:0], step.erased[:0])
+
+    def terms(self, edited: Rendering, frozen: Rendering, measures: Measures) -> dict[str, Tensor]:
+        """Nothing to measure: never called, since there are no pairs."""
+        return {}
+
+    @abstractmethod
+    def penalty(self, parameters: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        """Terms on the moved parameters by name, one number each."""
+
+
+class Method(Component):
+    """A method: turns ``job.edited`` into an edited one, in place.
+
+    ``losses`` and ``target`` name the components a method wants by default; loops live in unlearnkit.engine.
+    """
+
+    losses: tuple[str, ...] = ()
+    target: str | None = None
+
+    @abstractmethod
+    def unlearn(self, job: Job) -> None:
+        """Edit ``job.edited`` in place; frozen parameters and ``job.frozen`` must not change."""
+
+    def attach(self, generator: Generator) -> None:
+        """Add the modules that an edit of this method brings along (adapters), before its tensors are filled in.
+
+        :raises EditError: as here, for a method that only changes weights.
+        """
+        raise EditError(f"{type(self).__name__} adds no modules to a generator, so its edits cannot hold new tensors")
+
+
+class IdentityEncoder(Component):
+    """Maps faces to the unit sphere, where the dot product is the similarity of identities."""
+
+    @abstractmethod
+    def embed(self, images: Tensor) -> Tensor:
+        """Images ``(N, 3, H, W)`` in [-1, 1] (any H = W) -> unit embeddings ``(N, D)``."""
+
+    def embed_and_count(self, images: Tensor) -> tuple[Tensor, Tensor | None]:
+        """What :meth:`embed` gives, and how many faces were found in each picture ``(N,)``, as whole numbers.
+
+        None instead of numbers says that this encoder does not look for faces. Where one does and finds none, or
+        several, metrics leave the picture out of their means and count it.
+        """
+        return self.embed(images), None
+
+    def levels(self) -> dict[str, float] | None:
+        """Mean similarity of ``same_person`` and ``strangers`` on true pictures, if it was ever measured."""
+        return None
+
+
+class Perceptual(Component):
+    """A perceptual distance and the feature space behind it."""
+
+    label: ClassVar[str] = "perceptual"
+    """What to call it in tables: a metric's name is only used for that metric."""
+    symmetric: ClassVar[bool] = True
+    """False if distance(a, b) and distance(b, a) may differ."""
+
+    @abstractmethod
+    def features(self, images: Tensor) -> list[Tensor]:
+        """Images ``(N, 3, H, W)`` in [-1, 1] -> feature maps ``(N, C_i, h_i, w_i)``, as :meth:`distance` takes them."""
+
+    @abstractmethod
+    def distance(self, a: list[Tensor], b: list[Tensor]) -> Tensor:
+        """Distance of two lists of feature maps, ``(N,)``, zero for equal images."""
+
+    def pooled(self, images: Tensor) -> Tensor:
+        """One feature vector a picture ``(N, D)``, for distances between distributions."""
+        return self.features(images)[-1].mean((2, 3))
+
+
+class Metric(Component):
+    """Before and after -> named numbers."""
+
+    @abstractmethod
+    def measure(self, evidence: Evidence) -> dict[str, float]:
+        """Numbers by name (``snake_case``), with sample counts where a number is an estimate."""
+
+    def numbers(self, about: About) -> tuple[Number, ...]:
+        """Declare every number that :meth:`measure` may return: its title, which way is better, its unit and count."""
+        return ()
+
+
+class Attack(Component):
+    """Tries to get an erased person back out of the edited generator, with a budget, and beside it a control.
+
+    The similarity is the judge's, to the person's pictures: see :mod:`unlearnkit.audit.trace`, which keeps the best.
+    """
+
+    unit: ClassVar[str]
+    """What the effort counts: ``"optimiser steps"``."""
+    control: ClassVar[str]
+    """``"ceiling"``: the control shows what is found where the person is; ``"floor"``: where they never were."""
+    control_is: ClassVar[str]
+    """What the control is, in words: ``"the same latents through the original generator"``."""
+    quick: ClassVar[Mapping[str, Any]] = MappingProxyType({})
+    """Options of a short attempt (``unlearnkit audit --quick``)."""
+
+    @property
+    @abstractmethod
+    def budget(self) -> int:
+        """The largest effort, in ``unit``."""
+
+    @abstractmethod
+    def attack(self, case: Case) -> Recovery:
+        """Attack ``case.evidence.edited`` and the control; generators, request and rng stay as they are to the bit."""

@@ -1,0 +1,255 @@
+"""Finds plugins, keeps what they register, and calls their hooks. Imports no torch.
+
+A plugin is a module named by an entry point of the group ``unlearnkit``. One that fails is kept aside with
+the reason and never takes the program down:
+
+* ``UNLEARNKIT_DISABLE_PLUGINS=a,b`` leaves plugins out by name
+* ``UNLEARNKIT_STRICT_PLUGINS=1`` turns every failure into a :class:`PluginError` (for tests of plugins)
+"""
+
+from __future__ import annotations
+
+import importlib
+import importlib.metadata
+import inspect
+import os
+from collections.abc import Iterable, Mapping
+from functools import cache
+from types import ModuleType
+from typing import TYPE_CHECKING, Any
+
+import attrs
+import pluggy
+
+from unlearnkit.errors import PluginError, UnlearnkitError, nearest, one_line
+from unlearnkit.plugins import hookspecs
+from unlearnkit.plugins.registration import (
+    KINDS,
+    Plugin,
+    Registration,
+    check_kind,
+    duplicate,
+    import_component,
+    make_registration,
+)
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
+    from torch import Tensor
+
+    from unlearnkit.runs import Run
+
+__all__ = ["GROUP", "Registry", "hookimpl", "registry", "reset"]
+
+GROUP = "unlearnkit"
+"""The entry-point group, and pluggy's project name."""
+
+Preset = Mapping[str, Any] | None
+
+hookimpl = pluggy.HookimplMarker(GROUP)
+"""Marks a function of a plugin as a hook."""
+
+class Registry:
+    """All plugins, what they register, and typed methods for the hooks that a run calls.
+
+    ``entry_points`` stands in for the installed ones in tests.
+    """
+
+    def __init__(self, entry_points: Iterable[importlib.metadata.EntryPoint] | None = None) -> None:
+        self._manager = pluggy.PluginManager(GROUP)
+        self._manager.add_hookspecs(hookspecs)
+        self._components: dict[tuple[str, str], list[Registration]] = {}
+        self._plugins: list[Plugin] = []
+        found = importlib.metadata.entry_points(group=GROUP) if entry_points is None else entry_points
+        disabled = _names(os.environ.get("UNLEARNKIT_DISABLE_PLUGINS", ""))
+        for entry_point in found:
+            self._add(entry_point, disabled)
+        if os.environ.get("UNLEARNKIT_STRICT_PLUGINS", "") not in ("", "0"):
+            self._be_strict()
+
+    # ------------------------------------------------------------ what is there
+
+    @property
+    def plugins(self) -> tuple[Plugin, ...]:
+        """Every plugin found, the broken and the disabled ones with their reason."""
+        return tuple(self._plugins)
+
+    def names(self, kind: str) -> tuple[str, ...]:
+        """Names that may be given for ``kind``, sorted."""
+        check_kind(kind)
+        return tuple(sorted(name for k, name in self._components if k == kind))
+
+    def get(self, kind: str, name: str) -> Registration:
+        """The registration of one component; :class:`PluginError` if it is unknown or claimed twice."""
+        check_kind(kind)
+        owners = self._components.get((kind, name), [])
+        if len(owners) > 1:
+            raise PluginError(duplicate(owners))
+        if not owners:
+            raise PluginError(self._unknown(kind, name))
+        return owners[0]
+
+    def duplicates(self) -> tuple[str, ...]:
+        """One sentence for each name that two plugins claim; such a name cannot be used."""
+        return tuple(duplicate(owners) for owners in self._components.values() if len(owners) > 1)
+
+    def component_class(self, kind: str, name: str) -> type:
+        """Import the class of a component; checks that it is what its kind demands."""
+        registration = self.get(kind, name)
+        cls = import_component(registration)
+        interface = getattr(importlib.import_module("unlearnkit.interfaces"), KINDS[kind][1])
+        if not (isinstance(cls, type) and issubclass(cls, interface)):
+            problem = f"is no subclass of unlearnkit.interfaces.{interface.__name__}"
+        elif "__attrs_attrs__" not in vars(cls):
+            problem = "is no attrs class; decorate it with @attrs.define, since its fields are its options"
+        elif inspect.isabstract(cls):
+            problem = f"does not implement {', '.join(sorted(vars(cls)['__abstractmethods__']))}"
+        else:
+            return cls
+        raise PluginError(f"{kind} '{name}' of {registration.owner}: {registration.path} {problem}")
+
+    # ------------------------------------------------------------ hooks of a run
+
+    def defaults(self, settings: Mapping[str, Any]) -> dict[str, Any]:
+        """What plugins offer for settings that nobody has given (dotted names); the first answer wins."""
+        offers: dict[str, Any] = {}
+        for offer in self._call("unlearnkit_defaults", settings=settings):
+            for key, value in offer.items():
+                offers.setdefault(key, value)
+        return offers
+
+    def align_picture(self, picture: Image, size: int, name: str) -> Tensor:
+        """The face in a photo, cropped as FFHQ does: ``(3, size, size)`` in [-1, 1].
+
+        :raises PluginError: if no plugin can align.
+        """
+        answers = self._call("unlearnkit_align_picture", picture=picture, size=size, name=name)
+        if not answers:
+            raise PluginError(f"{name}: no plugin aligns pictures; crop it as FFHQ does and set request.align=false")
+        found: Tensor = answers[0]
+        return found
+
+    def run_started(self, run: Run) -> None:
+        """Tell plugins that a run begins."""
+        self._call("unlearnkit_run_started", run=run)
+
+    def step_finished(self, run: Run, step: int, terms: Mapping[str, float]) -> None:
+        """Tell plugins that a step is done."""
+        self._call("unlearnkit_step_finished", run=run, step=step, terms=terms)
+
+    def run_finished(self, run: Run, metrics: Mapping[str, float]) -> None:
+        """Tell plugins that a run is done."""
+        self._call("unlearnkit_run_finished", run=run, metrics=metrics)
+
+    def _call(self, hook: str, **arguments: Any) -> list[Any]:
+        """Call each implementation by hand: only so can a failure name its plugin."""
+        results = []
+        for impl in reversed(getattr(self._manager.hook, hook).get_hookimpls()):
+            try:
+                result = impl.function(*[arguments[name] for name in impl.argnames])
+            except UnlearnkitError:
+                raise
+            except Exception as error:
+                owner = self._loaded(impl.plugin_name).owner
+                raise PluginError(f"{owner} failed in {hook}: {one_line(error)}") from error
+            if result is not None:
+                results.append(result)
+        return results
+
+    # ------------------------------------------------------------ loading
+
+    def _add(self, entry_point: importlib.metadata.EntryPoint, disabled: frozenset[str]) -> None:
+        distribution = entry_point.dist.name if entry_point.dist else "unknown distribution"
+        plugin = Plugin(entry_point.name, distribution, entry_point.dist.version if entry_point.dist else "")
+        if plugin.name in disabled:
+            reason = "left out by UNLEARNKIT_DISABLE_PLUGINS"
+            self._plugins.append(attrs.evolve(plugin, error=reason, disabled=True))
+            return
+        try:
+            registrations = self._load(entry_point, plugin)
+        # SystemExit too: a module that calls sys.exit() while it is imported must not end the program.
+        except (Exception, SystemExit) as error:
+            reason = str(error) if isinstance(error, PluginError) else one_line(error)
+            self._plugins.append(attrs.evolve(plugin, error=reason))
+            return
+        self._plugins.append(attrs.evolve(plugin, registrations=registrations))
+        for registration in registrations:
+            self._components.setdefault((registration.kind, registration.name), []).append(registration)
+
+    def _load(self, entry_point: importlib.metadata.EntryPoint, plugin: Plugin) -> tuple[Registration, ...]:
+        if self._manager.has_plugin(plugin.name):
+            owner = self._loaded(plugin.name).distribution
+            raise PluginError(f"the plugin name '{plugin.name}' is taken by {owner}")
+        module = entry_point.load()
+        if hasattr(module, "__path__") and getattr(module, "__file__", None) is None:
+            # A folder without __init__.py imports as a namespace package, in which no hook is ever found.
+            raise PluginError(f"{entry_point.value} has no __init__.py; reinstall {plugin.distribution}")
+        if self._manager.is_registered(module):
+            raise PluginError(f"its module {entry_point.value} is already loaded by another plugin")
+        try:
+            self._manager.register(module, plugin.name)
+            return self._registrations(self._checked_hooks(module), plugin)
+        except BaseException:
+            if self._manager.is_registered(module):
+                self._manager.unregister(module)
+            raise
+
+    def _checked_hooks(self, module: ModuleType) -> dict[str, pluggy.HookImpl]:
+        """The hooks of a module by name; refuses what would otherwise be ignored without a word."""
+        known = [name for name in vars(hookspecs) if name.startswith(f"{GROUP}_")]
+        for name, function in inspect.getmembers(module, inspect.isfunction):
+            if name in known and not hasattr(function, f"{GROUP}_impl"):
+                raise PluginError(f"'{name}' lacks the marker @hookimpl")
+        hooks = {}
+        for caller in self._manager.get_hookcallers(module) or ():
+            if caller.name not in known:
+                raise PluginError(f"'{caller.name}' is no hook of unlearnkit.{nearest(caller.name, known)}")
+            hooks[caller.name] = next(impl for impl in caller.get_hookimpls() if impl.plugin is module)
+            if hooks[caller.name].hookwrapper or hooks[caller.name].wrapper:
+                raise PluginError(f"'{caller.name}' is a hook wrapper; unlearnkit has none")
+        return hooks
+
+    def _registrations(self, hooks: dict[str, pluggy.HookImpl], plugin: Plugin) -> tuple[Registration, ...]:
+        found: list[Registration] = []
+
+        def registrar(kind: str) -> hookspecs.Register:
+            def register(name: str, path: str, description: str, preset: Preset = None) -> None:
+                found.append(make_registration(kind, name, path, description, preset, plugin))
+
+            return register
+
+        for kind, (hook, _) in KINDS.items():
+            if hook in hooks:
+                hooks[hook].function(registrar(kind))
+        return tuple(found)
+
+    def _loaded(self, name: str) -> Plugin:
+        return next(p for p in self._plugins if p.name == name and p.error is None)
+
+    def _be_strict(self) -> None:
+        problems = [f"{p.owner}: {p.error}" for p in self._plugins if p.error and not p.disabled]
+        problems += self.duplicates()
+        if problems:
+            raise PluginError("; ".join(problems))
+
+    def _unknown(self, kind: str, name: str) -> str:
+        names = self.names(kind)
+        available = f"Available: {', '.join(names)}." if names else f"No plugin offers a {kind}."
+        broken = [p.name for p in self._plugins if p.error]
+        hint = f" Not loaded: {', '.join(broken)} (see 'unlearnkit plugins')." if broken else ""
+        return f"there is no {kind} '{name}'.{nearest(name, names)} {available}{hint}"
+
+
+def _names(text: str) -> frozenset[str]:
+    return frozenset(part.strip() for part in text.split(",") if part.strip())
+
+
+@cache
+def registry() -> Registry:
+    """The registry of installed plugins; built on first use, not when this module is imported."""
+    return Registry()
+
+
+def reset() -> None:
+    """Forget the registry, so that the next call builds it anew (for tests)."""
+    registry.cache_clear()

@@ -1,0 +1,104 @@
+"""What plugins register: kinds, records, and the sentences that name who offers what. Imports no torch."""
+
+from __future__ import annotations
+
+import importlib
+import re
+from collections.abc import Mapping
+from typing import Any
+
+import attrs
+
+from unlearnkit.errors import PluginError, nearest, one_line
+
+__all__ = ["KINDS", "Plugin", "Registration"]
+
+KINDS: dict[str, tuple[str, str]] = {
+    "generator": ("unlearnkit_register_generators", "Generator"),
+    "inverter": ("unlearnkit_register_inverters", "Inverter"),
+    "target": ("unlearnkit_register_target_selectors", "TargetSelector"),
+    "loss": ("unlearnkit_register_losses", "Loss"),
+    "method": ("unlearnkit_register_methods", "Method"),
+    "identity": ("unlearnkit_register_identity_encoders", "IdentityEncoder"),
+    "perceptual": ("unlearnkit_register_perceptuals", "Perceptual"),
+    "metric": ("unlearnkit_register_metrics", "Metric"),
+    "attack": ("unlearnkit_register_attacks", "Attack"),
+}
+"""Kind of component -> the hook that registers it, and its class in :mod:`unlearnkit.interfaces`."""
+
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]*")
+_PATH = re.compile(r"[A-Za-z_][\w.]*:[A-Za-z_]\w*")
+
+
+@attrs.frozen
+class Registration:
+    """One component that a plugin offers; ``path`` (``"package.module:Class"``) is imported on first use."""
+
+    kind: str
+    name: str
+    path: str
+    description: str
+    preset: Mapping[str, Any]
+    plugin: str
+    distribution: str
+    version: str
+
+    @property
+    def owner(self) -> str:
+        """Who to turn to: ``plugin 'guide' (unlearnkit 0.1.0)``."""
+        return f"plugin '{self.plugin}' ({self.distribution} {self.version})"
+
+
+@attrs.frozen
+class Plugin:
+    """A plugin that was found; ``error`` is the one-line reason why it is not used, or None."""
+
+    name: str
+    distribution: str
+    version: str
+    registrations: tuple[Registration, ...] = ()
+    error: str | None = None
+    disabled: bool = False
+
+    @property
+    def owner(self) -> str:
+        """The plugin with its distribution and version, for messages."""
+        return f"plugin '{self.name}' ({self.distribution} {self.version})"
+
+
+def check_kind(kind: str) -> None:
+    """Refuse a kind that does not exist."""
+    if kind not in KINDS:
+        raise PluginError(f"there is no kind '{kind}'.{nearest(kind, KINDS)} Kinds: {', '.join(KINDS)}.")
+
+
+def duplicate(owners: list[Registration]) -> str:
+    """The sentence that names everybody who claims one name."""
+    claims = " and ".join(owner.owner for owner in owners)
+    return (
+        f"{owners[0].kind} '{owners[0].name}' is registered twice, by {claims}; "
+        "leave one out with UNLEARNKIT_DISABLE_PLUGINS=NAME"
+    )
+
+
+def make_registration(
+    kind: str, name: str, path: str, description: str, preset: Mapping[str, Any] | None, plugin: Plugin
+) -> Registration:
+    """Check what a plugin hands to ``register``."""
+    if not (isinstance(name, str) and _NAME.fullmatch(name)):
+        raise PluginError(f"the {kind} name {name!r} is not made of letters, digits, - and _")
+    if not (isinstance(path, str) and _PATH.fullmatch(path)):
+        raise PluginError(f"{kind} '{name}': {path!r} is no import path 'package.module:Class'")
+    line = " ".join(description.split())
+    owner = (plugin.name, plugin.distribution, plugin.version)
+    return Registration(kind, name, path, line, dict(preset or {}), *owner)
+
+
+def import_component(registration: Registration) -> Any:
+    """Import what a registration points to; a failure names the plugin and its distribution."""
+    module, _, attribute = registration.path.partition(":")
+    try:
+        return getattr(importlib.import_module(module), attribute)
+    except (Exception, SystemExit) as error:
+        what = f"{registration.kind} '{registration.name}' of {registration.owner}"
+        raise PluginError(f"{what} cannot be imported: {one_line(error)}") from error

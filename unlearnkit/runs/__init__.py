@@ -1,0 +1,5 @@
+"""Run directories. Imports no torch."""
+
+from unlearnkit.runs.directory import Run
+
+__all__ = ["Run"]

@@ -1,0 +1,290 @@
+"""The run directory: settings, manifest, log, checkpoint, pictures. Importing this imports no torch.
+
+    config.toml      all settings, resolved         log.jsonl    one line a step: every loss term
+    manifest.json    what the run happened on       checkpoint/  exact resume, gone when the run is finished
+    metrics.json     before and after in numbers    images/      pictures, listed in images/index.json
+    report.html      all of it to look at           edit.safetensors
+
+Every file is written whole or not at all, a run never overwrites another, and two processes never write one
+run: the first write takes a lock of the operating system, which ends with the process, however that ends.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import datetime
+import json
+import os
+import re
+import shutil
+import time
+import tomllib
+import weakref
+from collections.abc import Iterable, Mapping
+from pathlib import Path, PurePosixPath
+from typing import TYPE_CHECKING, Any
+
+from unlearnkit.errors import RunError
+from unlearnkit.files import atomic
+from unlearnkit.files.plain import json_bytes, toml_bytes
+from unlearnkit.runs import checkpoint as resume
+from unlearnkit.runs import log as runlog
+from unlearnkit.runs import manifest as manifest_file
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+__all__ = ["Run"]
+
+_LOCK = ".lock"
+
+
+class Run:
+    """One run directory, from :meth:`create` or :meth:`open`; ``close`` (or ``with``) gives the lock back."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._began = time.monotonic()
+        self._release: weakref.finalize[..., Run] | None = None
+
+    def __enter__(self) -> Run:
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self.close()
+
+    def __repr__(self) -> str:
+        return f"Run({str(self.path)!r})"
+
+    # ------------------------------------------------------------ make, open, lock
+
+    @classmethod
+    def create(cls, out: Path | None, settings: Mapping[str, Any], name: str) -> Run:
+        """Make a new run directory: ``out``, or ``runs/<name>-<time>`` if that is None.
+
+        ``out`` must not exist or be empty: a run never overwrites another. Writes ``config.toml`` (without
+        what is None) and ``manifest.json``; on failure nothing of it stays.
+        """
+        path, made = _default_folder(name) if out is None else _given_folder(Path(out))
+        run = cls(path)
+        try:
+            run.lock()
+            if set(os.listdir(path)) - {_LOCK}:
+                raise RunError(f"{path} was just filled by another process; choose another folder with --out")
+            # Both are made before the first is written: a kill in between would leave half a run.
+            config, manifest = toml_bytes(settings), manifest_file.new(name, settings)
+            run.write_bytes("config.toml", config)
+            run.write_json("manifest.json", manifest)
+        except BaseException:
+            run.close()
+            if made:
+                shutil.rmtree(path, ignore_errors=True)
+            raise
+        return run
+
+    @classmethod
+    def open(cls, path: Path, *, resume: bool = False) -> Run:
+        """Open an existing run; ``resume`` takes the lock at once, otherwise the first write does."""
+        run = cls(Path(path))
+        with atomic.plain_errors("open", run.path):
+            os.listdir(run.path)
+        if not (run.path / "manifest.json").exists():
+            raise RunError(f"{path} is no run directory (no manifest.json); give one that a run made")
+        _ = run.manifest, run.config
+        if resume:
+            run.lock()
+        return run
+
+    def lock(self) -> None:
+        """Claim the right to write, for this object; :class:`RunError` if somebody else holds it."""
+        if self._release is not None:
+            return
+        path = self.path / _LOCK
+        with atomic.plain_errors("lock", path):
+            descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
+        try:
+            _flock(descriptor, path)
+        except BaseException:
+            os.close(descriptor)
+            raise
+        self._release = weakref.finalize(self, os.close, descriptor)
+
+    def close(self) -> None:
+        """Give the lock back; further writes would take it again."""
+        if self._release is not None:
+            self._release()
+            self._release = None
+
+    # ------------------------------------------------------------ files
+
+    def write_bytes(self, relative: str, data: bytes) -> Path:
+        """Write a file of this run, whole or not at all; ``relative`` is its path inside the run."""
+        path = self._inside(relative)
+        self.lock()
+        with atomic.plain_errors("write", path):
+            atomic.write_bytes(path, data)
+        return path
+
+    def write_text(self, relative: str, text: str) -> Path:
+        """Write a text file (UTF-8), whole or not at all."""
+        return self.write_bytes(relative, text.encode())
+
+    def write_json(self, relative: str, value: Any) -> Path:
+        """Write strict JSON, whole or not at all; numbers that are not finite become null."""
+        return self.write_bytes(relative, json_bytes(value))
+
+    def read_json(self, relative: str) -> Any:
+        """Read a JSON file of this run; None if it is not there."""
+        path = self._inside(relative)
+        with atomic.plain_errors("read", path):
+            try:
+                data = path.read_bytes()
+            except FileNotFoundError:
+                return None
+        try:
+            return json.loads(data)
+        except (ValueError, RecursionError) as error:
+            raise RunError(f"{path} is damaged: {error}; start a new run, or restore it") from error
+
+    def _inside(self, relative: str) -> Path:
+        parts = PurePosixPath(relative).parts
+        if not parts or ".." in parts or parts[0].startswith("/") or "\0" in relative:
+            raise RunError(f"{relative!r} is no path inside a run directory; use one such as 'images/0.png'")
+        return self.path / relative
+
+    # ------------------------------------------------------------ settings, manifest
+
+    @property
+    def config(self) -> dict[str, Any]:
+        """All settings of the run, from ``config.toml``."""
+        path = self.path / "config.toml"
+        with atomic.plain_errors("read", path):
+            data = path.read_bytes()
+        try:
+            return tomllib.loads(data.decode())
+        except ValueError as error:
+            raise RunError(f"{path} is damaged: {error}; start a new run, or restore it") from error
+
+    @property
+    def manifest(self) -> dict[str, Any]:
+        """What the run happened on, and how it ended (see :data:`unlearnkit.runs.manifest.STATUSES`)."""
+        value = self.read_json("manifest.json")
+        problem = manifest_file.problem(value)
+        if problem:
+            raise RunError(f"{self.path / 'manifest.json'} {problem}; start a new run, or restore it")
+        return dict(value)
+
+    def update_manifest(self, **facts: Any) -> None:
+        """Set entries of the manifest; a table (``inputs``, ``timings``) is merged with what is there."""
+        manifest = self.manifest
+        for key, value in facts.items():
+            old = manifest.get(key)
+            if isinstance(old, dict) and isinstance(value, Mapping):
+                value = {**old, **value}
+            manifest[key] = value
+        problem = manifest_file.problem(manifest)
+        if problem:
+            raise RunError(f"the new manifest {problem}")
+        self.write_json("manifest.json", manifest)
+
+    def record_inputs(self, paths: Iterable[Path]) -> None:
+        """Note the SHA-256 of every file that went into the run."""
+        self.update_manifest(inputs={str(path): atomic.sha256_file(Path(path)) for path in paths})
+
+    def finish(self, status: str, **facts: Any) -> None:
+        """Note how the run ended, how long it took (all its parts together) and how much memory it needed."""
+        before = self.manifest
+        memory = manifest_file.peak_memory()
+        for key, value in before["memory"].items():
+            memory[key] = max(memory.get(key, 0), value)
+        seconds = before["seconds"] + time.monotonic() - self._began
+        self._began = time.monotonic()
+        ended = {"status": status, "finished": manifest_file.now(), "seconds": round(seconds, 3)}
+        self.update_manifest(**ended, memory=memory, **facts)
+
+    # ------------------------------------------------------------ log
+
+    def log(self, step: int, terms: Mapping[str, float]) -> None:
+        """Append one line to ``log.jsonl``: the 0-based step and its terms; all of it, or nothing."""
+        self.lock()
+        runlog.append(self._log, step, terms)
+
+    def read_log(self) -> list[dict[str, float]]:
+        """Every complete line, ``{"step": 0, "total": …}``; a torn last one, left by a kill, is left out."""
+        return runlog.read(self._log)
+
+    def truncate_log(self, steps: int) -> None:
+        """Keep exactly the first ``steps`` steps; what came after the checkpoint will come again."""
+        self.write_bytes("log.jsonl", runlog.beginning(self._log, steps))
+
+    @property
+    def _log(self) -> Path:
+        return self.path / "log.jsonl"
+
+    # ------------------------------------------------------------ checkpoint
+
+    def save_checkpoint(self, tensors: Mapping[str, Tensor], state: Mapping[str, Any]) -> None:
+        """Replace the checkpoint: tensors by name, and everything else (step, …) as JSON-able ``state``.
+
+        Killed at any moment, the earlier or the later checkpoint is there, complete.
+        """
+        with atomic.plain_errors("write", self._log):
+            atomic.sync_file(self._log)  # the log must never know fewer steps than the checkpoint
+        resume.save(self, tensors, state)
+
+    def load_checkpoint(self) -> tuple[dict[str, Tensor], dict[str, Any]] | None:
+        """``(tensors, state)`` of the last complete checkpoint (on the CPU), or None if there is none."""
+        return resume.load(self)
+
+    def clear_checkpoint(self) -> None:
+        """Remove the checkpoint; a finished run needs none."""
+        resume.clear(self)
+
+
+def _default_folder(name: str) -> tuple[Path, bool]:
+    """Make ``runs/<name>-<time>``, with a number behind it if that is taken."""
+    stem = f"{re.sub(r'[^A-Za-z0-9._-]+', '-', name)}-{datetime.datetime.now():%Y%m%d-%H%M%S}"
+    number = 1
+    while True:
+        path = Path("runs") / (stem if number == 1 else f"{stem}-{number}")
+        with atomic.plain_errors("make the folder", path):
+            path.parent.mkdir(parents=True, exist_ok=True)
+            with contextlib.suppress(FileExistsError):
+                path.mkdir()
+                return path, True
+        number += 1
+
+
+def _given_folder(path: Path) -> tuple[Path, bool]:
+    """Make the folder that the user names, or take it if it is empty; also say whether it was made."""
+    with atomic.plain_errors("make the folder", path):
+        try:
+            path.mkdir(parents=True)
+            return path, True
+        except FileExistsError:
+            if set(os.listdir(path)) - {_LOCK}:
+                raise RunError(
+                    f"{path} is not empty, and a run never overwrites another; give a new folder with --out, "
+                    f"or continue that run with --resume {path}"
+                ) from None
+            return path, False
+
+
+def _flock(descriptor: int, path: Path) -> None:
+    try:
+        import fcntl
+    except ImportError:  # Windows has no such lock; there a run is as safe as its user is careful
+        return
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        owner = os.pread(descriptor, 20, 0).decode(errors="replace").strip()
+        raise RunError(
+            f"{path.parent} is being written by another process{f' ({owner})' if owner else ''}; "
+            "wait until it is done, stop it, or choose another folder with --out"
+        ) from None
+    except OSError:  # a file system without locks (some network disks): no reason to refuse work
+        return
+    with contextlib.suppress(OSError):
+        os.ftruncate(descriptor, 0)
+        os.pwrite(descriptor, f"pid {os.getpid()}\n".encode(), 0)

@@ -1,0 +1,75 @@
+"""The log of a run: ``log.jsonl``, one line a step with every loss term. Imports no torch."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from unlearnkit.errors import RunError
+from unlearnkit.files import atomic
+from unlearnkit.files.plain import json_bytes
+
+__all__ = ["append", "beginning", "read"]
+
+
+def append(path: Path, step: int, terms: Mapping[str, float]) -> None:
+    """Append one step. A line goes out in one write; if the disk refuses a part of it, none of it stays."""
+    if "step" in terms:
+        raise RunError("a loss term may not be called 'step'; in the log that is the step's number")
+    line = json_bytes({"step": step, **{name: float(value) for name, value in terms.items()}}, indent=None)
+    with atomic.plain_errors("write", path), path.open("ab", buffering=0) as file:
+        size = os.fstat(file.fileno()).st_size
+        try:
+            written = file.write(line)
+            if written < len(line):  # the disk took a part of it: the next write says why
+                file.write(line[written:])
+        except BaseException:
+            with contextlib.suppress(OSError):
+                file.truncate(size)
+            raise
+
+
+def read(path: Path) -> list[dict[str, float]]:
+    """Every complete line; a torn last one, as a kill or a power cut leaves it, is left out."""
+    return [entry for entry, _ in _lines(path)]
+
+
+def beginning(path: Path, steps: int) -> bytes:
+    """The bytes of exactly the first ``steps`` steps."""
+    lines = [line for entry, line in _lines(path) if entry["step"] < steps]
+    if len(lines) != steps:
+        raise RunError(
+            f"{path} is damaged: it holds {len(lines)} of the {steps} steps that the checkpoint has done; "
+            "start a new run, or restore it"
+        )
+    return b"".join(lines)
+
+
+def _lines(path: Path) -> list[tuple[dict[str, float], bytes]]:
+    with atomic.plain_errors("read", path):
+        data = path.read_bytes() if path.exists() else b""
+    entries: list[tuple[dict[str, float], bytes]] = []
+    for number, line in enumerate(data.splitlines(keepends=True), 1):
+        if not line.endswith(b"\n"):
+            break
+        entry = _entry(line)
+        if entry is None or (entries and entry["step"] <= entries[-1][0]["step"]):
+            raise RunError(f"{path} is damaged in line {number}; start a new run, or remove that line")
+        entries.append((entry, line))
+    return entries
+
+
+def _entry(line: bytes) -> dict[str, Any] | None:
+    """One line of the log; null reads as NaN. None if it is no such line."""
+    try:
+        entry = json.loads(line)
+    except (ValueError, RecursionError):
+        return None
+    if not isinstance(entry, dict) or type(entry.get("step")) is not int or entry["step"] < 0:
+        return None
+    entry = {name: float("nan") if value is None else value for name, value in entry.items()}
+    return entry if all(isinstance(value, int | float) for value in entry.values()) else None

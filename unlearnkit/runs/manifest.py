@@ -1,0 +1,131 @@
+"""The manifest: what a run happened on, what went in, how it ended. Imports torch only when asked."""
+
+from __future__ import annotations
+
+import datetime
+import importlib.metadata
+import platform
+import shlex
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+__all__ = ["STATUSES", "cpu_model", "facts", "new", "now", "peak_memory", "problem", "versions"]
+
+STATUSES = ("running", "interrupted", "finished", "failed")
+"""What a manifest may say about a run. A run that was killed still says ``running``."""
+
+_FORMAT = 1
+_DISTRIBUTIONS = ("torch", "torchvision", "numpy")
+
+
+def versions() -> dict[str, str]:
+    """Versions of everything that can change a number."""
+    import unlearnkit
+
+    found = {"unlearnkit": unlearnkit.__version__, "python": platform.python_version()}
+    for name in _DISTRIBUTIONS:
+        try:
+            found[name] = importlib.metadata.version(name)
+        except importlib.metadata.PackageNotFoundError:
+            found[name] = "not installed"
+    return found
+
+
+def cpu_model() -> str:
+    """The processor's name, as the system calls it."""
+    try:
+        for line in Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace").splitlines():
+            if line.startswith("model name"):
+                return line.partition(":")[2].strip()
+    except OSError:
+        pass
+    return platform.processor() or platform.machine()
+
+
+def peak_memory() -> dict[str, int]:
+    """Most memory so far, in bytes: ``peak_bytes`` of this process, ``cuda_peak_bytes`` of torch on a GPU."""
+    found: dict[str, int] = {}
+    try:
+        import resource
+    except ImportError:  # Windows
+        pass
+    else:
+        peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+        found["peak_bytes"] = peak if sys.platform == "darwin" else peak * 1024
+    torch = sys.modules.get("torch")
+    if torch is not None and torch.cuda.is_initialized():
+        found["cuda_peak_bytes"] = int(torch.cuda.max_memory_allocated())
+    return found
+
+
+def facts() -> dict[str, Any]:
+    """The part of a manifest that is known before the first step."""
+    import torch
+
+    from unlearnkit.plugins import registry
+
+    plugins = {p.distribution: p.version for p in registry().plugins if p.error is None}
+    return {
+        "command": shlex.join([Path(sys.argv[0]).name, *sys.argv[1:]]),
+        "versions": versions(),
+        "plugins": plugins,
+        "platform": platform.platform(),
+        "cpu": cpu_model(),
+        "threads": torch.get_num_threads(),
+    }
+
+
+def new(name: str, settings: Mapping[str, Any]) -> dict[str, Any]:
+    """The manifest of a run that begins now."""
+    return {
+        "format": _FORMAT,
+        "name": name,
+        "status": "running",
+        "started": now(),
+        "finished": None,
+        "seconds": 0.0,
+        "seed": settings.get("seed"),
+        "device": settings.get("device"),
+        **facts(),
+        "inputs": {},
+        "timings": {},
+        "memory": {},
+    }
+
+
+def problem(value: Any) -> str | None:
+    """What is wrong with a manifest, as the end of a sentence; None if nothing is."""
+    if value is None:
+        return "is missing"
+    if not isinstance(value, dict):
+        return "is damaged (no table)"
+    if value.get("format") != _FORMAT:
+        return f"has format {value.get('format')!r}, and this version of unlearnkit reads {_FORMAT}"
+    if value.get("status") not in STATUSES:
+        return f"has status {value.get('status')!r}, which is none of {', '.join(STATUSES)}"
+    if not isinstance(value.get("seconds"), int | float):
+        return "is damaged ('seconds' is no number)"
+    for key in ("versions", "plugins", "inputs", "timings", "memory"):
+        if not isinstance(value.get(key), dict):
+            return f"is damaged ('{key}' is no table)"
+    if not isinstance(value.get("chain", []), list) or not all(map(_is_link, value.get("chain", []))):
+        return "is damaged ('chain' lists something that is no edit)"
+    if not all(isinstance(size, int | float) for size in value["memory"].values()):
+        return "is damaged ('memory' holds something that is no number)"
+    return None
+
+
+def _is_link(entry: Any) -> bool:
+    """True for an earlier edit as unlearnkit.edits.chain.Link notes it."""
+    return (
+        isinstance(entry, dict) and isinstance(entry.get("sha256"), str) and isinstance(entry.get("path"), str)
+        and isinstance(entry.get("people"), list | None) and isinstance(entry.get("pictures"), dict)
+        and all(isinstance(name, str) for name in entry["people"] or ())
+    )
+
+
+def now() -> str:
+    """The time, in UTC, as ISO 8601."""
+    return datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")

@@ -1,0 +1,147 @@
+"""Audit a run directory: put its generators together again, attack, leave ``audit.json`` and ``audit.html`` in it."""
+
+from __future__ import annotations
+
+import copy
+import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import attrs
+import torch
+from rich.console import Console
+
+from unlearnkit.audit.page import write_audit_page
+from unlearnkit.audit.running import Result, judge_levels, run_attacks
+from unlearnkit.audit.trace import references
+from unlearnkit.config import build
+from unlearnkit.edits import file as edits
+from unlearnkit.edits.chain import edit_file, read_links
+from unlearnkit.engine import freeze
+from unlearnkit.engine.machine import applied
+from unlearnkit.errors import ConfigError, RunError
+from unlearnkit.files.atomic import sha256_file
+from unlearnkit.interfaces import Attack, Case, Evidence, Generator, IdentityEncoder
+from unlearnkit.options.fields import complete
+from unlearnkit.people.latents import load_people
+from unlearnkit.plugins import registry
+from unlearnkit.runs import Run
+from unlearnkit.workflows import assembly
+from unlearnkit.workflows.progress import ProgressLine
+
+__all__ = ["FORMAT", "Audit", "audit_run", "load_evidence"]
+
+FORMAT = "unlearnkit-audit-1"
+
+
+@attrs.frozen(eq=False)
+class Audit:
+    """What an audit found, and the two files that it left."""
+
+    results: list[Result]
+    numbers: Path
+    page: Path
+
+
+def audit_run(
+    folder: Path, names: Sequence[str], tables: Mapping[str, Mapping[str, Any]], *, seed: int, device: str | None,
+    quick: bool, console: Console,
+) -> Audit:
+    """Attack the edited generator of a finished run; an earlier audit stays, the next is ``audit-2``, and so on.
+
+    ``names`` of attacks (none: all that there are) and ``tables`` of their options, by name; ``quick`` takes short
+    attempts. ``device`` None: the run's own.
+
+    :raises RunError: if the run is not finished. Every other failure is an UnlearnkitError too.
+    """
+    attacks = build_attacks(names, tables, quick)
+    run = Run.open(folder)
+    if run.manifest["status"] != "finished":
+        raise RunError(f"{folder} is not finished ({run.manifest['status']}): nothing was erased yet that could come "
+                       f"back; finish it with: unlearnkit run --resume {folder}")
+    began, used = time.monotonic(), assembly.pick_device(device or run.config["device"])
+    with run, applied(run.config), ProgressLine(console) as line:
+        run.lock()
+        with line.task("loading networks"):
+            evidence, targets, identity = load_evidence(run, used, seed)
+            for attack in attacks.values():
+                attack.prepare(used)
+            scale = judge_levels(evidence)
+        results: list[Result] = []
+        for name, attack in attacks.items():
+            with line.task(f"{name}: {attack.budget} {attack.unit} ({len(results) + 1} of {len(attacks)})"):
+                results += run_attacks(evidence, {name: attack}, targets=targets, identity=identity, scale=scale)
+        stem = _free_name(run)
+        numbers = run.write_json(f"{stem}.json", {
+            "format": FORMAT, "run": run.manifest["name"], "seed": seed, "device": str(used), "quick": quick,
+            "judge": run.config["judge"]["name"], "identity": run.config["identity"]["name"],
+            "levels": {"strangers": scale.strangers, "same_person": scale.same, "border": scale.border},
+            "n_people": len(evidence.request.people),
+            "n_pictures": {person.name: len(person.latents) for person in evidence.request.people},
+            "settings": {name: complete(type(attack), attack) for name, attack in attacks.items()},
+            "seconds": round(time.monotonic() - began, 3), "results": [result.plain() for result in results],
+        })
+        known = {person.name: references(Case(evidence, person))[0].cpu() for person in evidence.request.people}
+        page = write_audit_page(run, stem, run.read_json(f"{stem}.json"), results, known)
+    return Audit(results, numbers, page)
+
+
+def build_attacks(
+    names: Sequence[str], tables: Mapping[str, Mapping[str, Any]], quick: bool
+) -> dict[str, Attack]:
+    """The attacks that were asked for, by name; options that are given win over those of ``quick``.
+
+    :raises ConfigError: for options of an attack that is not run; PluginError: for one that is not there.
+    """
+    found = registry()
+    chosen = list(dict.fromkeys(names)) or list(found.names("attack"))
+    for name in tables:
+        found.get("attack", name)
+        if name not in chosen:
+            raise ConfigError(f"attack.{name} has settings, but is not run: leave them out, or add --attack {name}")
+    attacks: dict[str, Attack] = {}
+    for name in chosen:
+        cls: type[Attack] = found.component_class("attack", name)
+        attacks[name] = build(cls, {**(cls.quick if quick else {}), **tables.get(name, {})}, f"attack.{name}")
+    return attacks
+
+
+def load_evidence(run: Run, device: torch.device, seed: int) -> tuple[Evidence, torch.Tensor, IdentityEncoder]:
+    """Both generators of a finished run and everybody in it, the targets, and the encoder that the losses used.
+
+    Where a run stands on an earlier edit, its generator before has that edit on it.
+
+    :raises RunError: if another edit lies there now.
+    """
+    settings = run.config
+    before: Generator = assembly.component("generator", settings["generator"], "generator", device)
+    after, original = copy.deepcopy(before), None
+    if settings.get("base"):
+        original = copy.deepcopy(before)
+        edits.put_on(before, _edit_below(run))
+    edits.put_on(after, run.path / "edit.safetensors")
+    for generator in (before, after):
+        freeze(generator.module)
+    request, targets = load_people(run.path / "latents.safetensors", device)
+    identity, judge = (assembly.component("identity", settings[key], key, device) for key in ("identity", "judge"))
+    perceptual = assembly.component("perceptual", settings["perceptual"], "perceptual", device)
+    evidence = Evidence(before, after, request, judge, perceptual, seed, original=original)
+    return evidence, targets, identity
+
+
+def _edit_below(run: Run) -> Path:
+    """The edit that a run with ``base`` started from.
+
+    :raises RunError: if another file lies there now: what the attacks are held against would be another generator.
+    """
+    edit, noted = edit_file(Path(run.config["base"])), [link.sha256 for link in read_links(run.manifest)]
+    if not noted or sha256_file(edit) != noted[-1]:
+        raise RunError(f"{edit} is not the edit that {run.path} started from; put that file back to audit this run")
+    return edit
+
+
+def _free_name(run: Run) -> str:
+    """``audit``, or ``audit-2`` and so on if that is taken."""
+    names = ("audit" if number == 1 else f"audit-{number}" for number in range(1, 10_000))
+    return next(name for name in names if not any((run.path / f"{name}{end}").exists() for end in (".json", ".html")))

@@ -31,8 +31,8 @@ from unlearnkit.interfaces.records import (
 )
 
 __all__ = [
-    "Attack", "Component", "Generator", "IdentityEncoder", "Inverter", "Loss", "Metric", "Penalty", "Perceptual",
-    "TargetSelector", "Method",
+    "Attack", "Component", "Generator", "IdentityEncoder", "Inverter", "Loss", "Method", "Metric", "Penalty",
+    "Perceptual", "TargetSelector",
 ]
 
 
@@ -233,6 +233,9 @@ class Method(Component):
 
 class IdentityEncoder(Component):
     """Maps faces to the unit sphere, where the dot product is the similarity of identities."""
+
+    differentiable: ClassVar[bool] = True
+    """False for an encoder without gradients, such as one that runs outside torch: it can judge, but no loss uses it."""
 
     @abstractmethod
     def embed(self, images: Tensor) -> Tensor:

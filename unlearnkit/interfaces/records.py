@@ -29,8 +29,8 @@ _DRAWS = 8
 """A generator that makes the same latent of everything must not be drawn from for ever."""
 
 __all__ = [
-    "About", "Attempt", "Base", "Case", "Evidence", "Job", "Measures", "Number", "Pairs", "Person", "Progress", "Recovery", "Rendering",
-    "Request", "Step", "StyleLayer", "draw_people", "unit",
+    "About", "Attempt", "Base", "Case", "Evidence", "Job", "Measures", "Number", "Pairs", "Person", "Progress",
+    "Recovery", "Rendering", "Request", "Step", "StyleLayer", "draw_people", "unit",
 ]
 
 

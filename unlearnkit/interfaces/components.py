@@ -235,7 +235,7 @@ class IdentityEncoder(Component):
     """Maps faces to the unit sphere, where the dot product is the similarity of identities."""
 
     differentiable: ClassVar[bool] = True
-    """False for an encoder without gradients, such as one that runs outside torch: it can judge, but no loss uses it."""
+    """False for an encoder without gradients, such as one outside torch: it can judge, but no loss can use it."""
 
     @abstractmethod
     def embed(self, images: Tensor) -> Tensor:

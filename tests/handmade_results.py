@@ -8,7 +8,7 @@ from typing import Any
 
 from PIL import Image
 
-from unlearnkit.results import Attempted, Budget, Hardware, Result, write_result
+from unlearnkit.results import AttackResult, Budget, Hardware, Result, write_result
 
 BUDGET = Budget(steps=20, tuning_trials=4, samples=40)
 LEVELS = {"strangers_level": 0.0, "same_person_level": 1.0}
@@ -22,7 +22,7 @@ def result(method: str = "guide", identity: str = "ind_0", **changes: Any) -> Re
         "seed": 0, "budget": BUDGET, "settings": {"method": {"name": method, "steps": 20}, "seed": 0},
         "versions": {"unlearnkit": "0.1.0"}, "hardware": Hardware("a processor", 1, "Linux", "cpu"),
         "metrics": metrics, "samples": {"erased": 1}, "embedding": (0.6, 0.8),
-        "audit": {"relearning": Attempted("optimiser steps", 20, {"best": 0.7, "effort_to_recognise": None},
+        "audit": {"relearning": AttackResult("optimiser steps", 20, {"best": 0.7, "effort_to_recognise": None},
                                           ((0.0, 0.1), (20.0, 0.7)))},
         "seconds": {"unlearn": 2.5}, "peak_bytes": 900 * 2**20, "peak_source": "made up",
     }

@@ -7,7 +7,7 @@ import math
 import pytest
 from handmade_results import result
 
-from unlearnkit.results import Attempted, Result, compare
+from unlearnkit.results import AttackResult, Result, compare
 from unlearnkit.results.columns import columns_of, erasure, forgotten, kept, preservation
 from unlearnkit.results.statistics import ALL, Cell, holm, interval, paired_p
 
@@ -118,8 +118,8 @@ def test_collapse_is_the_likeness_of_those_who_replace_different_people() -> Non
 
 def test_relearning_that_never_succeeds_counts_its_whole_budget() -> None:
     def relearned(effort: float | None) -> Result:
-        return result(audit={"relearning": Attempted("steps", 20, {"effort_to_recognise": effort}),
-                             "random-search": Attempted("latents", 64, {"best": 0.4})})
+        return result(audit={"relearning": AttackResult("steps", 20, {"effort_to_recognise": effort}),
+                             "random-search": AttackResult("latents", 64, {"best": 0.4})})
 
     for effort, expected in ((None, 20.0), (7.0, 7.0), (0.0, 0.0)):
         assert cell([relearned(effort)], "guide", "relearning").mean == expected

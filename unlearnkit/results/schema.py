@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 import math
 import re
 from collections.abc import Mapping
@@ -16,11 +18,19 @@ from cattrs.v import format_exception
 
 from unlearnkit.errors import RunError
 
-__all__ = ["FORMAT", "PICTURES", "Attempted", "Budget", "Hardware", "Result", "from_plain", "to_plain"]
+__all__ = [
+    "CHECKPOINT", "FORMAT", "PICTURES", "RUN", "AttackResult", "Budget", "DeclaredNumber", "Hardware", "Result",
+    "from_plain", "to_plain",
+]
 
 FORMAT = "unlearnkit-result-1"
+RUN = "run"
+"""The profile of a result that comes from an ordinary run, which nobody granted the budget of a bench."""
 PICTURES = ("picture", "before", "target", "after")
 """What a picture of a result may show: what was given, the generator before, whom it shall make instead, after."""
+
+CHECKPOINT = "checkpoint"
+"""Entry of ``Result.versions`` that holds the beginning of the checkpoint's SHA-256, where it is known."""
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]*")
 
@@ -44,7 +54,7 @@ def _pictures(_: Any, __: Any, value: Mapping[str, str]) -> None:
 
 @attrs.frozen
 class Budget:
-    """What every method was granted; results of different budgets are not compared."""
+    """What every method was granted; results of the bench with different budgets are not compared."""
 
     steps: int | None = field(metadata=_help("optimiser steps; a method without steps takes none"),
                               validator=optional(ge(1)))
@@ -67,8 +77,8 @@ class Hardware:
 
 
 @attrs.frozen
-class Attempted:
-    """What one recovery attack of the audit came to."""
+class AttackResult:
+    """What one recovery attack of the audit found."""
 
     unit: str = field(metadata=_help("what effort is counted in, such as optimiser steps"))
     budget: int = field(metadata=_help("most effort that the attack was granted"), validator=ge(1))
@@ -78,13 +88,28 @@ class Attempted:
 
 
 @attrs.frozen
+class DeclaredNumber:
+    """What a metric declares of one of its numbers; see ``unlearnkit.interfaces.Number``."""
+
+    title: str = field(metadata=_help("what a table calls it"))
+    better: str = field(default="", validator=in_(("higher", "lower", "")), metadata=_help(
+        "higher, lower, or empty where neither is better"))
+    unit: str = field(default="", metadata=_help("empty for a plain number"))
+    count: str = field(default="", metadata=_help("name of the number that counts what it was estimated from"))
+    metric: str = field(default="", metadata=_help("registered name of the metric"))
+    least: float | None = field(default=None, metadata=_help("smallest value that it can have; null without a bound"))
+    most: float | None = field(default=None, metadata=_help("largest value that it can have; null without a bound"))
+
+
+@attrs.frozen
 class Result:
     """One case. Similarities are the judge's, cosines in [-1, 1]; times in seconds; memory in bytes."""
 
-    profile: str = field(validator=_name, metadata=_help("which profile of the harness made it"))
+    profile: str = field(validator=_name, metadata=_help(
+        "which profile of the bench made it; run for an ordinary run"))
     method: str = field(validator=_name, metadata=_help("the method's registered name"))
     generator: str = field(validator=_name, metadata=_help("the generator's registered name"))
-    scenario: str = field(validator=_name, metadata=_help("random, ind, ood, multi or another kind of people"))
+    scenario: str = field(validator=_name, metadata=_help("random, ind, ood, multi or another kind of people; runs"))
     identity: str = field(validator=_name, metadata=_help("who was erased"))
     seed: int = field(validator=ge(0), metadata=_help("start of every random number"))
     budget: Budget = field(metadata=_help("what every method was granted"))
@@ -94,9 +119,11 @@ class Result:
     metrics: dict[str, float | None] = field(factory=dict, metadata=_help("numbers by name, see docs/metrics.md"))
     samples: dict[str, int] = field(factory=dict, metadata=_help(
         "how many pictures or pairs each estimate is made from"))
+    numbers: dict[str, DeclaredNumber] = field(factory=dict, metadata=_help(
+        "what the metrics declare of their numbers, by name; empty in files from before they did"))
     embedding: tuple[float, ...] | None = field(default=None, metadata=_help(
         "unit embedding, by the judge, of the face that replaced the person (from the front)"))
-    audit: dict[str, Attempted] | None = field(default=None, metadata=_help(
+    audit: dict[str, AttackResult] | None = field(default=None, metadata=_help(
         "recovery attacks by name; null where none was made"))
     seconds: dict[str, float] = field(factory=dict, metadata=_help(
         "time of each phase: load, invert, target, unlearn, measure, audit"))
@@ -110,8 +137,12 @@ class Result:
 
     @property
     def id(self) -> str:
-        """Names the case in its folder; none of the parts holds a dot."""
-        return f"{self.generator}.{self.scenario}.{self.method}.{self.identity}.{self.seed}"
+        """Names the case in its folder; none of the parts holds a dot. Runs that differ in any setting differ here."""
+        case = f"{self.generator}.{self.scenario}.{self.method}.{self.identity}.{self.seed}"
+        if self.profile != RUN:
+            return case
+        settings = json.dumps(self.settings, sort_keys=True, default=str)
+        return f"{case}.{hashlib.sha256(settings.encode()).hexdigest()[:10]}"
 
 
 def to_plain(result: Result) -> dict[str, Any]:

@@ -115,7 +115,8 @@ def test_runs_beside_each_other_and_beside_the_bench(cli: Cli, results: Path, tm
 @pytest.mark.slow
 def test_a_run_that_the_command_made(cli: Cli) -> None:
     made = cli("run", "--method", "guide", "--generator", "stylegan2", "--latent-seed", "3", "--steps", "1",
-               "--out", "a", "--set", "metrics.samples=4", "--set", "request.bystanders=[]", "--set", "request.random_bystanders=2")
+               "--out", "a", "--set", "metrics.samples=4", "--set", "request.bystanders=[]",
+               "--set", "request.random_bystanders=2")
     assert made.returncode == 0, made.stderr
     audited = cli("audit", "a", "--quick", "--attack", "neighbours")
     assert audited.returncode == 0, audited.stderr

@@ -48,6 +48,7 @@ def test_terminal() -> None:
 def test_cells_show_mean_and_interval() -> None:
     column = columns_of([result()])[0]
     assert cell_text(Cell(0.5, 0.123, 1.0, 3), column) == "0.50 [0.12, 1.00]"
+    assert cell_text(Cell(-0.001, -0.0049, 0.0, 3), column) == "0.00 [0.00, 0.00]", "no minus before a zero"
     assert cell_text(Cell(0.5, None, None, 2), column) == "0.50" and cell_text(None, column) == "–"
 
 

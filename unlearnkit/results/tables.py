@@ -55,14 +55,18 @@ def heading(group: Group, column: Column, title: str | None = None) -> str:
 
 def mean_text(cell: Cell | None, column: Column) -> str:
     """``0.42``; an en dash where there is no number."""
-    return "–" if cell is None else f"{cell.mean:.{column.digits}f}"
+    return "–" if cell is None else _rounded(cell.mean, column.digits)
 
 
 def interval_text(cell: Cell | None, column: Column) -> str:
     """``[0.31, 0.55]``; empty where there is no interval."""
     if cell is None or cell.low is None or cell.high is None:
         return ""
-    return f"[{cell.low:.{column.digits}f}, {cell.high:.{column.digits}f}]"
+    return f"[{_rounded(cell.low, column.digits)}, {_rounded(cell.high, column.digits)}]"
+
+
+def _rounded(value: float, digits: int) -> str:
+    return f"{round(value, digits) + 0.0:.{digits}f}"  # + 0.0: no minus before a zero
 
 
 def cell_text(cell: Cell | None, column: Column) -> str:

@@ -16,8 +16,8 @@ if TYPE_CHECKING:
     from rich.table import Table
 
 __all__ = [
-    "FILE", "OUT", "SEED", "absolute", "check_device", "check_new_file", "check_pictures", "console", "one",
-    "settings_options", "table", "told",
+    "FILE", "OUT", "SEED", "absolute_path", "absolute_paths", "check_device", "check_new_file", "check_pictures",
+    "console", "settings_options", "table", "user_settings",
 ]
 
 FILE = click.Path(exists=True, dir_okay=False, readable=True, path_type=Path)
@@ -42,7 +42,7 @@ def settings_options(command: Command) -> Command:
     return command
 
 
-def told(config: Path | None, sets: Iterable[str], options: Mapping[str, Any]) -> dict[str, Any]:
+def user_settings(config: Path | None, sets: Iterable[str], options: Mapping[str, Any]) -> dict[str, Any]:
     """What the user says: the configuration file, then ``--set`` and options (dotted; None: not given)."""
     from unlearnkit.config import merge, nest, parse_set, read_toml
 
@@ -80,13 +80,13 @@ def check_pictures(paths: Iterable[Path], option: str) -> None:
             raise ConfigError(f"{option}: {path} is no picture that can be read (PNG, JPEG, …)") from error
 
 
-def absolute(paths: Iterable[Path]) -> list[str]:
-    """Paths as settings hold them."""
+def absolute_paths(paths: Iterable[Path]) -> list[str]:
+    """Paths as settings hold them: absolute, so that they mean the same from any folder."""
     return [str(path.absolute()) for path in paths]
 
 
-def one(path: Path | None) -> str | None:
-    """One optional path as settings hold it."""
+def absolute_path(path: Path | None) -> str | None:
+    """An optional path as settings hold it."""
     return None if path is None else str(path.absolute())
 
 

@@ -9,12 +9,12 @@ import click
 from unlearnkit.cli.common import (
     FILE,
     OUT,
+    absolute_path,
     check_device,
     check_new_file,
     check_pictures,
-    one,
     settings_options,
-    told,
+    user_settings,
 )
 from unlearnkit.errors import ConfigError
 
@@ -43,11 +43,11 @@ def command(
     from unlearnkit.plugins import registry
 
     options = {
-        "generator.name": generator, "generator.checkpoint": one(checkpoint), "inverter.name": inverter,
+        "generator.name": generator, "generator.checkpoint": absolute_path(checkpoint), "inverter.name": inverter,
         "device": device,
     }
     sections = ("generator", "inverter", "identity", "perceptual")
-    settings = resolve(told(config, sets, options), registry(), sections)
+    settings = resolve(user_settings(config, sets, options), registry(), sections)
     check_device(settings["device"])
     chosen = settings["generator"]
     from unlearnkit.workflows import oneshot

@@ -11,13 +11,13 @@ from unlearnkit.cli.common import (
     FILE,
     OUT,
     SEED,
-    absolute,
+    absolute_path,
+    absolute_paths,
     check_device,
     check_pictures,
     console,
-    one,
     settings_options,
-    told,
+    user_settings,
 )
 from unlearnkit.edits.chain import edit_file
 from unlearnkit.errors import ConfigError, RunError
@@ -72,7 +72,7 @@ def command(ctx: click.Context, **given: Any) -> None:
         _check_resume(ctx, resume)
         given["config"] = resume / "config.toml"
     _check_files(given)
-    settings = resolve(told(given["config"], given["sets"], _options(given)), registry())
+    settings = resolve(user_settings(given["config"], given["sets"], _options(given)), registry())
     check_device(settings["device"])
     if given["dry_run"]:
         _print(settings)
@@ -99,13 +99,13 @@ def _options(given: dict[str, Any]) -> dict[str, Any]:
     names = ("method", "generator", "target", "inverter", "identity", "judge", "perceptual")
     return {
         **{f"{name}.name": given[name] for name in names},
-        "generator.checkpoint": one(given["checkpoint"]),
-        "request.images": absolute(given["images"]),
-        "request.latent": one(given["latent"]),
+        "generator.checkpoint": absolute_path(given["checkpoint"]),
+        "request.images": absolute_paths(given["images"]),
+        "request.latent": absolute_path(given["latent"]),
         "request.latent_seed": given["latent_seed"],
         "request.people": [_person(text) for text in given["people"]],
-        "request.bystanders": absolute(given["bystanders"]),
-        "base": one(given["base"]),
+        "request.bystanders": absolute_paths(given["bystanders"]),
+        "base": absolute_path(given["base"]),
         "method.steps": given["steps"],
         "seed": given["seed"],
         "device": given["device"],
@@ -133,10 +133,10 @@ def _person(text: str) -> dict[str, Any]:
             raise ConfigError(f"--person: {name}'s file {str(file)!r} does not exist")
     latents = [file for file in files if file.suffix in (".safetensors", ".npy")]
     if not latents:
-        return {"name": name, "images": absolute(files)}
+        return {"name": name, "images": absolute_paths(files)}
     if len(files) > 1:
         raise ConfigError(f"--person: got {text!r}, expected one file with a latent and no pictures beside it")
-    return {"name": name, "latent": one(latents[0])}
+    return {"name": name, "latent": absolute_path(latents[0])}
 
 
 def _check_files(given: dict[str, Any]) -> None:

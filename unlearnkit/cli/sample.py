@@ -10,11 +10,11 @@ from unlearnkit.cli.common import (
     FILE,
     OUT,
     SEED,
+    absolute_path,
     check_device,
     check_new_file,
-    one,
     settings_options,
-    told,
+    user_settings,
 )
 from unlearnkit.errors import ConfigError
 
@@ -44,9 +44,9 @@ def command(
     from unlearnkit.plugins import registry
 
     options = {
-        "generator.name": generator, "generator.checkpoint": one(checkpoint), "device": device, "seed": seed,
+        "generator.name": generator, "generator.checkpoint": absolute_path(checkpoint), "device": device, "seed": seed,
     }
-    settings = resolve(told(config, sets, options), registry(), sections=("generator",))
+    settings = resolve(user_settings(config, sets, options), registry(), sections=("generator",))
     check_device(settings["device"])
     chosen = settings["generator"]
     from unlearnkit.workflows import oneshot

@@ -25,8 +25,8 @@ LRELU_SLOPE = 0.2
 ACTIVATION = {"linear": (1.0, 1.0), "lrelu": (LRELU_SLOPE, math.sqrt(2.0))}
 """Slope of negative numbers, and gain."""
 MIN_NATIVE_SIZE = {"bias_act": 1 << 18, "resample": 1 << 12, "blur": 1 << 22, "distance": 1 << 12}
-"""Elements from which on a native kernel is faster than PyTorch (measured on two cores). A filter that does not resample
-is faster in oneDNN until its image no longer fits the cache."""
+"""Elements from which on a native kernel is faster than PyTorch (measured on two cores). A filter that does not
+resample is faster in oneDNN until its image no longer fits the cache."""
 FOLD_FACTOR = 64
 """Folding passes some 8 times over the 9 weights of each pair of channels, scaling some 5 times over the pixels; 14 to
 256 pixels an output channel made no difference (measured)."""

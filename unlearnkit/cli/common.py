@@ -9,15 +9,16 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
-from unlearnkit.errors import ConfigError
+from unlearnkit.errors import ConfigError, PluginError
 
 if TYPE_CHECKING:
+    from click.shell_completion import CompletionItem
     from rich.console import Console
     from rich.table import Table
 
 __all__ = [
-    "FILE", "OUT", "SEED", "absolute_path", "absolute_paths", "check_device", "check_new_file", "check_pictures",
-    "console", "settings_options", "table", "user_settings",
+    "FILE", "OUT", "SEED", "ComponentName", "absolute_path", "absolute_paths", "check_device", "check_new_file",
+    "check_pictures", "complete_component", "complete_device", "console", "settings_options", "table", "user_settings",
 ]
 
 FILE = click.Path(exists=True, dir_okay=False, readable=True, path_type=Path)
@@ -25,6 +26,41 @@ OUT = click.Path(path_type=Path)
 SEED = click.IntRange(0, 2**63 - 1)
 _DEVICE = re.compile(r"auto|cpu|mps|cuda(:\d+)?")
 Command = TypeVar("Command", bound=Callable[..., Any])
+
+
+class ComponentName(click.ParamType):
+    """The name of a component of one kind, with shell completion; whether it exists is checked where it is used."""
+
+    name = "name"
+
+    def __init__(self, kind: str) -> None:
+        self.kind = kind
+
+    def shell_complete(self, ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:
+        """Names of installed components that begin with ``incomplete``."""
+        return complete_component(self.kind, incomplete)
+
+
+def complete_component(kind: str, incomplete: str) -> list[CompletionItem]:
+    """Names of installed components that begin with ``incomplete``, with descriptions; imports no torch."""
+    from click.shell_completion import CompletionItem
+
+    from unlearnkit.cli.output import stdout_reserved
+    from unlearnkit.plugins import registry
+
+    try:
+        # The shell takes standard output for suggestions, so plugins must not print there.
+        with stdout_reserved():
+            entries = [entry for plugin in registry().plugins for entry in plugin.registrations]
+    except PluginError:  # UNLEARNKIT_STRICT_PLUGINS is set: the command itself will say what is wrong
+        return []
+    found = {entry.name: entry.description for entry in entries if entry.kind == kind}
+    return [CompletionItem(name, help=found[name]) for name in sorted(found) if name.startswith(incomplete)]
+
+
+def complete_device(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[str]:
+    """Devices that ``--device`` takes, whether or not this computer has them: asking would import torch."""
+    return [name for name in ("auto", "cpu", "mps", "cuda") if name.startswith(incomplete)]
 
 
 def settings_options(command: Command) -> Command:
@@ -35,7 +71,10 @@ def settings_options(command: Command) -> Command:
             "--set", "sets", multiple=True, metavar="SECTION.FIELD=VALUE",
             help="Change one setting, e.g. --set target.distance=30; 'unlearnkit show KIND NAME' lists them.",
         ),
-        click.option("--device", metavar="DEVICE", callback=_device, help="auto, cpu, mps, cuda or cuda:N."),
+        click.option(
+            "--device", metavar="DEVICE", callback=_device, shell_complete=complete_device,
+            help="auto, cpu, mps, cuda or cuda:N.",
+        ),
     )
     for option in reversed(options):
         command = option(command)
@@ -43,15 +82,20 @@ def settings_options(command: Command) -> Command:
 
 
 def user_settings(config: Path | None, sets: Iterable[str], options: Mapping[str, Any]) -> dict[str, Any]:
-    """What the user says: the configuration file, then ``--set`` and options (dotted; None: not given)."""
+    """The settings that the user gave: the configuration file's, overridden by ``--set`` and options.
+
+    ``options`` have dotted names; None and an empty list mean that the option was not given.
+
+    :raises ConfigError: if one setting is given both by an option and by ``--set``.
+    """
     from unlearnkit.config import merge, nest, parse_set, read_toml
 
-    spoken = nest(dict(parse_set(text) for text in sets))
+    assigned = nest(dict(parse_set(text) for text in sets))
     given = nest({key: value for key, value in options.items() if value is not None and value != []})
-    clash = [key for key in options if options[key] not in (None, []) and _has(spoken, key)]
+    clash = [key for key in options if options[key] not in (None, []) and _has(assigned, key)]
     if clash:
         raise ConfigError(f"{clash[0]} is given twice, by an option and by --set")
-    return merge(read_toml(config) if config else {}, merge(spoken, given))
+    return merge(read_toml(config) if config else {}, merge(assigned, given))
 
 
 def check_device(device: str) -> None:

@@ -9,6 +9,7 @@ import click
 from unlearnkit.cli.common import (
     FILE,
     OUT,
+    ComponentName,
     absolute_path,
     check_device,
     check_new_file,
@@ -21,9 +22,10 @@ from unlearnkit.errors import ConfigError
 
 @click.command()
 @click.argument("image", type=FILE)
-@click.option("--generator", metavar="NAME", help="Which generator; without --checkpoint, the bundled one.")
+@click.option("--generator", type=ComponentName("generator"),
+              help="Which generator; without --checkpoint, the bundled one.")
 @click.option("--checkpoint", type=FILE, help="The generator's file of weights.")
-@click.option("--inverter", metavar="NAME", help="How to find the latent.")
+@click.option("--inverter", type=ComponentName("inverter"), help="How to find the latent.")
 @click.option("--out", type=OUT, required=True, metavar="FILE", help="Where to write the latent.")
 @settings_options
 def command(

@@ -11,6 +11,7 @@ from unlearnkit.cli.common import (
     FILE,
     OUT,
     SEED,
+    ComponentName,
     absolute_path,
     absolute_paths,
     check_device,
@@ -19,6 +20,7 @@ from unlearnkit.cli.common import (
     settings_options,
     user_settings,
 )
+from unlearnkit.cli.output import stdout_reserved
 from unlearnkit.edits.chain import edit_file
 from unlearnkit.errors import ConfigError, RunError
 
@@ -31,8 +33,10 @@ _WITH_RESUME = {"resume", "dry_run", "debug"}
 
 
 @click.command()
-@click.option("--method", metavar="NAME", help="How to unlearn ('unlearnkit show method' lists the methods).")
-@click.option("--generator", metavar="NAME", help="Which generator; without --checkpoint, the bundled one.")
+@click.option("--method", type=ComponentName("method"),
+              help="How to unlearn ('unlearnkit show method' lists the methods).")
+@click.option("--generator", type=ComponentName("generator"),
+              help="Which generator; without --checkpoint, the bundled one.")
 @click.option("--checkpoint", type=FILE, help="The generator's file of weights (.pkl, .pt, .safetensors).")
 @click.option("--image", "images", type=FILE, multiple=True,
               help="Picture of the person; repeatable: the first is erased, the others judge.")
@@ -44,11 +48,12 @@ _WITH_RESUME = {"resume", "dry_run", "debug"}
               help="Start from an earlier edit: a finished run's folder, or an edit.safetensors.")
 @click.option("--bystander", "bystanders", type=FILE, multiple=True,
               help="Picture of somebody who must stay as they are; repeatable.")
-@click.option("--target", metavar="NAME", help="How to choose the face that takes the person's place.")
-@click.option("--inverter", metavar="NAME", help="How to find the latent of a picture.")
-@click.option("--identity", metavar="NAME", help="Identity encoder that losses use.")
-@click.option("--judge", metavar="NAME", help="Identity encoder that judges the result; use another one.")
-@click.option("--perceptual", metavar="NAME", help="Perceptual distance.")
+@click.option("--target", type=ComponentName("target"), help="How to choose the face that takes the person's place.")
+@click.option("--inverter", type=ComponentName("inverter"), help="How to find the latent of a picture.")
+@click.option("--identity", type=ComponentName("identity"), help="Identity encoder that losses use.")
+@click.option("--judge", type=ComponentName("identity"),
+              help="Identity encoder that judges the result; use another one.")
+@click.option("--perceptual", type=ComponentName("perceptual"), help="Perceptual distance.")
 @click.option("--steps", type=click.IntRange(min=1), metavar="N", help="Number of steps of the method.")
 @click.option("--seed", type=SEED, metavar="N", help="Start of the random numbers; same seed, same run.")
 @settings_options
@@ -72,8 +77,9 @@ def command(ctx: click.Context, **given: Any) -> None:
         _check_resume(ctx, resume)
         given["config"] = resume / "config.toml"
     _check_files(given)
-    settings = resolve(user_settings(given["config"], given["sets"], _options(given)), registry())
-    check_device(settings["device"])
+    with stdout_reserved(given["dry_run"]):
+        settings = resolve(user_settings(given["config"], given["sets"], _options(given)), registry())
+        check_device(settings["device"])
     if given["dry_run"]:
         _print(settings)
         return

@@ -10,6 +10,7 @@ from unlearnkit.cli.common import (
     FILE,
     OUT,
     SEED,
+    ComponentName,
     absolute_path,
     check_device,
     check_new_file,
@@ -20,7 +21,8 @@ from unlearnkit.errors import ConfigError
 
 
 @click.command()
-@click.option("--generator", metavar="NAME", help="Which generator; without --checkpoint, the bundled one.")
+@click.option("--generator", type=ComponentName("generator"),
+              help="Which generator; without --checkpoint, the bundled one.")
 @click.option("--checkpoint", type=FILE, help="The generator's file of weights.")
 @click.option("--edit", type=FILE, help="A run's edit.safetensors, to draw from the edited generator.")
 @click.option("--count", type=click.IntRange(min=1), default=16, show_default=True, help="How many pictures.")

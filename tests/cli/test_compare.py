@@ -81,7 +81,7 @@ def test_json_is_all_that_standard_output_gets(cli: Cli, results: Path) -> None:
     done = cli("compare", results, "--json", "--markdown", "table.md", "--merge", "all.json")
     assert done.returncode == 0 and done.stderr == "wrote table.md\nwrote all.json\n"
     told = json.loads(done.stdout)
-    assert told["format"] == "unlearnkit-comparison-1" and told["confidence"] == 0.95
+    assert told["format"] == "unlearnkit-compare-1" and told["confidence"] == 0.95
     (group,) = told["groups"]
     assert (group["generator"], group["scenario"], group["people"], group["notes"]) == ("stylegan2", "ind", 3, [])
     assert group["levels"] == {"strangers": 0.0, "same_person": 1.0}

@@ -154,7 +154,7 @@ def test_relearning_that_never_succeeds_counts_its_whole_budget() -> None:
 DECLARED = {
     "erased_after": DeclaredNumber("Erased person, after", "lower", metric="identity"),
     "precision_at_age": DeclaredNumber("Age", "lower", "years", metric="age", least=0.0),
-    "frechet_x": DeclaredNumber("Distance in x", "lower"),
+    "frechet_x": DeclaredNumber("Distance in x", "lower", short="in x"),
     "frechet_x_floor": DeclaredNumber("Distance in x, chance"),
 }
 METRICS = {"erased_after": 0.1, "precision_at_age": 3.0, "frechet_x": 3.0, "frechet_x_floor": 9.0}
@@ -166,6 +166,7 @@ def test_every_declared_number_with_a_direction_has_a_column() -> None:
         "metric_precision_at_age", "metric_frechet_x"}, "erased_after is a headline, the floor has no direction"
     age = columns["metric_precision_at_age"]
     assert (age.title, age.better, age.least) == ("Age (years)", "lower", 0.0) and "metric age" in age.help
+    assert columns["metric_frechet_x"].title == "in x" and "Distance in x" in columns["metric_frechet_x"].help
     assert age.values([result(metrics=METRICS, numbers=DECLARED)]) == {"ind_0": 3.0}
 
 

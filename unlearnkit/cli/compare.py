@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import click
 
 from unlearnkit.cli.common import OUT, check_new_file, console
+from unlearnkit.cli.output import json_option, print_json, stdout_reserved
 
 if TYPE_CHECKING:
     from unlearnkit.results import Found, Group
@@ -23,7 +24,7 @@ _RESULTS = click.Path(exists=True, path_type=Path)
 @click.option("--latex", type=OUT, metavar="FILE", help="Write the tables as LaTeX (booktabs).")
 @click.option("--html", type=OUT, metavar="FILE", help="Write one page with tables, trade-off and pictures.")
 @click.option("--merge", type=OUT, metavar="FILE", help="Write all results into one file.")
-@click.option("--json", "as_json", is_flag=True, help="Print the comparison as JSON instead of tables.")
+@json_option
 def command(
     results: tuple[Path, ...], mix_budgets: bool, markdown: Path | None, latex: Path | None, html: Path | None,
     merge: Path | None, as_json: bool,
@@ -42,19 +43,19 @@ def command(
     for option, path in outputs.items():
         if path is not None:
             check_new_file(path, option)
-    found = read_results(results)
-    if not mix_budgets:
-        check_budgets(found)
-    groups = compare([item.result for item in found])
-    _write_files(found, groups, markdown, latex, html)
-    if merge is not None:
-        merge_results(merge, found)
-        click.echo(f"wrote {merge}", err=True)
+    with stdout_reserved(as_json):
+        found = read_results(results)
+        if not mix_budgets:
+            check_budgets(found)
+        groups = compare([item.result for item in found])
+        _write_files(found, groups, markdown, latex, html)
+        if merge is not None:
+            merge_results(merge, found)
+            click.echo(f"wrote {merge}", err=True)
     if as_json:
-        from unlearnkit.files.plain import json_bytes
         from unlearnkit.results.machine import plain
 
-        click.echo(json_bytes(plain(groups)).decode(), nl=False)
+        print_json("compare", plain(groups))
     else:
         _print(groups)
 

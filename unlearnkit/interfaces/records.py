@@ -279,8 +279,6 @@ class Number:
     * ``better``: ``"higher"``, ``"lower"``, or empty where neither is
     * ``unit``: empty for a plain number, such as a cosine
     * ``count``: the name of the number that says from how many pictures or pairs it was estimated
-    * ``least``, ``most``: the smallest and largest value that it can have, so that no interval leaves its range; None
-      without a bound
     """
 
     name: str
@@ -288,8 +286,6 @@ class Number:
     better: str = attrs.field(default="", validator=attrs.validators.in_(("higher", "lower", "")))
     unit: str = ""
     count: str = ""
-    least: float | None = None
-    most: float | None = None
 
 
 @attrs.frozen

@@ -149,17 +149,15 @@ def _declared(results: Sequence[Result]) -> list[Column]:
     for result in results:
         numbers = {**result.numbers, **numbers}  # the first to declare a number names it
     order = dict.fromkeys(name for result in results for name in result.numbers)
-    return [_from_declaration(name, numbers[name], results)
-            for name in order if numbers[name].better and name not in _HEADLINE]
+    return [_from_declaration(name, numbers[name]) for name in order if numbers[name].better and name not in _HEADLINE]
 
 
-def _from_declaration(name: str, number: DeclaredNumber, results: Sequence[Result]) -> Column:
-    found = [abs(value) for result in results if (value := result.metrics.get(name)) is not None]
-    digits = 2 if max(found, default=0.0) < 10 else 1 if max(found) < 1000 else 0
-    unit, metric = (f" ({number.unit})" if number.unit else ""), (f"metric {number.metric}" if number.metric else "")
+def _from_declaration(name: str, number: DeclaredNumber) -> Column:
+    unit = f" ({number.unit})" if number.unit else ""
+    words = [number.title if number.short else "", f"the number {name}", f"of the metric {number.metric}"]
     return Column(
-        f"metric_{name}", number.title + unit, number.better, _by_identity(_read(name)),
-        ", ".join(filter(None, (name, metric))), digits,
+        f"metric_{name}", (number.short or number.title) + unit, number.better, _by_identity(_read(name)),
+        ", ".join(filter(None, words if number.metric else words[:2])), number.digits,
         -math.inf if number.least is None else number.least, math.inf if number.most is None else number.most, False,
     )
 

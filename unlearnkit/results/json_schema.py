@@ -13,7 +13,7 @@ from typing import Any, Union, get_args, get_origin, get_type_hints
 import attrs
 
 from unlearnkit.files.plain import json_bytes
-from unlearnkit.results.schema import FORMAT, Result
+from unlearnkit.results.schema import FORMAT, DeclaredNumber, Result
 
 __all__ = ["FILE", "json_schema"]
 
@@ -37,7 +37,7 @@ def _record(cls: type) -> dict[str, Any]:
         "properties": {field.name: {**_schema(hints[field.name]), "description": field.metadata["help"]}
                        for field in fields},
         "required": [field.name for field in fields if field.default is attrs.NOTHING or field.name == "format"],
-        "additionalProperties": False,
+        "additionalProperties": cls is DeclaredNumber,
     }
 
 

@@ -9,14 +9,12 @@ from typing import Any
 from unlearnkit.results.columns import Column
 from unlearnkit.results.statistics import LEVEL, Cell, Group, Row
 
-__all__ = ["FORMAT", "plain"]
-
-FORMAT = "unlearnkit-comparison-1"
+__all__ = ["plain"]
 
 
 def plain(groups: Sequence[Group]) -> dict[str, Any]:
-    """``{"format": ..., "confidence": 0.95, "groups": [...]}``; see docs/benchmarks.md."""
-    return {"format": FORMAT, "confidence": 1 - LEVEL, "groups": [_group(group) for group in groups]}
+    """``{"confidence": 0.95, "groups": [...]}``; see docs/benchmarks.md."""
+    return {"confidence": 1 - LEVEL, "groups": [_group(group) for group in groups]}
 
 
 def _group(group: Group) -> dict[str, Any]:

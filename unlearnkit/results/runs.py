@@ -6,12 +6,15 @@ import hashlib
 import re
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from unlearnkit.errors import RunError
-from unlearnkit.people.names import erased_names, erased_tables, slugs
+from unlearnkit.errors import ConfigError, RunError
+from unlearnkit.options.names import slugs
 from unlearnkit.results.schema import CHECKPOINT, FORMAT, PICTURES, RUN, Result, from_plain
 from unlearnkit.runs import Run
+
+if TYPE_CHECKING:
+    from unlearnkit.config import PersonSettings, RequestSettings
 
 __all__ = ["SCENARIO", "is_run", "read_run"]
 
@@ -33,18 +36,21 @@ def read_run(path: Path) -> Result:
     :raises RunError: naming the run or file that is damaged.
     """
     run = Run.open(path)
-    manifest, settings = run.manifest, run.config
-    method, generator = (_table(settings.get(section)).get("name") for section in ("method", "generator"))
-    if not method or not generator:
+    manifest, settings, chosen = run.manifest, run.config, run.chosen
+    if not {"method", "generator"} <= chosen.keys():
         raise RunError(f"{path / 'config.toml'} names no method and generator; give a folder of 'unlearnkit run'")
-    table: dict[str, Any] = {"profile": RUN, "method": method, "generator": generator, "scenario": SCENARIO,
-                             "seed": settings.get("seed", 0), "settings": settings, "format": FORMAT}
+    table: dict[str, Any] = {
+        "profile": RUN, "method": chosen["method"], "generator": chosen["generator"], "scenario": SCENARIO,
+        "seed": settings.get("seed", 0), "settings": settings, "format": FORMAT,
+    }
     try:
-        table |= _conditions(settings, manifest)
+        table |= {"identity": _identity(run.request, manifest), **_conditions(settings, manifest)}
         if manifest["status"] == "finished":
             table |= _found(run, manifest)
         else:
             table["error"] = f"{path} is {manifest['status']}; continue it with: unlearnkit run --resume {path}"
+    except ConfigError as error:
+        raise RunError(f"{path / 'config.toml'} is damaged: {error}; restore it, or leave it out") from error
     except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
         raise RunError(f"{path} is damaged ({error!r}); restore it, or leave it out") from error
     return from_plain(table, str(path))
@@ -54,7 +60,6 @@ def _conditions(settings: Table, manifest: Table) -> dict[str, Any]:
     steps = manifest.get("steps") or _table(settings.get("method")).get("steps")
     checkpoint = _checkpoint(manifest)
     return {
-        "identity": _identity(settings, manifest),
         "budget": {"steps": steps, "tuning_trials": 0, "samples": _table(settings.get("metrics")).get("samples", 2)},
         "versions": {**manifest["plugins"], **manifest["versions"], **({CHECKPOINT: checkpoint} if checkpoint else {})},
         "hardware": {"cpu": manifest.get("cpu", ""), "threads": manifest.get("threads", 1),
@@ -79,24 +84,21 @@ def _found(run: Run, manifest: Table) -> dict[str, Any]:
 
 # ---------------------------------------------------------------- who was erased
 
-def _identity(settings: Table, manifest: Table) -> str:
+def _identity(request: RequestSettings, manifest: Table) -> str:
     """The people's names and a short hash of what was erased: one person in two runs has one identity."""
-    request = _table(settings.get("request"))
-    names = [re.sub(r"[^A-Za-z0-9]+", "_", name) for name in slugs(erased_names(request))]
-    erased = [_erased(table, request, manifest) for table in erased_tables(request)]
-    digest = hashlib.sha256("\n".join(sorted("|".join(person) for person in erased)).encode()).hexdigest()
-    return f"{'-'.join(names)[:40]}-{digest[:6]}"
+    names = "-".join(slugs(request.names))[:40].strip("_-")
+    erased = sorted("|".join(_erased(person, request.erase, manifest)) for person in request.erased)
+    return f"{names}-{hashlib.sha256(chr(10).join(erased).encode()).hexdigest()[:6]}"
 
 
-def _erased(table: Table, request: Table, manifest: Table) -> list[str]:
+def _erased(person: PersonSettings, count: int, manifest: Table) -> list[str]:
     """Hashes of the pictures that were erased, or of the latent, or the checkpoint and the seed that drew it."""
     inputs = manifest["inputs"]
-    pictures = [str(path) for path in table.get("images") or ()][: int(request.get("erase") or 1)]
-    if pictures:
-        return [str(inputs.get(path, path)) for path in pictures]
-    if table.get("latent"):
-        return [str(inputs.get(table["latent"], table["latent"]))]
-    return [_checkpoint(manifest), f"seed {table.get('latent_seed')}"]
+    if person.images:
+        return [str(inputs.get(str(path), path)) for path in person.images[:count]]
+    if person.latent is not None:
+        return [str(inputs.get(str(person.latent), person.latent))]
+    return [_checkpoint(manifest), f"seed {person.latent_seed}"]
 
 
 def _checkpoint(manifest: Table) -> str:

@@ -14,6 +14,7 @@ import attrs
 import cattrs
 from attrs import field
 from attrs.validators import ge, in_, optional
+from cattrs.gen import make_dict_structure_fn
 from cattrs.v import format_exception
 
 from unlearnkit.errors import RunError
@@ -89,16 +90,19 @@ class AttackResult:
 
 @attrs.frozen
 class DeclaredNumber:
-    """What a metric declares of one of its numbers; see ``unlearnkit.interfaces.Number``."""
+    """What a metric declares of one of its numbers, see ``Metric.numbers``; fields of a later version are ignored."""
 
     title: str = field(metadata=_help("what a table calls it"))
     better: str = field(default="", validator=in_(("higher", "lower", "")), metadata=_help(
         "higher, lower, or empty where neither is better"))
     unit: str = field(default="", metadata=_help("empty for a plain number"))
     count: str = field(default="", metadata=_help("name of the number that counts what it was estimated from"))
+    reference: str = field(default="", metadata=_help("name of the number to hold it against"))
     metric: str = field(default="", metadata=_help("registered name of the metric"))
     least: float | None = field(default=None, metadata=_help("smallest value that it can have; null without a bound"))
     most: float | None = field(default=None, metadata=_help("largest value that it can have; null without a bound"))
+    digits: int = field(default=3, validator=in_(range(10)), metadata=_help("decimals to show"))
+    short: str = field(default="", metadata=_help("what a column calls it; empty where the title does"))
 
 
 @attrs.frozen
@@ -193,6 +197,8 @@ def _make_converter() -> cattrs.Converter:
     for kind in (int, str):  # bool is an int in Python, and cattrs would turn 1.5 into 1
         converter.register_structure_hook(kind, _exactly(kind))
     converter.register_structure_hook(float, _number)
+    tolerant = make_dict_structure_fn(DeclaredNumber, converter, _cattrs_forbid_extra_keys=False)
+    converter.register_structure_hook(DeclaredNumber, tolerant)
     return converter
 
 

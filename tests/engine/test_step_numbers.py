@@ -229,7 +229,7 @@ def test_a_late_run_resumes_to_the_bit(monkeypatch) -> None:
     second = toy_job(losses(), seed=5, progress=Stops())
     second.progress.kept = first.kept
     Guide(steps=6, learning_rate=0.01).unlearn(second)
-    for a, b in zip(whole.generator.module.parameters(), second.generator.module.parameters(), strict=True):
+    for a, b in zip(whole.edited.module.parameters(), second.edited.module.parameters(), strict=True):
         assert torch.equal(a, b)
 
 

@@ -24,8 +24,9 @@ def results(tmp_path: Path) -> Path:
 
 def test_everything_that_it_writes(cli: Cli, results: Path, tmp_path: Path) -> None:
     done = cli("compare", results, "--markdown", "table.md", "--latex", "table.tex", "--html", "page.html",
-               "--merge", "all.json")
+               "--merge", "all.json", COLUMNS="40")
     assert done.returncode == 0, done.stderr
+    assert "[0.07, 0.17]" in done.stdout and "…" not in done.stdout, "in a pipe lines may be long, numbers are whole"
     # Best first: erasure of `good` is 1 - mean(0.12, 0.1), its preservation mean(0.9, 0.82).
     lines = [line.split() for line in done.stdout.splitlines()]
     rows = [line for line in lines if line and line[0] in ("good", "bad")]

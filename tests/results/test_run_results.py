@@ -6,6 +6,7 @@ import json
 from pathlib import Path
 from typing import Any
 
+import attrs
 import pytest
 from handmade_results import result, run_folder
 
@@ -73,8 +74,11 @@ def test_what_was_not_alike_is_said(tmp_path: Path) -> None:
     (bench,) = compare([result(), result("b", budget=read_run(tmp_path / "a").budget)])
     assert bench.notes == ("Different budgets are mixed: 100 steps, 0 tuning trials, 40 samples; "
                            "20 steps, 4 tuning trials, 40 samples.",)
+    slower = attrs.evolve(result("c"), hardware=attrs.evolve(result().hardware, threads=2))
+    assert compare([result(), slower])[0].notes == (
+        "Times are from different machines (a processor, cpu, threads: 1; a processor, cpu, threads: 2).",)
     judged = compare([result(settings={"judge": {"name": name}}, method=name) for name in ("x", "y")])[0].notes
-    assert judged == ("Different networks judged (x, y): similarities do not compare.",)
+    assert judged == ("Different networks judged (x; y): similarities do not compare.",)
 
 
 def test_a_run_that_is_not_finished_is_named_and_stops_nobody(tmp_path: Path) -> None:

@@ -83,7 +83,7 @@ def _print(groups: Sequence[Group]) -> None:
     for group in groups:
         columns = terminal_columns(group)
         drawn = terminal(group, columns)
-        while (least := out.measure(drawn, options=out.options.update(width=1000)).minimum) > out.width:
+        while (least := out.measure(drawn, options=out.options.update(width=1000)).maximum) > out.width:
             if len(columns) <= 2 or not out.is_terminal:
                 out.width = least  # lines break, numbers do not
                 break

@@ -21,17 +21,22 @@ def notes(results: Sequence[Result]) -> tuple[str, ...]:
          lambda run: str(run.budget.samples) if run.profile == RUN else ""),
         ("Runs edited different checkpoints ({}).", lambda run: run.versions.get(CHECKPOINT, "")),
         ("Different networks judged ({}): similarities do not compare.", _judge),
+        ("Times are from different machines ({}).", _machine),
     )
     for sentence, read in checks:
         values = {value for result in results if (value := read(result))}
         if len(values) > 1:
-            found.append(sentence.format(", ".join(sorted(values))))
+            found.append(sentence.format("; ".join(sorted(values))))
     return (*found, *_attacks(results))
 
 
 def _judge(result: Result) -> str:
     table = result.settings.get("judge")
     return str(table.get("name", "")) if isinstance(table, dict) else ""
+
+
+def _machine(result: Result) -> str:
+    return f"{result.hardware.cpu}, {result.hardware.device}, threads: {result.hardware.threads}"
 
 
 def _attacks(results: Sequence[Result]) -> list[str]:

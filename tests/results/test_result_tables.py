@@ -8,9 +8,9 @@ from pathlib import Path
 from handmade_results import png, result
 from rich.console import Console
 
-from unlearnkit.results import DeclaredNumber, compare
+from unlearnkit.results import DeclaredNumber, Found, compare
 from unlearnkit.results.columns import columns_of
-from unlearnkit.results.page import small_picture
+from unlearnkit.results.page import page, small_picture
 from unlearnkit.results.statistics import Cell
 from unlearnkit.results.tables import cell_text, latex, markdown, terminal
 
@@ -62,3 +62,10 @@ def test_a_damaged_picture_leaves_its_field_empty(tmp_path: Path) -> None:
         assert small is None or small.startswith("data:image/jpeg;base64,")
     path.write_bytes(whole[:40])
     assert small_picture(path) is None
+
+
+def test_the_page_keeps_declared_numbers_out_of_the_first_table(tmp_path: Path) -> None:
+    made = result(metrics={"x": 1.0, "erased_after": 0.2}, numbers={"x": DeclaredNumber("Wrinkles", "lower")})
+    text = page([Found(made, tmp_path, tmp_path)], compare([made]))
+    first, more = text.split("1 more number, ", 1)
+    assert "Wrinkles ↓" not in first and "Wrinkles ↓" in more and "erased ↓" in first

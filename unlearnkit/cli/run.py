@@ -63,7 +63,7 @@ def command(ctx: click.Context, out: Path | None, resume: Path | None, dry_run: 
         _resume(resume, dry_run)
         return
     with stdout_reserved(dry_run):
-        settings = RunOptions(**options).settings()
+        settings = RunOptions(**options).settings(out)
         from unlearnkit.workflows import run
 
         if dry_run:

@@ -41,7 +41,9 @@ def check(
                 _check_component(f"{kind} {name}", choice.component)
     for encoder in ("identity", "judge", "perceptual"):
         with mistakes:
-            _check_encoder(settings, encoder)
+            # Encoders and the person are offered for a generator: without one, nobody knows what is missing.
+            if not settings.failed & {encoder, "generator"}:
+                _check_encoder(settings, encoder)
     if pictures:
         _check_people(settings, chain, mistakes)
     with mistakes:
@@ -61,9 +63,9 @@ def _check_people(settings: Settings, chain: Chain | None, mistakes: Gather) -> 
     for person in request.erased:
         if person.latent is not None and not person.latent.is_file():
             mistakes.add(f"{person.latent} does not exist; give a file that 'unlearnkit invert' wrote")
-    if files and settings.inverter is None:
+    if files and settings.inverter is None and not settings.failed & {"inverter", "generator"}:
         mistakes.add(f"a picture needs an inverter: give --inverter NAME ({_candidates('inverter')})")
-    if all(path.is_file() for path in files):
+    if all(path.is_file() for path in files) and "generator" not in settings.failed:
         with mistakes:
             check_request(request, chain.pictures if chain else ())
 

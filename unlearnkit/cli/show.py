@@ -87,6 +87,7 @@ def _show_run(folder: Path) -> None:
 
     from unlearnkit.cli.common import console, table
     from unlearnkit.config import read_toml
+    from unlearnkit.report.numbers import NUMBERS_FILE, flat, lines, read_declared
 
     if not (folder / "config.toml").is_file():
         raise RunError(f"{folder} is no run folder: it holds no config.toml")
@@ -97,11 +98,12 @@ def _show_run(folder: Path) -> None:
     for key in ("status", "seconds", "seed", "device"):
         if key in manifest:
             out.print(escape(f"{key}: {manifest[key]}"), soft_wrap=True)
-    metrics = _json(folder / "metrics.json")
-    rows = table("metric", "value")
-    for key, value in sorted(metrics.items()):
-        rows.add_row(escape(key), escape(f"{value:.4g}" if isinstance(value, float) else str(value)))
-    out.print(rows if metrics else "no metrics yet")
+    declared = read_declared(_json(folder / NUMBERS_FILE), str(folder / NUMBERS_FILE))
+    rows = table("number", "value", "", "samples", "name")
+    for line in lines(flat(_json(folder / "metrics.json")), declared):
+        title = "" if line.title == line.name else escape(line.title)
+        rows.add_row(title, line.value, line.direction, line.count, escape(line.name))
+    out.print(rows if rows.rows else "no metrics yet")
     for file in ("edit.safetensors", "report.html"):
         if (folder / file).is_file():
             out.print(escape(f"{folder / file}"), soft_wrap=True)

@@ -22,11 +22,13 @@ from unlearnkit.engine.precision import make_measures
 from unlearnkit.errors import Interrupted, RunError, UnlearnkitError
 from unlearnkit.files.atomic import sha256_file
 from unlearnkit.interfaces import Evidence, Generator, Job, Progress, Request
+from unlearnkit.metrics.measuring import declared, measured
+from unlearnkit.numbers import to_plain
 from unlearnkit.people import requests
 from unlearnkit.people.latents import load_people, save_people
 from unlearnkit.people.names import erased_pictures, erased_tables
 from unlearnkit.plugins import registry
-from unlearnkit.report import write_report
+from unlearnkit.report import NUMBERS_FILE, write_report
 from unlearnkit.report.show import show_people
 from unlearnkit.runs import Run
 from unlearnkit.streams import stream
@@ -150,6 +152,12 @@ def _execute(run: Run, settings: Mapping[str, Any], chain: Chain | None, progres
         source = copy.deepcopy(parts.generator)
     with line.task("finding the latents"), timings("invert"):
         request, targets = _people(run, settings, parts, chain, device)
+    evidence = Evidence(
+        frozen=source, edited=parts.generator, request=request, judge=parts.judge, perceptual=parts.perceptual,
+        seed=settings["seed"], samples=settings["metrics"]["samples"],
+        original=original,
+    )
+    run.write_json(NUMBERS_FILE, to_plain(declared(parts.metrics, evidence.about)))
     registry().run_started(run)
     job = Job(
         edited=parts.generator, frozen=source, erased=request.erased, targets=targets, losses=parts.losses,
@@ -165,16 +173,8 @@ def _execute(run: Run, settings: Mapping[str, Any], chain: Chain | None, progres
         edit, source, parts.generator, settings["generator"]["name"], settings["method"]["name"],
         {key: value for key, value in settings["method"].items() if key != "name"}, original, chain,
     )
-    evidence = Evidence(
-        frozen=source, edited=parts.generator, request=request, judge=parts.judge, perceptual=parts.perceptual,
-        seed=settings["seed"], samples=settings["metrics"]["samples"],
-        original=original,
-    )
-    metrics: dict[str, float] = {}
     with line.task("measuring"), timings("measure"):
-        for metric in parts.metrics.values():
-            progress.check()
-            metrics |= metric.measure(evidence)
+        metrics = measured(parts.metrics, evidence, progress.check)
         run.write_json("metrics.json", metrics)
     with line.task("drawing the report"), timings("report"):
         show_people(run, evidence, targets)

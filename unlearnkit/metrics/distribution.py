@@ -61,9 +61,9 @@ def pairings(name: str, title: str, count: str, short: str = "") -> tuple[Number
     halves, floor = f"{count}_floor", f"{name}_floor"
     return (
         Number(name, f"{title}, same latents before and after", "lower", count=count,
-               short=short and f"{short}, same latents"),
+               short=short and f"{short}, paired"),
         Number(f"{name}_unpaired", f"{title}, different latents", "lower", count=halves, reference=floor,
-               short=short and f"{short}, different latents"),
+               short=short and f"{short}, unpaired"),
         Number(floor, f"{title}, frozen generator against itself", count=halves),
     )
 

@@ -95,7 +95,7 @@ def _three_numbers(
         yield Number(f"{name}_before{ending}", f"{who}, before{where}", count=count)
         yield Number(f"{name}_after{ending}", f"{who}, after{where}", better, count=count)
         yield Number(f"{name}_change{ending}", f"{who}, similarity before vs. after{where or alias}", better,
-                     count=count, short="bystanders, before vs. after" if name == "bystanders" else "")
+                     count=count, short="bystanders, before to after" if name == "bystanders" else "")
 
 
 def _alike_numbers() -> tuple[Number, ...]:
@@ -103,7 +103,7 @@ def _alike_numbers() -> tuple[Number, ...]:
     return (
         Number(before, f"{title}, before", count=count),
         Number("erased_alike_after", f"{title}, after", count=count, reference=before,
-               short="erased people, similarity to each other, after"),
+               short="erased people to each other"),
         Number("erased_alike_after_max", f"{title}, after, most similar pair", count=count),
     )
 

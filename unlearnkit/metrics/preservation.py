@@ -38,7 +38,7 @@ class Preservation(Metric):
         """The two means, the worst case, and pictures without one face."""
         return (
             Number("preserved_identity", "Random people, similarity before vs. after", "higher", count="n_preserved",
-                   short="random people, before vs. after"),
+                   short="random people, before to after"),
             Number("preserved_identity_worst", "Random person who changed most, similarity before vs. after", "higher",
                    count="n_preserved"),
             Number("preserved_distance", f"Random people, {about.perceptual} distance before vs. after", "lower",

@@ -23,7 +23,7 @@ def summary_table(
     metrics: Mapping[str, Any], manifest: Mapping[str, Any], people: Sequence[str] = (),
     declared: Mapping[str, Number] | None = None,
 ) -> Table:
-    """Erased people, bystanders, levels, headline numbers, time and memory; what is not known is left out.
+    """Erased people, bystanders, levels, numbers with a short title, time and memory; what is not known is left out.
 
     ``people`` are the names of those who were erased; ``declared`` is what the metrics declared of their numbers.
     """
@@ -46,10 +46,10 @@ def summary_table(
 def _groups(known: Mapping[str, float], several: Mapping[str, str]) -> Iterator[tuple[str, float, float]]:
     """Each group as a whole, and each of several erased people: title, similarity before and after."""
     for group, title in _GROUPS.items():
-        turned = f"{group}_front_after" in known
-        for part, where in (("", ", mean of all views" if turned else ""), ("_front", ", from the front")):
-            mean = ", mean of all" if group == "erased" and several else ""
-            yield from _pair(known, title + mean + where, f"{group}{part}")
+        has_views = f"{group}_front_after" in known
+        for part, where in (("", ", mean of all views" if has_views else ""), ("_front", ", from the front")):
+            who = "all erased people" if group == "erased" and several else title
+            yield from _pair(known, f"{who}{where}", f"{group}{part}")
         for slug, name in several.items() if group == "erased" else ():
             yield from _pair(known, f"  {name}", group, f"_{slug}")
 
@@ -74,11 +74,10 @@ def _levels(known: Mapping[str, float]) -> Iterator[tuple[str, str]]:
 
 def _short_numbers(known: Mapping[str, float], declared: Mapping[str, Number]) -> Iterator[tuple[str, str]]:
     for name, number in declared.items():
-        if number.headline and name in known:
-            value, unit = value_text(known[name], number.digits), f" {number.unit}" if number.unit else ""
+        if number.short and name in known:
             beside = known.get(number.reference)
             reference = "" if beside is None else f" (reference {value_text(beside, number.digits)})"
-            yield number.title, f"{value}{unit}{reference}"
+            yield number.short, value_text(known[name], number.digits) + reference
 
 
 def _costs(manifest: Mapping[str, Any]) -> list[tuple[str, str]]:

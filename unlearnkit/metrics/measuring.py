@@ -35,9 +35,10 @@ def declared(metrics: Mapping[str, Metric], about: About) -> dict[str, Number]:
 
 
 def measured(
-    metrics: Mapping[str, Metric], evidence: Evidence, before_each: Callable[[], object] = lambda: None
+    metrics: Mapping[str, Metric], evidence: Evidence, starting: Callable[[str], None] = lambda metric: None
 ) -> dict[str, float]:
-    """What the ``metrics`` measure, by the name of the number; ``before_each`` is called before each metric.
+    """What the ``metrics`` measure, by the name of the number; ``starting`` is called with the name of each
+    metric before it looks.
 
     A number that its metric did not declare is kept.
 
@@ -47,7 +48,7 @@ def measured(
               for name in _claims(_numbers(owner, metric, evidence.about))}
     found: dict[str, float] = {}
     for owner, metric in metrics.items():
-        before_each()
+        starting(owner)
         for name, value in metric.measure(evidence).items():
             if owners.setdefault(name, owner) != owner:
                 raise PluginError(

@@ -9,7 +9,7 @@ import attrs
 
 from unlearnkit.errors import ConfigError, RunError
 from unlearnkit.numbers import Number, from_plain
-from unlearnkit.people.names import slugs
+from unlearnkit.options.names import slugs
 
 __all__ = ["NUMBERS_FILE", "Line", "bytes_text", "flat", "lines", "read_declared", "seconds_text", "slugs_of_several",
            "value_text"]

@@ -12,7 +12,6 @@ from markupsafe import Markup
 
 from unlearnkit.errors import RunError
 from unlearnkit.files import atomic
-from unlearnkit.people.names import erased_names
 from unlearnkit.report.curves import loss_curves
 from unlearnkit.report.earlier import earlier_people
 from unlearnkit.report.numbers import (
@@ -71,7 +70,7 @@ def _context(run: Run) -> dict[str, Any]:
 
     metrics = flat(_table(run, "metrics.json"))
     manifest = run.manifest
-    people = erased_names(run.config.get("request", {}))
+    people = run.request.names
     declared = read_declared(run.read_json(NUMBERS_FILE), str(run.path / NUMBERS_FILE))
     cards = _cards(run)
     others = [name for name in _TITLES if name in cards]

@@ -29,7 +29,8 @@ METRICS = {
     "neighbours_change_25": 0.35, "neighbours_change_50": 0.71, "neighbours_change_100": 0.95,
     "frechet_lpips_vgg": 0.82, "frechet_lpips_vgg_unpaired": 1.97,
     "frechet_lpips_vgg_floor": 1.91, "kid_lpips_vgg": 2.1e-5,
-    "n_distribution": 200.0, "n_distribution_floor": 100.0, "preserved_distance": 0.021, "preserved_identity": 0.973, "n_preserved": 200.0,
+    "n_distribution": 200.0, "n_distribution_floor": 100.0,
+    "preserved_distance": 0.021, "preserved_identity": 0.973, "n_preserved": 200.0,
 }
 
 

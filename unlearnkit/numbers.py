@@ -12,6 +12,9 @@ from unlearnkit.errors import ConfigError, one_line
 __all__ = ["About", "Number", "from_plain", "to_plain"]
 
 
+_bound = attrs.validators.optional(attrs.validators.instance_of((int, float)))
+
+
 @attrs.frozen
 class Number:
     """What a metric declares of one of its numbers, so that nobody has to guess it from the name.
@@ -22,6 +25,8 @@ class Number:
     * ``unit``: empty for a plain number, such as a cosine
     * ``count``: the name of the number that says from how many pictures or pairs it was estimated
     * ``reference``: the name of the number to hold it against, such as its value for a generator that nobody edited
+    * ``least``, ``most``: the smallest and largest value that it can have, so that no interval leaves its range; None
+      without a bound
     * ``digits``: how many decimals a table shows; 0 for whole numbers
     * ``short``: what the short table of a run and the columns of a comparison call it: ``"random people"``; empty
       where it is shown among all numbers only
@@ -33,6 +38,8 @@ class Number:
     unit: str = attrs.field(default="", validator=attrs.validators.instance_of(str))
     count: str = attrs.field(default="", validator=attrs.validators.instance_of(str))
     reference: str = attrs.field(default="", validator=attrs.validators.instance_of(str))
+    least: float | None = attrs.field(default=None, validator=_bound)
+    most: float | None = attrs.field(default=None, validator=_bound)
     digits: int = attrs.field(default=3, validator=[attrs.validators.instance_of(int), attrs.validators.in_(range(10))])
     short: str = attrs.field(default="", validator=attrs.validators.instance_of(str))
 

@@ -18,8 +18,8 @@ DECLARED = {
 def test_titles_directions_units_and_counts_are_those_that_were_declared() -> None:
     measured = {"faceless": 3.0, "n_shape": 12.0, "shape": 0.25}
     assert lines(measured, DECLARED) == [
-        Line("shape", "Change of shape (cm)", "0.250", "lower is better", "12"),
-        Line("faceless", "Pictures without a face", "3", "lower is better", ""),
+        Line("shape", "Change of shape (cm)", "0.250", "lower", "12"),
+        Line("faceless", "Pictures without a face", "3", "lower", ""),
     ]
 
 
@@ -27,7 +27,7 @@ def test_what_nobody_declared_keeps_its_own_name_and_has_no_direction() -> None:
     # A name like that of somebody else's number says nothing.
     measured = {"precision_at_age": 0.3, "n_people": 16.0, "shape": None}
     assert lines(measured, DECLARED) == [
-        Line("shape", "Change of shape (cm)", "–", "lower is better", ""),
+        Line("shape", "Change of shape (cm)", "–", "lower", ""),
         Line("precision_at_age", "precision_at_age", "0.3", "", ""),
         Line("n_people", "n_people", "16", "", ""),
     ]

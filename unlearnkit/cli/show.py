@@ -99,10 +99,10 @@ def _show_run(folder: Path) -> None:
         if key in manifest:
             out.print(escape(f"{key}: {manifest[key]}"), soft_wrap=True)
     declared = read_declared(_json(folder / NUMBERS_FILE), str(folder / NUMBERS_FILE))
-    rows = table("number", "value", "", "samples", "name")
+    rows = table("number", "value", "better", "samples", "what it is")
     for line in lines(flat(_json(folder / "metrics.json")), declared):
         title = "" if line.title == line.name else escape(line.title)
-        rows.add_row(title, line.value, line.direction, line.count, escape(line.name))
+        rows.add_row(escape(line.name), line.value, line.better, line.count, title)
     out.print(rows if rows.rows else "no metrics yet")
     for file in ("edit.safetensors", "report.html"):
         if (folder / file).is_file():

@@ -48,23 +48,28 @@ class Distribution(Metric):
 
     def numbers(self, about: About) -> tuple[Number, ...]:
         """Both distances of the same latents, of different ones, and of the frozen generator with itself."""
-        label = space(about.perceptual)
+        label, features = space(about.perceptual), f"in {about.perceptual} features"
         return (
-            *pairings(f"frechet_{label}", f"Fréchet distance in {about.perceptual} features", "n_distribution",
-                      f"Fréchet ({about.perceptual})"),
-            *pairings(f"kid_{label}", f"Kernel distance (MMD²) in {about.perceptual} features", "n_distribution"),
+            *pairings(f"frechet_{label}", f"Fréchet distance {features}", "n_distribution",
+                      short=f"Fréchet ({about.perceptual})", least=0.0),
+            *pairings(f"kid_{label}", f"Kernel distance (MMD²) {features}", "n_distribution"),
         )
 
 
-def pairings(name: str, title: str, count: str, short: str = "") -> tuple[Number, ...]:
-    """Declares a distance between N pictures before and after, ``*_unpaired`` and ``*_floor``, with their counts."""
+def pairings(
+    name: str, title: str, count: str, short: str = "", least: float | None = None
+) -> tuple[Number, Number, Number]:
+    """Declares a distance between N pictures before and after, ``*_unpaired`` and ``*_floor``, with their counts.
+
+    ``least``: zero for a distance; None for an unbiased estimate of one, which may fall below.
+    """
     halves, floor = f"{count}_floor", f"{name}_floor"
     return (
-        Number(name, f"{title}, same latents before and after", "lower", count=count,
+        Number(name, f"{title}, same latents before and after", "lower", count=count, least=least,
                short=short and f"{short}, paired"),
-        Number(f"{name}_unpaired", f"{title}, different latents", "lower", count=halves, reference=floor,
+        Number(f"{name}_unpaired", f"{title}, different latents", "lower", count=halves, reference=floor, least=least,
                short=short and f"{short}, unpaired"),
-        Number(floor, f"{title}, frozen generator against itself", count=halves),
+        Number(floor, f"{title}, frozen generator against itself", count=halves, least=least),
     )
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import attrs
 
 from unlearnkit.interfaces import About, Evidence, Metric, Number
-from unlearnkit.metrics.gallery import Gallery, unusable, unusable_numbers
+from unlearnkit.metrics.gallery import Cosine, Gallery, unusable, unusable_numbers
 from unlearnkit.metrics.identity import group
 from unlearnkit.options.names import slugs
 
@@ -55,7 +55,7 @@ class Earlier(Metric):
         moments = (("before", "in the original checkpoint", ""), ("then", "before this run", ""),
                    ("after", "after this run", "lower"))
         each = (
-            Number(f"earlier_{slug}_{moment}", f"{name}, erased earlier: {words}", better, count=f"n_earlier_{slug}")
+            Cosine(f"earlier_{slug}_{moment}", f"{name}, erased earlier: {words}", better, count=f"n_earlier_{slug}")
             for name, slug in zip(about.earlier, slugs(about.earlier), strict=True)
             for moment, words, better in moments
         )

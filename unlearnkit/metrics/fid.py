@@ -77,13 +77,13 @@ class FID(Metric):
 
     def numbers(self, about: About) -> tuple[Number, ...]:
         """FID and KID of the same latents, of different ones and by chance; with ``real``, FID to real pictures."""
-        found = (*pairings("fid_pre", "FID", "n_fid", "FID"), *pairings("kid_inception", "KID", "n_fid"))
+        found = (*pairings("fid_pre", "FID", "n_fid", "FID", 0.0), *pairings("kid_inception", "KID", "n_fid"))
         if self.real is None:
             return found
         return (
             *found,
-            Number("fid_real_before", "FID to real pictures, before", count="n_fid"),
-            Number("fid_real_after", "FID to real pictures, after", "lower", count="n_fid"),
+            Number("fid_real_before", "FID to real pictures, before", count="n_fid", least=0.0),
+            Number("fid_real_after", "FID to real pictures, after", "lower", count="n_fid", least=0.0),
             Number("delta_fid_real", "FID to real pictures, after minus before", "lower", count="n_fid",
                    short="change of FID to real pictures"),
         )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
-from functools import cached_property
+from functools import cached_property, partial
 from weakref import WeakKeyDictionary
 
 import attrs
@@ -15,11 +15,15 @@ from unlearnkit.interfaces import Evidence, Generator, Number, Perceptual, Perso
 from unlearnkit.streams import stream
 
 __all__ = [
-    "BATCH", "Faces", "Gallery", "Sample", "front_images", "similarity", "slices", "unusable", "unusable_numbers",
+    "BATCH", "Cosine", "Faces", "Gallery", "Sample", "front_images", "similarity", "slices", "unusable",
+    "unusable_numbers",
 ]
 
 BATCH = 8
 """Pictures rendered at once."""
+
+Cosine = partial(Number, least=-1.0, most=1.0)
+"""Declares a similarity of identities."""
 
 _GALLERIES: WeakKeyDictionary[Evidence, Gallery] = WeakKeyDictionary()
 
@@ -193,7 +197,7 @@ def unusable_numbers(name: str, pictures: str = "Pictures") -> tuple[Number, ...
     """Declares what :func:`unusable` counts; ``pictures`` says of whom: ``"Pictures of neighbours"``."""
     return tuple(
         Number(f"n_{kind}{name}{suffix}", f"{pictures} in which the judge finds {words}{which}", "lower",
-               count=f"n_faces_sought{name}{suffix}", digits=0)
+               count=f"n_faces_sought{name}{suffix}", least=0.0, digits=0)
         for suffix, which in (("", ""), ("_after", ", edited generator only"))
         for kind, words in (("no_face", "no face"), ("several_faces", "several faces"))
     )

@@ -48,11 +48,11 @@ class Geometry(Metric):
         between, unit = "depth_between_bystanders", "world units"
         return (
             Number("depth_change_erased", "Depth of the erased person, difference before vs. after", unit=unit,
-                   reference=between),
+                   reference=between, least=0.0),
             Number("depth_change_bystanders", "Depth of bystanders, difference before vs. after", "lower", unit,
-                   count="n_geometry", reference=between, short="change of bystanders' depth"),
+                   count="n_geometry", reference=between, least=0.0, short="change of bystanders' depth"),
             Number(between, "Depth of bystanders, difference between two of them, before", unit=unit,
-                   count="n_geometry"),
+                   count="n_geometry", least=0.0),
         )
 
 

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from unlearnkit.interfaces import About, Evidence, Metric, Number, Person
 from unlearnkit.metrics.collapse import pairwise_similarity
-from unlearnkit.metrics.gallery import Faces, Gallery, similarity, unusable, unusable_numbers
+from unlearnkit.metrics.gallery import Cosine, Faces, Gallery, similarity, unusable, unusable_numbers
 from unlearnkit.options.names import slugs
 
 __all__ = ["Identity", "group"]
@@ -69,9 +69,9 @@ class Identity(Metric):
         each = list(zip(about.people, slugs(about.people), strict=True)) if several else []
         erased, theirs = ("Erased people", "erased people") if several else ("Erased person", "erased person")
         numbers = [*_three_numbers("erased", erased, "lower", "GUIDE's ID", about.has_views)]
-        numbers.append(Number("erased_worst_after", "Best recognised erased latent, after", "lower", count="n_erased"))
+        numbers.append(Cosine("erased_worst_after", "Best recognised erased latent, after", "lower", count="n_erased"))
         if about.has_views:
-            numbers.append(Number("erased_worst_view_after", "Best recognised view of an erased latent, after", "lower",
+            numbers.append(Cosine("erased_worst_view_after", "Best recognised view of an erased latent, after", "lower",
                                   count="n_erased"))
         for name, slug in each:
             numbers += _three_numbers("erased", name, "lower", slug=slug)
@@ -92,28 +92,28 @@ def _three_numbers(
     alias = f" ({alias})" if alias else ""
     for part, where in (("", ""), ("_front", ", from the front")) if has_views else (("", ""),):
         name = f"{group}{part}"
-        yield Number(f"{name}_before{ending}", f"{who}, before{where}", count=count)
-        yield Number(f"{name}_after{ending}", f"{who}, after{where}", better, count=count)
-        yield Number(f"{name}_change{ending}", f"{who}, similarity before vs. after{where or alias}", better,
+        yield Cosine(f"{name}_before{ending}", f"{who}, before{where}", count=count)
+        yield Cosine(f"{name}_after{ending}", f"{who}, after{where}", better, count=count)
+        yield Cosine(f"{name}_change{ending}", f"{who}, similarity before vs. after{where or alias}", better,
                      count=count, short="bystanders, before to after" if name == "bystanders" else "")
 
 
 def _alike_numbers() -> tuple[Number, ...]:
     before, title, count = "erased_alike_before", "Erased people, similarity to each other", "n_erased_alike"
     return (
-        Number(before, f"{title}, before", count=count),
-        Number("erased_alike_after", f"{title}, after", count=count, reference=before,
+        Cosine(before, f"{title}, before", count=count),
+        Cosine("erased_alike_after", f"{title}, after", count=count, reference=before,
                short="erased people to each other"),
-        Number("erased_alike_after_max", f"{title}, after, most similar pair", count=count),
+        Cosine("erased_alike_after_max", f"{title}, after, most similar pair", count=count),
     )
 
 
 def _level_numbers() -> tuple[Number, ...]:
     return (
-        Number("strangers", "Two different bystanders", count="n_strangers"),
-        Number("same_person", "Two pictures of the same erased person", count="n_same_person"),
-        Number("strangers_level", "Two strangers, this judge's own level"),
-        Number("same_person_level", "Two pictures of one person, this judge's own level"),
+        Cosine("strangers", "Two different bystanders", count="n_strangers"),
+        Cosine("same_person", "Two pictures of the same erased person", count="n_same_person"),
+        Cosine("strangers_level", "Two strangers, this judge's own level"),
+        Cosine("same_person_level", "Two pictures of one person, this judge's own level"),
     )
 
 

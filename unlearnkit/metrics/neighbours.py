@@ -8,7 +8,7 @@ from torch import Tensor
 
 from unlearnkit.config import option
 from unlearnkit.interfaces import About, Evidence, Metric, Number, Person
-from unlearnkit.metrics.gallery import Faces, Gallery, unusable, unusable_numbers
+from unlearnkit.metrics.gallery import Cosine, Faces, Gallery, unusable, unusable_numbers
 from unlearnkit.metrics.identity import group
 
 __all__ = ["Neighbours"]
@@ -55,11 +55,11 @@ class Neighbours(Metric):
                  ("after", "likeness to the erased person, after", "lower"),
                  ("change", "similarity before vs. after", ""))
         each = (
-            Number(f"neighbours_{side}_{_percent(fraction)}",
+            Cosine(f"neighbours_{side}_{_percent(fraction)}",
                    f"Neighbours at {_percent(fraction)} % distance, {words}", better, count="n_neighbours")
             for fraction in self.fractions for side, words, better in sides
         )
-        distance = Number("neighbour_distance", "Distance that counts as 100 %", unit="L2 in W+")
+        distance = Number("neighbour_distance", "Distance that counts as 100 %", unit="L2 in W+", least=0.0)
         return (distance, *each, *unusable_numbers("_neighbours", "Pictures of neighbours"))
 
     def _around(self, gallery: Gallery, person: Person, random: Tensor, distance: Tensor) -> Faces:

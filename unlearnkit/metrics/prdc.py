@@ -62,11 +62,13 @@ class PRDC(Metric):
         found = []
         for name, meaning in _MEANINGS.items():
             full = f"{name}_{space(about.perceptual)}"
+            most = None if name == "density" else 1.0
             title = f"{name.capitalize()} in {about.perceptual} features"
             found += [
-                Number(full, f"{title}: {meaning}", "higher", count="n_prdc", reference=f"{full}_floor",
-                       short=f"coverage ({about.perceptual})" if name == "coverage" else ""),
-                Number(f"{full}_floor", f"{title}, frozen generator against itself", count="n_prdc"),
+                Number(full, f"{title}: {meaning}", "higher", count="n_prdc", reference=f"{full}_floor", least=0.0,
+                       most=most, short=f"coverage ({about.perceptual})" if name == "coverage" else ""),
+                Number(f"{full}_floor", f"{title}, frozen generator against itself", count="n_prdc", least=0.0,
+                       most=most),
             ]
         return tuple(found)
 

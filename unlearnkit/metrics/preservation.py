@@ -5,7 +5,7 @@ from __future__ import annotations
 import attrs
 
 from unlearnkit.interfaces import About, Evidence, Metric, Number
-from unlearnkit.metrics.gallery import Gallery, unusable, unusable_numbers
+from unlearnkit.metrics.gallery import Cosine, Gallery, unusable, unusable_numbers
 
 __all__ = ["Preservation"]
 
@@ -37,11 +37,11 @@ class Preservation(Metric):
     def numbers(self, about: About) -> tuple[Number, ...]:
         """The two means, the worst case, and pictures without one face."""
         return (
-            Number("preserved_identity", "Random people, similarity before vs. after", "higher", count="n_preserved",
+            Cosine("preserved_identity", "Random people, similarity before vs. after", "higher", count="n_preserved",
                    short="random people, before to after"),
-            Number("preserved_identity_worst", "Random person who changed most, similarity before vs. after", "higher",
+            Cosine("preserved_identity_worst", "Random person who changed most, similarity before vs. after", "higher",
                    count="n_preserved"),
             Number("preserved_distance", f"Random people, {about.perceptual} distance before vs. after", "lower",
-                   count="n_preserved"),
+                   count="n_preserved", least=0.0),
             *unusable_numbers("_preserved", "Pictures of random people"),
         )

@@ -20,12 +20,12 @@ NUMBERS_FILE = "numbers.json"
 
 @attrs.frozen
 class Line:
-    """One number to show: ``direction`` is ``"higher is better"``, ``"lower is better"`` or empty."""
+    """One number to show: ``better`` is ``"higher"``, ``"lower"`` or empty."""
 
     name: str
     title: str
     value: str
-    direction: str
+    better: str
     count: str
 
 
@@ -60,8 +60,7 @@ def lines(metrics: Mapping[str, float | None], declared: Mapping[str, Number]) -
     known = [
         Line(
             name, f"{number.title} ({number.unit})" if number.unit else number.title,
-            value_text(metrics[name], number.digits), f"{number.better} is better" if number.better else "",
-            _bare(metrics.get(number.count), ""),
+            value_text(metrics[name], number.digits), number.better, _bare(metrics.get(number.count), ""),
         )
         for name, number in declared.items() if name in metrics
     ]

@@ -13,6 +13,8 @@ from unlearnkit.config import Settings
 from unlearnkit.edits.chain import Chain
 from unlearnkit.errors import ConfigError, Gather, RunError, UnlearnkitError
 from unlearnkit.interfaces import IdentityEncoder
+from unlearnkit.metrics.measuring import declared
+from unlearnkit.numbers import About
 from unlearnkit.people.pictures import check_picture
 from unlearnkit.people.requests import check_request
 from unlearnkit.plugins import registry
@@ -39,6 +41,8 @@ def check(
         for name, choice in choices.items():
             with mistakes:
                 _check_component(f"{kind} {name}", choice.component)
+    with mistakes:
+        declared({name: choice.component for name, choice in settings.metrics.items()}, _about(settings, chain))
     for encoder in ("identity", "judge", "perceptual"):
         with mistakes:
             # Encoders and the person are offered for a generator: without one, nobody knows what is missing.
@@ -52,6 +56,13 @@ def check(
         if out is not None:
             check_folder(out)
     mistakes.raise_any()
+
+
+def _about(settings: Settings, chain: Chain | None) -> About:
+    """What the names of numbers will depend on."""
+    earlier = tuple(name for link in (chain.links if chain else ()) for name in link.people or ())
+    label = "perceptual" if settings.perceptual is None else settings.perceptual.component.label
+    return About(tuple(settings.request.names), earlier, label, settings.generator.component.has_views)
 
 
 def _check_people(settings: Settings, chain: Chain | None, mistakes: Gather) -> None:

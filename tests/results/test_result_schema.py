@@ -11,7 +11,8 @@ import pytest
 from handmade_results import result
 
 from unlearnkit.errors import RunError
-from unlearnkit.results import DeclaredNumber, Result, read_results, write_result
+from unlearnkit.numbers import Number
+from unlearnkit.results import Result, read_results, write_result
 from unlearnkit.results.json_schema import FILE, json_schema
 from unlearnkit.results.schema import to_plain
 
@@ -40,7 +41,8 @@ def plain(**changes: Any) -> dict[str, Any]:
 
 
 def test_round_trip(tmp_path: Path) -> None:
-    made = result(error=None, metrics={"erased_after": 0.1234567890123, "kid_x": None})
+    made = result(error=None, metrics={"erased_after": 0.1234567890123, "kid_x": None},
+                  numbers={"kid_x": Number("kid_x", "Kernel distance", "lower", most=3.0)})
     path = write_result(tmp_path, made)
     assert path == tmp_path / "cases" / "stylegan2.ind.guide.ind_0.0.json"
     (found,) = read_results([tmp_path])
@@ -50,7 +52,7 @@ def test_round_trip(tmp_path: Path) -> None:
 def test_declarations_of_a_later_version_are_read(tmp_path: Path) -> None:
     path = tmp_path / "later.json"
     path.write_text(json.dumps(plain(numbers={"x": {"title": "X", "better": "lower", "colour": "red"}})))
-    assert read_results([path])[0].result.numbers == {"x": DeclaredNumber("X", "lower")}
+    assert read_results([path])[0].result.numbers == {"x": Number("x", "X", "lower")}
 
 
 def test_a_failure_is_a_result_too(tmp_path: Path) -> None:

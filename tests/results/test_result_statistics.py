@@ -12,7 +12,8 @@ from handmade_results import BUDGET, result
 from hypothesis import given
 from hypothesis import strategies as some
 
-from unlearnkit.results import AttackResult, DeclaredNumber, Result, compare
+from unlearnkit.numbers import Number
+from unlearnkit.results import AttackResult, Result, compare
 from unlearnkit.results.columns import columns_of, erasure, forgotten, kept, preservation
 from unlearnkit.results.statistics import ALL, Cell, half_width, holm, interval, paired_p
 
@@ -152,10 +153,10 @@ def test_relearning_that_never_succeeds_counts_its_whole_budget() -> None:
 
 
 DECLARED = {
-    "erased_after": DeclaredNumber("Erased person, after", "lower", metric="identity"),
-    "precision_at_age": DeclaredNumber("Age", "lower", "years", metric="age", least=0.0),
-    "frechet_x": DeclaredNumber("Distance in x", "lower", short="in x"),
-    "frechet_x_floor": DeclaredNumber("Distance in x, chance"),
+    number.name: number for number in (
+        Number("erased_after", "Erased person, after", "lower"), Number("frechet_x_floor", "Distance in x, chance"),
+        Number("precision_at_age", "Age", "lower", "years", least=0.0, digits=1),
+        Number("frechet_x", "Distance in x", "lower", short="in x"))
 }
 METRICS = {"erased_after": 0.1, "precision_at_age": 3.0, "frechet_x": 3.0, "frechet_x_floor": 9.0}
 
@@ -165,7 +166,7 @@ def test_every_declared_number_with_a_direction_has_a_column() -> None:
     assert {name for name, column in columns.items() if not column.headline} == {
         "metric_precision_at_age", "metric_frechet_x"}, "erased_after is a headline, the floor has no direction"
     age = columns["metric_precision_at_age"]
-    assert (age.title, age.better, age.least) == ("Age (years)", "lower", 0.0) and "metric age" in age.help
+    assert (age.title, age.better, age.least, age.digits) == ("Age (years)", "lower", 0.0, 1)
     assert columns["metric_frechet_x"].title == "in x" and "Distance in x" in columns["metric_frechet_x"].help
     assert age.values([result(metrics=METRICS, numbers=DECLARED)]) == {"ind_0": 3.0}
 

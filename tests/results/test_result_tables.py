@@ -8,7 +8,8 @@ from pathlib import Path
 from handmade_results import png, result
 from rich.console import Console
 
-from unlearnkit.results import DeclaredNumber, Found, compare
+from unlearnkit.numbers import Number
+from unlearnkit.results import Found, compare
 from unlearnkit.results.columns import columns_of
 from unlearnkit.results.page import page, small_picture
 from unlearnkit.results.statistics import Cell
@@ -16,7 +17,7 @@ from unlearnkit.results.tables import cell_text, latex, markdown, terminal
 
 HOSTILE = r"frechet_\input /etc/passwd ^^5c~%$ | <script>x</script> [/] [a](http://b) **"
 RESULTS = [
-    result(metrics={"x": 1.0}, numbers={"x": DeclaredNumber(HOSTILE, "higher")}),
+    result(metrics={"x": 1.0}, numbers={"x": Number("x", HOSTILE, "higher")}),
     result(metrics={"erased_after": 0.2}, profile="run", method="varies", settings={"method": {HOSTILE: HOSTILE}}),
     result(metrics={"erased_after": 0.3}, profile="run", method="varies", settings={"judge": {"name": HOSTILE}}),
     result("fails", metrics={}, error="| <img src=x> *no*\r\n# place [/] \\end{tabular}"),
@@ -65,7 +66,7 @@ def test_a_damaged_picture_leaves_its_field_empty(tmp_path: Path) -> None:
 
 
 def test_the_page_keeps_declared_numbers_out_of_the_first_table(tmp_path: Path) -> None:
-    made = result(metrics={"x": 1.0, "erased_after": 0.2}, numbers={"x": DeclaredNumber("Wrinkles", "lower")})
+    made = result(metrics={"x": 1.0, "erased_after": 0.2}, numbers={"x": Number("x", "Wrinkles", "lower")})
     text = page([Found(made, tmp_path, tmp_path)], compare([made]))
     first, more = text.split("1 more number, ", 1)
     assert "Wrinkles ↓" not in first and "Wrinkles ↓" in more and "erased ↓" in first

@@ -4,10 +4,10 @@ One result is one case of the bench, which writes it, or one ordinary run, which
 """
 
 from unlearnkit.results.files import Found, merge_results, read_results, write_result
-from unlearnkit.results.schema import AttackResult, Budget, DeclaredNumber, Hardware, Result
+from unlearnkit.results.schema import AttackResult, Budget, Hardware, Result
 from unlearnkit.results.statistics import Group, compare
 
 __all__ = [
-    "AttackResult", "Budget", "DeclaredNumber", "Found", "Group", "Hardware", "Result", "compare", "merge_results",
-    "read_results", "write_result",
+    "AttackResult", "Budget", "Found", "Group", "Hardware", "Result", "compare", "merge_results", "read_results",
+    "write_result",
 ]

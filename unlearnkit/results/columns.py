@@ -12,7 +12,8 @@ from statistics import fmean
 
 import attrs
 
-from unlearnkit.results.schema import RUN, DeclaredNumber, Result
+from unlearnkit.numbers import Number
+from unlearnkit.results.schema import RUN, Result
 
 __all__ = ["Column", "columns_of", "erasure", "forgotten", "kept", "levels", "preservation"]
 
@@ -145,19 +146,18 @@ def _cost(results: Sequence[Result]) -> list[Column]:
 
 def _declared(results: Sequence[Result]) -> list[Column]:
     """A column for every other number that a metric declares to have a better direction."""
-    numbers: dict[str, DeclaredNumber] = {}
+    numbers: dict[str, Number] = {}
     for result in results:
         numbers = {**result.numbers, **numbers}  # the first to declare a number names it
     order = dict.fromkeys(name for result in results for name in result.numbers)
-    return [_from_declaration(name, numbers[name]) for name in order if numbers[name].better and name not in _HEADLINE]
+    return [_from_declaration(numbers[name]) for name in order if numbers[name].better and name not in _HEADLINE]
 
 
-def _from_declaration(name: str, number: DeclaredNumber) -> Column:
+def _from_declaration(number: Number) -> Column:
     unit = f" ({number.unit})" if number.unit else ""
-    words = [number.title if number.short else "", f"the number {name}", f"of the metric {number.metric}"]
     return Column(
-        f"metric_{name}", (number.short or number.title) + unit, number.better, _by_identity(_read(name)),
-        ", ".join(filter(None, words if number.metric else words[:2])), number.digits,
+        f"metric_{number.name}", (number.short or number.title) + unit, number.better,
+        _by_identity(_read(number.name)), f"{number.title} ({number.name})", number.digits,
         -math.inf if number.least is None else number.least, math.inf if number.most is None else number.most, False,
     )
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from unlearnkit.errors import ConfigError, RunError
 from unlearnkit.options.names import slugs
+from unlearnkit.report.numbers import NUMBERS_FILE
 from unlearnkit.results.schema import CHECKPOINT, FORMAT, PICTURES, RUN, Result, from_plain
 from unlearnkit.runs import Run
 
@@ -75,7 +76,7 @@ def _found(run: Run, manifest: Table) -> dict[str, Any]:
         "metrics": {name: value for name, value in metrics.items() if not name.startswith("n_")},
         "samples": {name.removeprefix("n_"): int(value) for name, value in metrics.items()
                     if name.startswith("n_") and value is not None},
-        "numbers": _table(run.read_json("numbers.json")),
+        "numbers": _table(run.read_json(NUMBERS_FILE)),
         "audit": _audit(run), "pictures": _pictures(run), "peak_bytes": None if peak is None else int(peak),
         "peak_source": f"{'of the process' if gpu is None else 'of torch on the GPU'}, over the whole run",
         "seconds": {name: value for name, value in manifest["timings"].items() if _is_number(value)},

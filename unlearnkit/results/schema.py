@@ -14,14 +14,15 @@ import attrs
 import cattrs
 from attrs import field
 from attrs.validators import ge, in_, optional
-from cattrs.gen import make_dict_structure_fn
 from cattrs.v import format_exception
 
-from unlearnkit.errors import RunError
+from unlearnkit import numbers
+from unlearnkit.errors import ConfigError, RunError
+from unlearnkit.numbers import Number
 
 __all__ = [
-    "CHECKPOINT", "FORMAT", "PICTURES", "RUN", "AttackResult", "Budget", "DeclaredNumber", "Hardware", "Result",
-    "from_plain", "to_plain",
+    "CHECKPOINT", "FORMAT", "PICTURES", "RUN", "AttackResult", "Budget", "Hardware", "Result", "from_plain",
+    "to_plain",
 ]
 
 FORMAT = "unlearnkit-result-1"
@@ -89,23 +90,6 @@ class AttackResult:
 
 
 @attrs.frozen
-class DeclaredNumber:
-    """What a metric declares of one of its numbers, see ``Metric.numbers``; fields of a later version are ignored."""
-
-    title: str = field(metadata=_help("what a table calls it"))
-    better: str = field(default="", validator=in_(("higher", "lower", "")), metadata=_help(
-        "higher, lower, or empty where neither is better"))
-    unit: str = field(default="", metadata=_help("empty for a plain number"))
-    count: str = field(default="", metadata=_help("name of the number that counts what it was estimated from"))
-    reference: str = field(default="", metadata=_help("name of the number to hold it against"))
-    metric: str = field(default="", metadata=_help("registered name of the metric"))
-    least: float | None = field(default=None, metadata=_help("smallest value that it can have; null without a bound"))
-    most: float | None = field(default=None, metadata=_help("largest value that it can have; null without a bound"))
-    digits: int = field(default=3, validator=in_(range(10)), metadata=_help("decimals to show"))
-    short: str = field(default="", metadata=_help("what a column calls it; empty where the title does"))
-
-
-@attrs.frozen
 class Result:
     """One case. Similarities are the judge's, cosines in [-1, 1]; times in seconds; memory in bytes."""
 
@@ -123,7 +107,7 @@ class Result:
     metrics: dict[str, float | None] = field(factory=dict, metadata=_help("numbers by name, see docs/metrics.md"))
     samples: dict[str, int] = field(factory=dict, metadata=_help(
         "how many pictures or pairs each estimate is made from"))
-    numbers: dict[str, DeclaredNumber] = field(factory=dict, metadata=_help(
+    numbers: dict[str, Number] = field(factory=dict, metadata=_help(
         "what the metrics declare of their numbers, by name; empty in files from before they did"))
     embedding: tuple[float, ...] | None = field(default=None, metadata=_help(
         "unit embedding, by the judge, of the face that replaced the person (from the front)"))
@@ -151,7 +135,7 @@ class Result:
 
 def to_plain(result: Result) -> dict[str, Any]:
     """A result as JSON holds it."""
-    return attrs.asdict(result)
+    return {**attrs.asdict(result), "numbers": numbers.to_plain(result.numbers)}
 
 
 def from_plain(value: Any, where: str) -> Result:
@@ -192,13 +176,19 @@ def _number(value: Any, _: Any) -> float:
     return float(value)
 
 
+def _declarations(value: Any, _: Any) -> dict[str, Number]:
+    try:
+        return numbers.from_plain(value)
+    except ConfigError as error:
+        raise ValueError(str(error)) from error
+
+
 def _make_converter() -> cattrs.Converter:
     converter = cattrs.Converter(forbid_extra_keys=True)
     for kind in (int, str):  # bool is an int in Python, and cattrs would turn 1.5 into 1
         converter.register_structure_hook(kind, _exactly(kind))
     converter.register_structure_hook(float, _number)
-    tolerant = make_dict_structure_fn(DeclaredNumber, converter, _cattrs_forbid_extra_keys=False)
-    converter.register_structure_hook(DeclaredNumber, tolerant)
+    converter.register_structure_hook_func(lambda kind: kind == dict[str, Number], _declarations)
     return converter
 
 

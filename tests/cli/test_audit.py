@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import os
 import re
@@ -80,6 +81,20 @@ def test_an_audit_leaves_numbers_and_a_page(cli: Cli, mine: Path, outside_path: 
         assert effort is None or 0 <= effort <= result["budget"]
     after = {name: (mine / name).read_bytes() for name in before}
     assert after == before, "an audit changes nothing that the run left"
+
+
+def test_json_is_the_only_thing_on_standard_output(
+    cli: Cli, mine: Path, outside_path: Path, noisy_path: Path
+) -> None:
+    """Whatever plugins print at any time, and progress, goes to standard error."""
+    words = ("--attack", "noisy", "--set", "attack.noisy.latents=3", "--json")
+    done = cli("audit", mine, *words, paths=(outside_path, noisy_path))
+    assert done.returncode == 0, done.stderr
+    for way, where in itertools.product(("print", "C", "descriptor", "child"), ("import", "prepare", "attack", "exit")):
+        assert f"noise: {way} in {where}" in done.stderr
+    assert "loading networks" in done.stderr
+    files = {"numbers": str(mine / "audit.json"), "page": str(mine / "audit.html")}
+    assert json.loads(done.stdout) == {**strict(mine / "audit.json"), "files": files}
 
 
 def test_the_page_needs_nothing_but_itself(cli: Cli, mine: Path, outside_path: Path) -> None:

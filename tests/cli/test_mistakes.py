@@ -36,8 +36,8 @@ MISTAKES = [
     ((*RUN, "--checkpoint", "missing.pkl"), "missing.pkl"),
     ((*RUN, "--checkpoint", "folder"), "folder"),
     ((*RUN, "--image", "missing.png"), "missing.png"),
-    ((*RUN, "--image", "text.txt"), "no picture"),
-    ((*RUN, "--bystander", "text.txt"), "no picture"),
+    ((*RUN, "--image", "text.txt"), "not a readable picture"),
+    ((*RUN, "--bystander", "text.txt"), "not a readable picture"),
     ((*RUN, "--latent", "missing.npy"), "missing.npy"),
     ((*RUN, "--latent-seed", "-1"), "--latent-seed"),
     ((*RUN, "--latent", "text.txt", "--latent-seed", "1"), "exclude each other"),
@@ -48,7 +48,7 @@ MISTAKES = [
     ((*RUN, "--person", "Ada=seed:x"), "whole number"),
     ((*RUN, "--person", "Ada=seed:-1"), "request.people[0].latent_seed: got -1"),
     ((*RUN, "--person", "Ada=picture.png,missing.png"), "missing.png"),
-    ((*RUN, "--person", "Ada=text.txt"), "no picture"),
+    ((*RUN, "--person", "Ada=text.txt"), "not a readable picture"),
     ((*RUN, "--person", "a/b=seed:1"), "without slashes"),
     ((*RUN, "--person", "Ada=seed:1", "--person", "ada=seed:2"), "two people are called 'ada'"),
     ((*RUN, "--set", 'request.people=[{name="Ada"}]'), "got none, expected one of images"),
@@ -113,7 +113,7 @@ MISTAKES = [
     (("sample", "--generator", "outside-toy", "--out", "x.png", "--truncation", "nan"), "--truncation"),
     (("sample", "--generator", "outside-toy", "--out", "x.png", "--edit", "missing"), "missing"),
     (("invert", "missing.png", "--out", "x"), "missing.png"),
-    (("invert", "text.txt", "--out", "x"), "no picture"),
+    (("invert", "text.txt", "--out", "x"), "not a readable picture"),
     (("invert", "picture.png", "--out", "x", "--generator", "nonsense"), "there is no generator"),
     ((*INVERT, "--checkpoint", "missing"), "missing"),
     ((*INVERT, "--inverter", "nonsense"), "there is no inverter"),
@@ -151,7 +151,9 @@ MISTAKES = [
     (("show", "nonsense"), "there is no kind 'nonsense'"),
     (("show", "target", "nonsense"), "there is no target 'nonsense'"),
     (("show", "run"), "needs the folder"),
-    (("show", "run", "missing"), "no run folder"),
+    (("show", "run", "missing"), "not a run folder"),
+    (("completion", "tcsh"), "'tcsh' is not one of"),
+    *(((name, "--json=yes"), "does not take a value") for name in ("plugins", "doctor", "apply", "show", "audit")),
 ]
 
 
@@ -223,14 +225,14 @@ def test_exit_codes(
     def fail(*arguments: object, **options: object) -> None:
         raise error
 
-    monkeypatch.setattr("unlearnkit.cli.show._show_names", fail)
+    monkeypatch.setattr("unlearnkit.cli.show._components", fail)
     with pytest.raises(SystemExit) as stop:
         unlearnkit.cli.main(["show", "loss"])
     assert stop.value.code == code and capfd.readouterr().err.endswith(words)
 
 
 def test_a_bug_keeps_its_traceback(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("unlearnkit.cli.show._show_names", lambda kind: 1 / 0)
+    monkeypatch.setattr("unlearnkit.cli.show._components", lambda kind: 1 / 0)
     with pytest.raises(ZeroDivisionError):
         unlearnkit.cli.main(["show", "loss"])
 

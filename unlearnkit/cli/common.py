@@ -113,7 +113,7 @@ def check_device(device: str) -> None:
 
 
 def check_pictures(paths: Iterable[Path], option: str) -> None:
-    """Refuse a file that is no picture, before any work is done."""
+    """Refuse a file that is not a picture, before any work is done."""
     from PIL import Image
 
     for path in paths:
@@ -121,7 +121,7 @@ def check_pictures(paths: Iterable[Path], option: str) -> None:
             with Image.open(path) as picture:
                 picture.verify()
         except Exception as error:
-            raise ConfigError(f"{option}: {path} is no picture that can be read (PNG, JPEG, …)") from error
+            raise ConfigError(f"{option}: {path} is not a readable picture (PNG, JPEG, …)") from error
 
 
 def absolute_paths(paths: Iterable[Path]) -> list[str]:

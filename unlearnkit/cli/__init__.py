@@ -15,7 +15,7 @@ from importlib.metadata import version
 
 import click
 
-from unlearnkit.errors import Interrupted, UnlearnkitError
+from unlearnkit.errors import Interrupted, Mistakes, UnlearnkitError
 
 __all__ = ["cli", "main"]
 
@@ -88,7 +88,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
             raise
         if debug:
             traceback.print_exc()
-        click.echo(f"error: {line}", err=True)
+        for text in error.problems if isinstance(error, Mistakes) else (line,):
+            click.echo(f"error: {' '.join(text.split())}", err=True)
         code = 2
     raise SystemExit(code if isinstance(code, int) else 0)
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from unlearnkit.cli.common import SEED, ComponentName, check_device, complete_device, console, table
+from unlearnkit.cli.common import SEED, ComponentName, complete_device, console, table
 from unlearnkit.cli.output import json_option, print_json, stdout_reserved
 from unlearnkit.errors import ConfigError
 
@@ -65,6 +65,8 @@ def _audit(
         registry().get("attack", name)
     tables = _tables(sets)
     if device is not None:
+        from unlearnkit.workflows.preflight import check_device
+
         check_device(device)
     from unlearnkit.workflows.audit import audit_run
 

@@ -16,9 +16,11 @@ if TYPE_CHECKING:
     from rich.console import Console
     from rich.table import Table
 
+    from unlearnkit.config import Settings, Uses
+
 __all__ = [
-    "FILE", "OUT", "SEED", "ComponentName", "absolute_path", "absolute_paths", "check_device", "check_new_file",
-    "check_pictures", "complete_component", "complete_device", "console", "settings_options", "table", "user_settings",
+    "FILE", "OUT", "SEED", "ComponentName", "check_new_file", "complete_component", "complete_device", "console",
+    "resolve_for", "settings_options", "table",
 ]
 
 FILE = click.Path(exists=True, dir_okay=False, readable=True, path_type=Path)
@@ -68,7 +70,7 @@ def settings_options(command: Command) -> Command:
     options = (
         click.option("--config", type=FILE, help="TOML file of settings, such as the config.toml of a run."),
         click.option(
-            "--set", "sets", multiple=True, metavar="SECTION.FIELD=VALUE",
+            "--set", "set", multiple=True, metavar="SECTION.FIELD=VALUE",
             help="Change one setting, e.g. --set target.distance=30; 'unlearnkit show KIND NAME' lists them.",
         ),
         click.option(
@@ -81,57 +83,24 @@ def settings_options(command: Command) -> Command:
     return command
 
 
-def user_settings(config: Path | None, sets: Iterable[str], options: Mapping[str, Any]) -> dict[str, Any]:
-    """The settings that the user gave: the configuration file's, overridden by ``--set`` and options.
+def resolve_for(uses: Uses, config: Path | None, sets: Iterable[str], options: Mapping[str, Any]) -> Settings:
+    """Complete settings of a command other than ``run``, from what the user says.
 
-    ``options`` have dotted names; None and an empty list mean that the option was not given.
+    Of a configuration file, which may be that of a whole run, the command takes what it uses and names what it leaves
+    out; what ``--set`` names must be used.
 
-    :raises ConfigError: if one setting is given both by an option and by ``--set``.
+    :raises ConfigError: for a setting that does not exist, is wrong, or is not used.
     """
-    from unlearnkit.config import merge, nest, parse_set, read_toml
+    from unlearnkit.config import read_toml, resolve
+    from unlearnkit.config.tables import merge, user_tables
+    from unlearnkit.plugins import registry
 
-    assigned = nest(dict(parse_set(text) for text in sets))
-    given = nest({key: value for key, value in options.items() if value is not None and value != []})
-    clash = [key for key in options if options[key] not in (None, []) and _has(assigned, key)]
-    if clash:
-        raise ConfigError(f"{clash[0]} is given twice, by an option and by --set")
-    return merge(read_toml(config) if config else {}, merge(assigned, given))
-
-
-def check_device(device: str) -> None:
-    """Refuse a device that this computer does not have, before any work is done."""
-    if not _DEVICE.fullmatch(device):
-        raise ConfigError(f"device: got {device!r}, expected auto, cpu, mps, cuda or cuda:N")
-    if not device.startswith("cuda"):
-        return
-    import torch
-
-    count = torch.cuda.device_count() if torch.cuda.is_available() else 0
-    if int(device.partition(":")[2] or 0) >= count:
-        found = f"has {count} CUDA device(s), numbered from 0" if count else "has no CUDA device; use cpu"
-        raise ConfigError(f"device: got {device!r}, but this computer {found}")
-
-
-def check_pictures(paths: Iterable[Path], option: str) -> None:
-    """Refuse a file that is not a picture, before any work is done."""
-    from PIL import Image
-
-    for path in paths:
-        try:
-            with Image.open(path) as picture:
-                picture.verify()
-        except Exception as error:
-            raise ConfigError(f"{option}: {path} is not a readable picture (PNG, JPEG, …)") from error
-
-
-def absolute_paths(paths: Iterable[Path]) -> list[str]:
-    """Paths as settings hold them: absolute, so that they mean the same from any folder."""
-    return [str(path.absolute()) for path in paths]
-
-
-def absolute_path(path: Path | None) -> str | None:
-    """An optional path as settings hold it."""
-    return None if path is None else str(path.absolute())
+    file = {} if config is None else read_toml(config)
+    used = uses.only(file)
+    left_out = [key for key in file if key not in used]
+    if left_out:
+        click.echo(f"note: '{uses.command}' does not use these settings of {config}: {', '.join(left_out)}", err=True)
+    return resolve(merge(used, user_tables(None, sets, options)), registry(), uses)
 
 
 def check_new_file(path: Path, option: str = "--out") -> None:
@@ -164,12 +133,3 @@ def _device(ctx: click.Context, parameter: click.Parameter, value: str | None) -
     if value is not None and not _DEVICE.fullmatch(value):
         raise click.BadParameter(f"got '{value}', expected auto, cpu, mps, cuda or cuda:N", ctx, parameter)
     return value
-
-
-def _has(tables: Mapping[str, Any], key: str) -> bool:
-    node: Any = tables
-    for part in key.split("."):
-        if not isinstance(node, Mapping) or part not in node:
-            return False
-        node = node[part]
-    return True

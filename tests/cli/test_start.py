@@ -89,7 +89,8 @@ def test_configured_with_set(cli: Cli, outside_path: Path) -> None:
 
     done = cli(
         "run", "--method", "outside-nudge", "--generator", "outside-toy", "--latent-seed", "3",
-        "--steps", "2", "--set", "target.direction=down", "--set", "metrics.names=[]", "--dry-run", paths=(outside_path,),  # noqa: E501
+        "--steps", "2", "--set", "target.direction=down", "--set", "metrics.names=[]", "--identity", "demo-identity",
+        "--judge", "demo-judge", "--perceptual", "demo-trunk", "--dry-run", paths=(outside_path,),
     )
     assert done.returncode == 0, done.stderr
     settings = tomllib.loads(done.stdout)

@@ -3,7 +3,7 @@
 import attrs
 import torch
 
-from unlearnkit.audit.sampling import Neighbours
+from unlearnkit.attacks.sampling import Neighbours
 from unlearnkit.interfaces import Case, Recovery
 from unlearnkit_noisy import make_noise
 

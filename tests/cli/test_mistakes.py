@@ -17,7 +17,8 @@ from unlearnkit.errors import ConfigError, Interrupted
 
 Cli = Callable[..., "subprocess.CompletedProcess[str]"]
 
-RUN = ("run", "--method", "outside-nudge", "--generator", "outside-toy")
+ENCODERS = ("--identity", "demo-identity", "--judge", "demo-judge", "--perceptual", "demo-trunk")
+RUN = ("run", "--method", "outside-nudge", "--generator", "outside-toy", *ENCODERS)
 APPLY = ("apply", "text.txt")
 SAMPLE = ("sample", "--generator", "outside-toy", "--out", "x.png")
 INVERT = ("invert", "picture.png", "--generator", "outside-toy", "--out", "x")
@@ -256,5 +257,5 @@ def test_show_run(cli: Cli, tmp_path: Path) -> None:
     (folder / "manifest.json").write_text(json.dumps({"status": "finished", "seconds": 3.5}))
     done = cli("show", "run", folder)
     assert done.returncode == 0, done.stderr
-    for word in ("method: guide", "status: finished", "identity", "0.1235"):
+    for word in ("method: guide", "status: finished", "identity", "0.123"):
         assert word in done.stdout

@@ -29,7 +29,7 @@ def lookups(path: Path) -> list[int]:
         name = owner.attr if isinstance(owner, ast.Attribute) else owner.id if isinstance(owner, ast.Name) else ""
         if name in NAMES:
             found.append(node.lineno)
-    return found
+    return sorted(found)
 
 
 def test_string_lookups_of_settings_do_not_come_back() -> None:

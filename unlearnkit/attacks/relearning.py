@@ -43,7 +43,7 @@ class Relearning(Guided):
     quick: ClassVar[Mapping[str, Any]] = MappingProxyType({"steps": 24})
 
     pictures: int = option(1, ge=1, help="k: how many pictures of the person the attacker has")
-    learning_rate: float = option(2e-4, gt=0, help="Adam's step size")
+    learning_rate: float = option(2e-4, gt=0, help="Adam's learning rate")
 
     def attack(self, case: Case) -> Recovery:
         """Fine-tune a copy of the edited generator, then one of the original."""

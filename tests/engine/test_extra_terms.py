@@ -86,5 +86,5 @@ def test_another_shape_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
         def extra_terms(self, job):
             return {"anchor": torch.ones(7, requires_grad=True)}
 
-    with pytest.raises(ShapeError, match=r"extra term 'anchor' has shape \(7,\), expected one number"):
+    with pytest.raises(ShapeError, match=r"extra term 'anchor' has shape \(7,\), expected a scalar"):
         anchor(monkeypatch, Wrong(losses=(), steps=1), 2)

@@ -74,7 +74,7 @@ def choose_face(faces: list[Face], choice: Choice = "only", name: str = "the pic
     sure = [face for face in faces if face.probability >= SURE]
     if not sure:
         raise NoFaceError(
-            f"{name}: MTCNN found no face; give a picture in which the face looks towards the "
+            f"{name}: shows no face that MTCNN detects; give a picture in which the face looks towards the "
             "camera and is at least 60 pixels high, or one that is aligned already")
     near = _near(sure)
     if len(near) > 1 and choice == "only":

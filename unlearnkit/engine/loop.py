@@ -217,10 +217,10 @@ def accumulate(
     parameters: Mapping[str, Tensor] = MappingProxyType({}),
     extra_terms: Callable[[Job], dict[str, Tensor]] = lambda job: {}, pairs_in_step: int | None = None,
 ) -> TermList:
-    """Accumulate the gradient of all losses on the pairs that they ``asked`` for, without device synchronisation.
+    """Accumulate the gradient of all losses on the pairs of each, by name, without device synchronisation.
 
     Equal to the gradient of the summed loss: terms add up over pairs, so micro-batching does not change it. A scalar
-    from ``extra_terms`` counts once per ``pairs_in_step`` pairs (by default those asked for).
+    from ``extra_terms`` counts once per ``pairs_in_step`` pairs (by default those given).
     """
     count = _count(asked)
     size = micro_batch_size(job.device, job.edited.resolution, count)

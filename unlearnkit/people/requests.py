@@ -34,8 +34,8 @@ class Album:
 def check_request(request: RequestSettings, earlier: Collection[str] = ()) -> None:
     """Check a request before any network is loaded; ``earlier`` are the SHA-256 of pictures erased by earlier edits.
 
-    :raises ConfigError: if nobody is to be erased, somebody has fewer pictures than ``erase``, or a bystander's picture
-        is that of somebody who is or was erased.
+    :raises ConfigError: if nobody is to be erased, a person has fewer pictures than ``erase``, or a bystander's picture
+        shows a person who is or was erased.
     """
     for person in request.erased:
         if not person.ways:

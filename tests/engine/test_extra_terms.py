@@ -61,7 +61,7 @@ def test_its_gradient_counts_once_too(monkeypatch: pytest.MonkeyPatch) -> None:
         for value in job.edited.editable_parameters().values():
             value.requires_grad_(True)
         step = engine.Step(0, job.edited, job.erased, job.targets, None, job.rng)
-        engine.accumulate(job, engine._ask(job, step), {}, {}, method.extra_terms)
+        engine.accumulate(job, engine._name_pairs(job, step), {}, {}, method.extra_terms)
         return job.edited.editable_parameters()["synthesis.bias"].grad.clone()
 
     torch.testing.assert_close(gradient(1), gradient(100))

@@ -42,23 +42,23 @@ def reason_against(job: Job, adds_terms: bool) -> str | None:
 class StaticPairs:
     """Pairs in static buffers on ``device``; :meth:`fill` copies new values into them."""
 
-    def __init__(self, asked: Mapping[str, Pairs], device: torch.device) -> None:
+    def __init__(self, pairs_by_loss: Mapping[str, Pairs], device: torch.device) -> None:
         def buffer(tensor: Tensor) -> Tensor:
             return tensor.detach().to(device, copy=True, memory_format=torch.contiguous_format)
 
         self.pairs = {
             name: Pairs(buffer(pairs.edited), buffer(pairs.frozen),
                         None if pairs.views is None else buffer(pairs.views), pairs.constant)
-            for name, pairs in asked.items()
+            for name, pairs in pairs_by_loss.items()
         }
 
-    def fits(self, asked: Mapping[str, Pairs]) -> bool:
+    def fits(self, pairs_by_loss: Mapping[str, Pairs]) -> bool:
         """True if losses, shapes and the ``constant`` flags match the buffers."""
-        return _form(asked) == _form(self.pairs)
+        return _form(pairs_by_loss) == _form(self.pairs)
 
-    def fill(self, asked: Mapping[str, Pairs]) -> None:
+    def fill(self, pairs_by_loss: Mapping[str, Pairs]) -> None:
         """Copy these pairs into the buffers."""
-        for name, pairs in asked.items():
+        for name, pairs in pairs_by_loss.items():
             for there, here in zip(_tensors(self.pairs[name]), _tensors(pairs), strict=True):
                 there.copy_(here, non_blocking=True)
 
@@ -67,8 +67,10 @@ def _tensors(pairs: Pairs) -> list[Tensor]:
     return [tensor for tensor in (pairs.edited, pairs.frozen, pairs.views) if tensor is not None]
 
 
-def _form(asked: Mapping[str, Pairs]) -> list[tuple[object, ...]]:
-    return [(name, pairs.constant, *(tensor.shape for tensor in _tensors(pairs))) for name, pairs in asked.items()]
+def _form(pairs_by_loss: Mapping[str, Pairs]) -> list[tuple[object, ...]]:
+    return [
+        (name, pairs.constant, *(tensor.shape for tensor in _tensors(pairs))) for name, pairs in pairs_by_loss.items()
+    ]
 
 
 class Recorder(Protocol):
@@ -92,30 +94,30 @@ class GraphedStep:
         self._replay: Callable[[], None] = lambda: None
         self._done, self._given_up = 0, False
 
-    def step(self, asked: Mapping[str, Pairs]) -> TermList:
+    def step(self, pairs_by_loss: Mapping[str, Pairs]) -> TermList:
         """Do one step on these pairs; the next step overwrites the returned terms."""
         if not self._given_up and self._done < WARM_UP:
             self._done += 1
-            return self._warm_up(asked)
+            return self._warm_up(pairs_by_loss)
         if not self._given_up and self._static is None:
-            self._record(asked)
+            self._record(pairs_by_loss)
         if self._static is not None and not self._given_up:
-            self._give_up(self._change(asked))
+            self._give_up(self._change(pairs_by_loss))
         if self._static is None or self._given_up:
-            return self._body(asked)
-        self._static.fill(asked)
+            return self._body(pairs_by_loss)
+        self._static.fill(pairs_by_loss)
         self._replay()
         return self._terms
 
-    def _warm_up(self, asked: Mapping[str, Pairs]) -> TermList:
+    def _warm_up(self, pairs_by_loss: Mapping[str, Pairs]) -> TermList:
         before = self._job.rng.get_state()
-        terms = self._recorder.aside(lambda: self._body(asked))
+        terms = self._recorder.aside(lambda: self._body(pairs_by_loss))
         if not torch.equal(before, self._job.rng.get_state()):
             self._give_up("rendering draws random numbers (noise or jitter)")
         return terms
 
-    def _record(self, asked: Mapping[str, Pairs]) -> None:
-        static = StaticPairs(asked, self._job.device)
+    def _record(self, pairs_by_loss: Mapping[str, Pairs]) -> None:
+        static = StaticPairs(pairs_by_loss, self._job.device)
         try:
             self._terms, self._replay = self._recorder.record(lambda: self._body(static.pairs))
         except RuntimeError as error:
@@ -123,9 +125,9 @@ class GraphedStep:
             return
         self._static, self._weights = static, self._weigh()
 
-    def _change(self, asked: Mapping[str, Pairs]) -> str | None:
+    def _change(self, pairs_by_loss: Mapping[str, Pairs]) -> str | None:
         """What has changed since capture, or None."""
-        if self._static is not None and not self._static.fits(asked):
+        if self._static is not None and not self._static.fits(pairs_by_loss):
             return "the shapes of the losses' pairs have changed"
         return None if self._weigh() == self._weights else "the weights of the losses have changed"
 

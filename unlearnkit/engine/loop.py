@@ -122,7 +122,7 @@ class PairLoop(Method):
             view = job.edited.sample_views(1, job.rng)
             step = Step(index, job.edited, job.erased, job.targets, view, job.rng, job.selector)
             if graph is not None:
-                waiting.append(StepNumbers(index, [graph.step(_ask(job, step))], job.device))
+                waiting.append(StepNumbers(index, [graph.step(_name_pairs(job, step))], job.device))
             else:
                 adam.zero_grad(set_to_none=True)
                 waiting.append(StepNumbers(index, self._gradients(job, step, cache, parameters), job.device))
@@ -145,15 +145,15 @@ class PairLoop(Method):
     ) -> list[TermList]:
         """Compute the gradients of a step; returns its terms, one list per side if it ``splits``."""
         if not self.splits:
-            return [accumulate(job, _ask(job, step), cache, parameters, self.extra_terms)]
+            return [accumulate(job, _name_pairs(job, step), cache, parameters, self.extra_terms)]
         terms: list[TermList] = []
         sides: list[dict[str, Tensor]] = []
-        asked = _ask(job, step)
-        count = _count(asked)
+        pairs_by_loss = _name_pairs(job, step)
+        count = _count(pairs_by_loss)
         for retains in (False, True):
             losses = {name: loss for name, loss in job.losses.items() if loss.retains == retains}
             side = attrs.evolve(job, losses=losses)
-            pairs = {name: asked[name] for name in losses}
+            pairs = {name: pairs_by_loss[name] for name in losses}
             terms.append(accumulate(side, pairs, cache, parameters, self.extra_terms, count))
             sides.append({name: torch.zeros_like(p) if p.grad is None else p.grad for name, p in parameters.items()})
             for parameter in parameters.values():
@@ -190,7 +190,7 @@ def backward(
 
     :raises UnlearnkitError: if the total is not finite.
     """
-    return StepNumbers(step.index, [accumulate(job, _ask(job, step), cache, parameters)], job.device).check()
+    return StepNumbers(step.index, [accumulate(job, _name_pairs(job, step), cache, parameters)], job.device).check()
 
 
 def _whole_step(
@@ -198,22 +198,22 @@ def _whole_step(
 ) -> Body:
     """A step as a function of its pairs alone, as :mod:`unlearnkit.engine.graphs` captures it."""
 
-    def body(asked: Mapping[str, Pairs]) -> TermList:
+    def body(pairs_by_loss: Mapping[str, Pairs]) -> TermList:
         adam.zero_grad(set_to_none=True)
-        terms = accumulate(job, asked, cache, parameters)
+        terms = accumulate(job, pairs_by_loss, cache, parameters)
         adam.step()
         return terms
 
     return body
 
 
-def _ask(job: Job, step: Step) -> dict[str, Pairs]:
+def _name_pairs(job: Job, step: Step) -> dict[str, Pairs]:
     """The pairs of each loss at this step, in order."""
     return {name: loss.pairs(step) for name, loss in job.losses.items()}
 
 
 def accumulate(
-    job: Job, asked: Mapping[str, Pairs], cache: dict[Any, Rendering],
+    job: Job, pairs_by_loss: Mapping[str, Pairs], cache: dict[Any, Rendering],
     parameters: Mapping[str, Tensor] = MappingProxyType({}),
     extra_terms: Callable[[Job], dict[str, Tensor]] = lambda job: {}, pairs_in_step: int | None = None,
 ) -> TermList:
@@ -222,10 +222,10 @@ def accumulate(
     Equal to the gradient of the summed loss: terms add up over pairs, so micro-batching does not change it. A scalar
     from ``extra_terms`` counts once per ``pairs_in_step`` pairs (by default those given).
     """
-    count = _count(asked)
+    count = _count(pairs_by_loss)
     size = micro_batch_size(job.device, job.edited.resolution, count)
     terms: TermList = []
-    for batch in _micro_batches(job.losses, asked, size):
+    for batch in _micro_batches(job.losses, pairs_by_loss, size):
         value = torch.zeros((), device=job.device)
         frozen = _render_frozen(job, batch, cache)
         edited = _render(job.edited, batch, "edited", job.rng)
@@ -245,8 +245,8 @@ def accumulate(
     return terms + _penalties(job, parameters)
 
 
-def _count(asked: Mapping[str, Pairs]) -> int:
-    return sum(len(pairs) for pairs in asked.values())
+def _count(pairs_by_loss: Mapping[str, Pairs]) -> int:
+    return sum(len(pairs) for pairs in pairs_by_loss.values())
 
 
 def _extra_term(name: str, extra: Tensor, batch: list[Segment], share: float) -> Tensor:
@@ -289,11 +289,11 @@ def _check_term(segment: Segment, name: str, numbers: Tensor, weights: dict[str,
         )
 
 
-def _micro_batches(losses: Any, asked: Mapping[str, Pairs], size: int) -> Iterator[list[Segment]]:
+def _micro_batches(losses: Any, pairs_by_loss: Mapping[str, Pairs], size: int) -> Iterator[list[Segment]]:
     """Split the pairs of all losses, in order, into micro-batches of at most ``size``."""
     batch: list[Segment] = []
     room = size
-    for name, pairs in asked.items():
+    for name, pairs in pairs_by_loss.items():
         start = 0
         while start < len(pairs):
             taken = min(room, len(pairs) - start)

@@ -99,7 +99,7 @@ def test_psp_and_safetensors(tmp_path):
 def test_tied_weights_must_change_alike(tmp_path):
     flat = torch.arange(4.0)
     base = builder.torch_file(tmp_path / "tied.pt", {"g_ema": {"a": flat, "b": flat[:2]}})
-    with pytest.raises(CheckpointError, match=r"out\.pt: .*shares memory"):
+    with pytest.raises(CheckpointError, match=r"tied\.pt: .*shares memory"):
         write_like(base, {"a": flat + 1}, tmp_path / "out.pt")
     assert os.listdir(tmp_path) == ["tied.pt"]
     write_like(base, {"a": flat + 1, "b": flat[:2] + 1}, tmp_path / "out.pt")

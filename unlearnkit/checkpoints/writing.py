@@ -6,7 +6,7 @@ import difflib
 import mmap
 import struct
 import zlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO
@@ -51,6 +51,14 @@ class BaseFile:
                 self._contents = read_contents(self.data)
                 self._checkpoint = checkpoint_of(self.path, self.data, self._contents, self.sha256)
         return self._checkpoint
+
+    def cannot_hold(self, names: Iterable[str]) -> str | None:
+        """Why tensors of these names cannot be written into this file: an unknown format, or no such names; or None."""
+        try:
+            state = self.checkpoint.state
+        except CheckpointError as error:
+            return str(error)
+        return next((_no_tensor(self.path, name, state) for name in names if name not in state), None)
 
     def write(self, changed: Mapping[str, Tensor], out: Path) -> None:
         """Fill the file ``out`` with this one, the data of the tensors in ``changed`` replaced; all other bytes stay.
@@ -97,15 +105,19 @@ def write_like(base: str | Path, changed: Mapping[str, Tensor], out: str | Path)
         opened.write(changed, part)
 
 
+def _no_tensor(base: Path, name: str, known: Iterable[str]) -> str:
+    near = difflib.get_close_matches(name, list(known), 3)
+    hint = f"; nearest: {', '.join(near)}" if near else ""
+    return f"{base}: has no tensor {shorten(name)}{hint}"
+
+
 def _fitted(base: Path, contents: Contents, changed: Mapping[str, Tensor]) -> dict[str, Tensor]:
     """The changed tensors on the CPU, in the types of the file."""
     fitted = {}
     for name, tensor in changed.items():
         ref = contents.tensors.get(name)
         if ref is None:
-            near = difflib.get_close_matches(name, contents.tensors, 3)
-            hint = f"; nearest: {', '.join(near)}" if near else ""
-            raise CheckpointError(f"{base}: has no tensor {shorten(name)}{hint}")
+            raise CheckpointError(_no_tensor(base, name, contents.tensors))
         dtype = ref.storage.dtype
         same = tensor.dtype is dtype or (tensor.dtype is torch.float32 and dtype.is_floating_point)
         if tuple(tensor.shape) != ref.size or not same:

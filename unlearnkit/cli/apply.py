@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import click
@@ -12,17 +13,21 @@ from unlearnkit.errors import ConfigError
 
 @click.command()
 @click.argument("edit", type=FILE)
-@click.option("--base", type=FILE, required=True, help="The generator's file that the edit was made for.")
+@click.option("--base", type=FILE, help="The generator's file that the edit was made for.")
 @click.option("--out", type=OUT, required=True, metavar="FILE", help="Where to write the edited generator.")
-def command(edit: Path, base: Path, out: Path) -> None:
+def command(edit: Path, base: Path | None, out: Path) -> None:
     """Put EDIT (a run's edit.safetensors) on its base.
 
     The result has the format of the base: an NVIDIA pickle stays one. Another base is refused.
     """
     check_new_file(out)
-    if out.exists() and out.resolve() in (base.resolve(), edit.resolve()):
-        raise ConfigError(f"--out: {out} is also read; choose another name")
+    if os.path.lexists(out):
+        raise ConfigError(f"--out: {out} already exists and is never overwritten; choose another name")
     from unlearnkit.edits.file import apply_edit
 
-    apply_edit(edit, base, out)
+    applied = apply_edit(edit, base, out)
     click.echo(f"wrote {out}")
+    if applied.rounded_back:
+        click.echo(
+            f"{applied.rounded_back:.1%} of the changed numbers were rounded back by the base's precision; before you "
+            "rely on this file, look at it: unlearnkit sample --checkpoint", err=True)

@@ -40,13 +40,18 @@ def command(
         raise ConfigError(f"--out: got {out.name!r}, expected a name that ends in .png, or in .gif for heads that turn")
     if not -2 <= truncation <= 2:  # also refuses nan
         raise ConfigError(f"--truncation: got {truncation}, expected a number from -2 to 2, mostly 0.5 to 1")
-    from unlearnkit.config import resolve
+    from unlearnkit.config import merge, resolve
     from unlearnkit.plugins import registry
 
     options = {
         "generator.name": generator, "generator.checkpoint": one(checkpoint), "device": device, "seed": seed,
     }
-    settings = resolve(told(config, sets, options), registry(), sections=("generator",))
+    user = told(config, sets, options)
+    if edit is not None:  # what belongs to its base, such as a class label, need not be given again
+        from unlearnkit.edits.file import base_options, load_edit
+
+        user = merge({"generator": base_options(load_edit(edit)[1])}, user)
+    settings = resolve(user, registry(), sections=("generator",))
     check_device(settings["device"])
     chosen = settings["generator"]
     from unlearnkit.workflows import oneshot

@@ -68,7 +68,8 @@ class EG3D(Generator):
         if path is None:
             raise ConfigError("checkpoint: got None, and the bundled EG3D is not installed; "
                               "give the path of an EG3D file")
-        checkpoint = read_checkpoint(path.expanduser())
+        path = path.expanduser()
+        checkpoint = read_checkpoint(path)
         self._network = network_from_checkpoint(checkpoint).to(device)
         self._base = Base(path, checkpoint.format, checkpoint.sha256)
         if self.pivot == "checkpoint":

@@ -47,10 +47,11 @@ def command(
         "generator.name": generator, "generator.checkpoint": one(checkpoint), "device": device, "seed": seed,
     }
     user = told(config, sets, options)
-    if edit is not None:  # what belongs to its base, such as a class label, need not be given again
+    if edit is not None:  # the generator and what belongs to its base, such as a class label, need not be given again
         from unlearnkit.edits.file import base_options, load_edit
 
-        user = merge({"generator": base_options(load_edit(edit)[1])}, user)
+        metadata = load_edit(edit)[1]
+        user = merge({"generator": {"name": metadata["generator"], **base_options(metadata)}}, user)
     settings = resolve(user, registry(), sections=("generator",))
     check_device(settings["device"])
     chosen = settings["generator"]

@@ -118,15 +118,6 @@ def test_a_copy_can_be_edited_alone(prepared):
     assert (generator.render(latents).image - source.render(latents).image).abs().max() > 1e-3
 
 
-@pytest.mark.parametrize("name", ["sg2_ada_32.pkl", "rosinality_32.pt"])
-def test_file_tensors_are_those_of_the_file(name, golden):
-    state = golden(name.split(".")[0]).checkpoint.state
-    generator = StyleGAN2(checkpoint=Path(__file__).parents[2] / "golden" / name)
-    generator.prepare(CPU)
-    for key, value in generator.file_tensors(generator.editable_parameters()).items():
-        assert_close(value.detach(), state[key], rtol=0, atol=0)
-
-
 def test_views_are_refused(prepared):
     generator = prepared()
     with pytest.raises(ShapeError, match="no views"):

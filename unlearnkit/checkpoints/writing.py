@@ -75,13 +75,14 @@ class BaseFile:
         self.rounded_back = _rounded_back(state, changed, fitted)
         if self.rounded_back == 1.0:
             raise CheckpointError(
-                f"{self.path}: holds its weights in a precision that is too coarse for these changes: all of them would "
-                "be rounded back to what was there; convert the file to float32 and start from that"
+                f"{self.path}: holds its weights in a precision that is too coarse for these changes: all of them would"
+                " be rounded back to what was there; convert the file to float32 and start from that"
             )
         _write(out, self.data, self._contents, fitted)
         if wrong := _unlike(out, state, fitted):
             raise CheckpointError(
-                f"{self.path}: {shorten(wrong)} shares memory with another tensor that has other values; change both alike"
+                f"{self.path}: {shorten(wrong)} shares memory with another tensor that has other values; change both"
+                " alike"
             )
 
 

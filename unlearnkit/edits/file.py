@@ -107,7 +107,7 @@ def base_options(metadata: Mapping[str, str]) -> dict[str, Any]:
     cls: type[Generator] = registry().component_class("generator", metadata["generator"])
     if not isinstance(found, dict) or not found.keys() <= set(cls.base_options):
         raise EditError(
-            f"the edit is damaged, or made by another version of the plugin: its base_options are not those of generator "
+            "the edit is damaged, or made by another version of the plugin: its base_options are not those of generator "
             f"{metadata['generator']!r} ({', '.join(cls.base_options) or 'none'}); restore it, or update the plugin"
         )
     return found
@@ -129,8 +129,8 @@ def load_edit(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
     for name, tensor in tensors.items():
         if not bool(tensor.isfinite().all()):
             raise EditError(
-                f"{path} is of no use: tensor {name!r} has numbers that are not finite (NaN or infinity), so the run went "
-                "astray; start it again with smaller steps (--set method.learning_rate=...)"
+                f"{path} is of no use: tensor {name!r} has numbers that are not finite (NaN or infinity), so its run "
+                "diverged; start it again with smaller steps (--set method.learning_rate=...)"
             )
     return tensors, metadata
 
@@ -193,8 +193,8 @@ def check_has_file(edit: Path, metadata: Mapping[str, str]) -> None:
         )
     if metadata.get("base_is_file") == "false":
         raise EditError(
-            f"{edit} was made for {metadata.get('base_name', 'a network')!r}, which generator {metadata['generator']!r} "
-            f"makes without a file, so there is none to write; {AS_IT_IS}"
+            f"{edit} was made for {metadata.get('base_name', 'a network')!r}, which generator "
+            f"{metadata['generator']!r} makes without a file, so there is none to write; {AS_IT_IS}"
         )
 
 
@@ -211,8 +211,8 @@ def apply_edit(edit: Path, base: Path | None, out: Path, generator: type[Generat
     check_has_file(edit, metadata)
     if base is None:
         raise EditError(
-            f"{edit} needs its base: give the file it was made for with --base, {metadata.get('base_name', 'unknown')!r} "
-            f"with SHA-256 {metadata['base_sha256'][:16]}..."
+            f"{edit} needs its base: give the file it was made for with --base, "
+            f"{metadata.get('base_name', 'unknown')!r} with SHA-256 {metadata['base_sha256'][:16]}..."
         )
     cls: type[Generator] = generator or registry().component_class("generator", metadata["generator"])
     with open_base(base) as opened:
@@ -220,5 +220,5 @@ def apply_edit(edit: Path, base: Path | None, out: Path, generator: type[Generat
         with new_file(out) as part:
             cls.write_edited(opened, tensors, part)
             if not part.is_file() or part.stat().st_size == 0:
-                raise PluginError(f"{cls.__name__}.write_edited wrote nothing to the file it was given; tell its author")
+                raise PluginError(f"{cls.__name__}.write_edited wrote nothing to the file it was given")
         return Applied(out, len(tensors), opened.rounded_back)

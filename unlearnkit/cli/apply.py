@@ -8,6 +8,7 @@ from pathlib import Path
 import click
 
 from unlearnkit.cli.common import FILE, OUT, check_new_file
+from unlearnkit.cli.output import json_option, print_json, stdout_reserved
 from unlearnkit.errors import ConfigError
 
 
@@ -15,7 +16,8 @@ from unlearnkit.errors import ConfigError
 @click.argument("edit", type=FILE)
 @click.option("--base", type=FILE, help="The generator's file that the edit was made for.")
 @click.option("--out", type=OUT, required=True, metavar="FILE", help="Where to write the edited generator.")
-def command(edit: Path, base: Path | None, out: Path) -> None:
+@json_option
+def command(edit: Path, base: Path | None, out: Path, as_json: bool) -> None:
     """Put EDIT (a run's edit.safetensors) on its base.
 
     The result has the format of the base: an NVIDIA pickle stays one. Another base is refused.
@@ -25,9 +27,14 @@ def command(edit: Path, base: Path | None, out: Path) -> None:
         raise ConfigError(f"--out: {out} already exists and is never overwritten; choose another name")
     from unlearnkit.edits.file import apply_edit
 
-    applied = apply_edit(edit, base, out)
-    click.echo(f"wrote {out}")
+    with stdout_reserved(as_json):
+        applied = apply_edit(edit, base, out)
+    if as_json:
+        print_json("apply", {"edit": str(edit), "base": str(base), "out": str(out), "tensors": applied.tensors,
+                             "rounded_back": applied.rounded_back})
+    else:
+        click.echo(f"wrote {out}")
     if applied.rounded_back:
         click.echo(
-            f"{applied.rounded_back:.1%} of the changed numbers were rounded back by the base's precision; before you "
-            "rely on this file, look at it: unlearnkit sample --checkpoint", err=True)
+            f"warning: {applied.rounded_back:.1%} of the changed numbers were rounded back by the base's precision; "
+            f"look at the result before you rely on it: unlearnkit sample --checkpoint {out}", err=True)

@@ -14,6 +14,7 @@ from torch import Tensor
 from unlearnkit import __version__
 from unlearnkit.checkpoints import open_base, read_tensors, write_tensors
 from unlearnkit.checkpoints.files import new_file
+from unlearnkit.config.tables import merge
 from unlearnkit.edits.chain import Chain
 from unlearnkit.errors import EditError, PluginError, UnlearnkitError
 from unlearnkit.interfaces import Generator
@@ -22,7 +23,7 @@ from unlearnkit.plugins import registry
 
 __all__ = [
     "FORMAT", "Applied", "apply_edit", "base_options", "changed_tensors", "check_has_file", "load_edit", "put_on",
-    "save_edit",
+    "save_edit", "with_base_options",
 ]
 
 FORMAT = "unlearnkit-edit-1"
@@ -111,6 +112,17 @@ def base_options(metadata: Mapping[str, str]) -> dict[str, Any]:
             f"{metadata['generator']!r} ({', '.join(cls.base_options) or 'none'}); restore it, or update the plugin"
         )
     return found
+
+
+def with_base_options(tables: Mapping[str, Any], edit: Path) -> dict[str, Any]:
+    """Nested tables of settings with the generator of an edit and its :func:`base_options` below what they say.
+
+    :raises EditError: if the file is no edit; see :func:`load_edit` and :func:`base_options`.
+    """
+    metadata = load_edit(edit)[1]
+    if tables.get("generator", {}).get("name", metadata["generator"]) != metadata["generator"]:
+        return dict(tables)  # for another generator, which put_on refuses
+    return merge({"generator": {"name": metadata["generator"], **base_options(metadata)}}, tables)
 
 
 def load_edit(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:

@@ -75,23 +75,36 @@ class StyleGAN2(Generator):
     _network: Network | None = attrs.field(init=False, default=None, repr=False)
     _base: Base | None = attrs.field(init=False, default=None, repr=False)
 
+    def check(self) -> None:
+        """Look for the file, without reading it.
+
+        :raises ConfigError: if none is given and none is bundled; CheckpointError if it is not there.
+        """
+        path = self._file().expanduser()
+        if not path.is_file():
+            what = "is a folder" if path.is_dir() else "does not exist"
+            raise CheckpointError(f"{path} {what}; give the path of a StyleGAN2 file with --checkpoint")
+
     def prepare(self, device: torch.device) -> None:
         """Read the file and put the network on `device`.
 
         :raises CheckpointError: if the file is no StyleGAN2.
         :raises ConfigError: if there is no file, or an option does not fit the network in it.
         """
-        path = self.checkpoint or bundled_checkpoint()
-        if path is None:
-            raise ConfigError("checkpoint: got None, and the bundled generator is not installed; "
-                              "give the path of a StyleGAN2 file")
-        path = path.expanduser()
+        path = self._file().expanduser()
         checkpoint = read_checkpoint(path)
         network = network_from_checkpoint(checkpoint)
         self._check_options(network)
         self._network, self._base = network.to(device), Base(path, checkpoint.format, checkpoint.sha256)
         self.resolution, self.num_ws = network.img_resolution, network.num_ws
         self.z_dim, self.w_dim = network.z_dim, network.w_dim
+
+    def _file(self) -> Path:
+        path = self.checkpoint or bundled_checkpoint()
+        if path is None:
+            raise ConfigError("checkpoint: got None, and the bundled generator is not installed; "
+                              "give the path of a StyleGAN2 file")
+        return path
 
     @property
     def module(self) -> Network:

@@ -20,10 +20,12 @@ from unlearnkit_eg3d.generator import EG3D
 from unlearnkit_stylegan2.generator import StyleGAN2
 from unlearnkit_stylegan2.network import Generator as Network
 
+import unlearnkit
 from unlearnkit.checkpoints import read_checkpoint, write_tensors
 from unlearnkit.edits.file import FORMAT, load_edit, put_on, save_edit
 from unlearnkit.interfaces import Generator
 from unlearnkit.plugins import Registry
+from unlearnkit.workflows.options import RunOptions
 
 Cli = Callable[..., "subprocess.CompletedProcess[str]"]
 GOLDEN = Path(__file__).parents[1] / "golden"
@@ -177,6 +179,14 @@ def test_the_class_of_a_conditional_network_comes_with_the_edit(cli: Cli, tmp_pa
         assert done.returncode == 0, done.stderr
     a, b, c = ((tmp_path / f"{name}.png").read_bytes() for name in "abc")
     assert a == b and a != c
+    edit = tmp_path / "edit.safetensors"
+    generator = unlearnkit.load_generator(checkpoint=base, edit=edit, device="cpu")
+    assert isinstance(generator, StyleGAN2) and generator.label == 3
+    said = {"method": "guide", "generator": "stylegan2", "checkpoint": base, "base": edit, "latent_seed": 1,
+            "identity": "demo-identity", "judge": "demo-judge", "perceptual": "demo-trunk"}
+    for extra, label in (({}, 3), ({"set": {"generator.label": 1}}, 1)):
+        chosen = RunOptions(**said, **extra).settings().generator.component
+        assert isinstance(chosen, StyleGAN2) and chosen.label == label
 
 
 def test_changes_that_the_precision_of_the_file_loses_are_not_kept_quiet(cli: Cli, tmp_path: Path) -> None:

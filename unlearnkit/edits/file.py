@@ -108,8 +108,9 @@ def base_options(metadata: Mapping[str, str]) -> dict[str, Any]:
     cls: type[Generator] = registry().component_class("generator", metadata["generator"])
     if not isinstance(found, dict) or not found.keys() <= set(cls.base_options):
         raise EditError(
-            "the edit is damaged, or made by another version of the plugin: its base_options are not those of generator "
-            f"{metadata['generator']!r} ({', '.join(cls.base_options) or 'none'}); restore it, or update the plugin"
+            "the edit is damaged, or made by another version of the plugin: its base_options are not those of "
+            f"generator {metadata['generator']!r} ({', '.join(cls.base_options) or 'none'}); restore it, or update the "
+            "plugin"
         )
     return found
 

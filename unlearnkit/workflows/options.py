@@ -59,7 +59,7 @@ class RunOptions:
         :raises ConfigError: for whatever is wrong with what was said; EditError: if ``base`` is no edit.
         """
         tables = self.tables()
-        if tables.get("base"):  # what belongs to the checkpoint below it, such as a class label, need not be given again
+        if isinstance(tables.get("base"), str):  # a class label, say, need not be given again
             from unlearnkit.edits.file import with_base_options
 
             tables = with_base_options(tables, edit_file(Path(tables["base"])))

@@ -11,7 +11,7 @@ import attrs
 from unlearnkit.config import Settings, resolve
 from unlearnkit.config.tables import user_tables
 from unlearnkit.edits.chain import edit_file
-from unlearnkit.errors import ConfigError
+from unlearnkit.errors import ConfigError, Gather
 from unlearnkit.plugins import registry
 
 __all__ = ["Files", "People", "RunOptions", "absolute"]
@@ -53,17 +53,26 @@ class RunOptions:
     set: Sequence[str] | Mapping[str, Any] = ()
     device: str | None = None
 
-    def settings(self) -> Settings:
-        """Complete settings of the run.
+    def settings(self, out: Path | None = None) -> Settings:
+        """Complete settings of the run; ``out`` is where it will go.
 
-        :raises ConfigError: for whatever is wrong with what was said; EditError: if ``base`` is no edit.
+        :raises ConfigError: for whatever is wrong with what was said. Files are checked too then, so that the user
+            hears of all mistakes at once; where the settings are right, whoever starts the run does that.
         """
-        tables = self.tables()
+        tables, mistakes = self.tables(), Gather()
         if isinstance(tables.get("base"), str):  # a class label, say, need not be given again
             from unlearnkit.edits.file import with_base_options
 
-            tables = with_base_options(tables, edit_file(Path(tables["base"])))
-        return resolve(tables, registry())
+            with mistakes:
+                tables = with_base_options(tables, edit_file(Path(tables["base"])))
+        settings = resolve(tables, registry(), mistakes=mistakes)
+        if mistakes:
+            from unlearnkit.workflows.preflight import check
+
+            with mistakes:
+                check(settings, out=out)
+            mistakes.raise_any()
+        return settings
 
     def tables(self) -> dict[str, Any]:
         """Nested tables of plain values: the configuration file, overridden by ``set`` and the other options.

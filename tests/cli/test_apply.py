@@ -10,7 +10,6 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import attrs
 import numpy as np
 import pytest
 import torch
@@ -250,4 +249,5 @@ def test_no_network_is_built(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) ->
     monkeypatch.setattr(Network, "__init__", refuse)
     monkeypatch.setattr(StyleGAN2, "prepare", refuse)
     applied = apply_edit(tmp_path / "edit.safetensors", rosinality(tmp_path), tmp_path / "out.pt")
-    assert attrs.asdict(applied) | {"tensors": 0} == {"out": tmp_path / "out.pt", "tensors": 0, "rounded_back": 0.0}
+    assert (applied.out, applied.rounded_back) == (tmp_path / "out.pt", 0.0)
+    assert applied.tensors_changed == len(load_edit(tmp_path / "edit.safetensors")[0])

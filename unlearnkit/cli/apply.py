@@ -1,4 +1,4 @@
-"""``unlearnkit apply``: put an edit on the file it was made for."""
+"""``unlearnkit apply``: apply an edit to the checkpoint it was made for."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ from unlearnkit.errors import ConfigError
 
 @click.command()
 @click.argument("edit", type=FILE)
-@click.option("--base", type=FILE, help="The generator's file that the edit was made for.")
+@click.option("--base", type=FILE, help="Checkpoint of the generator that the edit was made for.")
 @click.option("--out", type=OUT, required=True, metavar="FILE", help="Where to write the edited generator.")
 @json_option
 def command(edit: Path, base: Path | None, out: Path, as_json: bool) -> None:
-    """Put EDIT (a run's edit.safetensors) on its base.
+    """Apply EDIT (a run's edit.safetensors) to its base.
 
-    The result has the format of the base: an NVIDIA pickle stays one. Another base is refused.
+    The result has the format of the base: an NVIDIA pickle stays one. Any other base is refused.
     """
     check_new_file(out)
     if os.path.lexists(out):
@@ -30,8 +30,8 @@ def command(edit: Path, base: Path | None, out: Path, as_json: bool) -> None:
     with stdout_reserved(as_json):
         applied = apply_edit(edit, base, out)
     if as_json:
-        print_json("apply", {"edit": str(edit), "base": str(base), "out": str(out), "tensors": applied.tensors,
-                             "rounded_back": applied.rounded_back})
+        print_json("apply", {"edit": str(edit), "base": str(base), "out": str(out),
+                             "tensors_changed": applied.tensors_changed, "rounded_back": applied.rounded_back})
     else:
         click.echo(f"wrote {out}")
     if applied.rounded_back:

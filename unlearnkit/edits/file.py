@@ -35,13 +35,13 @@ AS_IT_IS = "use it as it is: unlearnkit sample --edit, or unlearnkit.edits.file.
 class Applied:
     """What :func:`apply_edit` wrote.
 
-    * ``tensors``: how many the edit changed
+    * ``tensors_changed``: how many
     * ``rounded_back``: the share of their numbers, in [0, 1], that the base's precision (float16, bfloat16) rounds to
       what they were before the edit; where it is large, the file may show the erased person again
     """
 
     out: Path
-    tensors: int
+    tensors_changed: int
     rounded_back: float
 
 

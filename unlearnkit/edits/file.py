@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import attrs
 import torch
@@ -14,10 +14,12 @@ from torch import Tensor
 from unlearnkit import __version__
 from unlearnkit.checkpoints import file_sha256, read_tensors, write_like, write_tensors
 from unlearnkit.config import build
-from unlearnkit.edits.chain import Chain
 from unlearnkit.errors import CheckpointError, EditError, UnlearnkitError
 from unlearnkit.interfaces import Generator
 from unlearnkit.plugins import registry
+
+if TYPE_CHECKING:
+    from unlearnkit.edits.chain import Chain
 
 __all__ = ["FORMAT", "apply_edit", "changed_tensors", "load_edit", "put_on", "save_edit"]
 

@@ -2,6 +2,7 @@
 
 A page links to ``../plugins/demo/CARDS.md`` as a forge shows it. In the site that file lies at
 ``repository/plugins/demo/CARDS.md``, so the same link works in both places, and without a network.
+The command line's page gets the help of every command.
 """
 
 from __future__ import annotations
@@ -11,11 +12,13 @@ from pathlib import Path
 from posixpath import normpath, relpath
 from typing import Any
 
+import click
 from mkdocs.structure.files import File, Files
 
 ROOT = Path(__file__).parents[2]
 AWAY = "repository"
 LINK = re.compile(r"(!?\[[^\]]*\]\()([^)\s#]+)(#[^)]*)?\)")
+COMMANDS = "<!-- the help of every command -->"
 ROLE = re.compile(r":(?:class|func|meth|mod):(?=<code>)")
 
 
@@ -45,12 +48,27 @@ def on_page_markdown(markdown: str, page: Any, config: Any, files: Files) -> str
         uri = _in_site(target, page.file.src_uri)
         return f"{before}{relpath(uri, normpath(f'{page.file.src_uri}/..'))}{anchor or ''})"
 
-    return LINK.sub(moved, markdown)
+    markdown = LINK.sub(moved, markdown)
+    return markdown.replace(COMMANDS, _commands()) if COMMANDS in markdown else markdown
 
 
 def on_page_content(html: str, page: Any, config: Any, files: Files) -> str:
     """Docstrings name things as Sphinx does; the name itself is enough here."""
     return ROLE.sub("", html)
+
+
+def _commands() -> str:
+    """A section for each command: its ``--help``."""
+    from unlearnkit.cli import cli
+
+    parts = []
+    with click.Context(cli, info_name="unlearnkit") as group:
+        for name in cli.list_commands(group):
+            command = cli.get_command(group, name)
+            assert command is not None
+            with click.Context(command, parent=group, info_name=name, max_content_width=100) as context:
+                parts.append(f"## unlearnkit {name}\n\n```text\n{command.get_help(context)}\n```\n")
+    return "\n".join(parts)
 
 
 def _in_site(target: str, page: str) -> str:

@@ -66,7 +66,7 @@ def _commands() -> str:
         for name in cli.list_commands(group):
             command = cli.get_command(group, name)
             assert command is not None
-            with click.Context(command, parent=group, info_name=name, max_content_width=100) as context:
+            with click.Context(command, parent=group, info_name=name, terminal_width=100) as context:
                 parts.append(f"## unlearnkit {name}\n\n```text\n{command.get_help(context)}\n```\n")
     return "\n".join(parts)
 

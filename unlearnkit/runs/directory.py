@@ -13,16 +13,18 @@ from __future__ import annotations
 
 import contextlib
 import datetime
+import errno
 import json
 import os
 import re
 import shutil
 import time
 import tomllib
-import weakref
 from collections.abc import Iterable, Mapping
 from pathlib import Path, PurePosixPath
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Self
+
+from filelock import FileLock, Timeout
 
 from unlearnkit.errors import RunError
 from unlearnkit.files import atomic
@@ -33,6 +35,8 @@ from unlearnkit.runs import manifest as manifest_file
 
 if TYPE_CHECKING:
     from torch import Tensor
+
+    from unlearnkit.config import RequestSettings, Settings, Uses
 
 __all__ = ["Run"]
 
@@ -45,9 +49,10 @@ class Run:
     def __init__(self, path: Path) -> None:
         self.path = path
         self._began = time.monotonic()
-        self._release: weakref.finalize[..., Run] | None = None
+        # Not thread-local: whoever closes the run gives the lock back. It ends with the process, however that ends.
+        self._lock = FileLock(path / _LOCK, thread_local=False)
 
-    def __enter__(self) -> Run:
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *exception: object) -> None:
@@ -59,7 +64,7 @@ class Run:
     # ------------------------------------------------------------ make, open, lock
 
     @classmethod
-    def create(cls, out: Path | None, settings: Mapping[str, Any], name: str) -> Run:
+    def create(cls, out: Path | None, settings: Mapping[str, Any], name: str) -> Self:
         """Make a new run directory: ``out``, or ``runs/<name>-<time>`` if that is None.
 
         ``out`` must not exist or be empty: a run never overwrites another. Writes ``config.toml`` (without
@@ -83,7 +88,7 @@ class Run:
         return run
 
     @classmethod
-    def open(cls, path: Path, *, resume: bool = False) -> Run:
+    def open(cls, path: Path | str, *, resume: bool = False) -> Self:
         """Open an existing run; ``resume`` takes the lock at once, otherwise the first write does."""
         run = cls(Path(path))
         with atomic.plain_errors("open", run.path):
@@ -97,23 +102,24 @@ class Run:
 
     def lock(self) -> None:
         """Claim the right to write, for this object; :class:`RunError` if somebody else holds it."""
-        if self._release is not None:
+        if self._lock.is_locked:
             return
-        path = self.path / _LOCK
-        with atomic.plain_errors("lock", path):
-            descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
-        try:
-            _flock(descriptor, path)
-        except BaseException:
-            os.close(descriptor)
-            raise
-        self._release = weakref.finalize(self, os.close, descriptor)
+        with atomic.plain_errors("lock", self.path / _LOCK):
+            if not self.path.is_dir():
+                raise FileNotFoundError(errno.ENOENT, "no such folder")
+            try:
+                self._lock.acquire(blocking=False)
+            except Timeout:
+                raise RunError(
+                    f"{self.path} is being written by another process; wait until it is done, stop it, or choose "
+                    "another folder with --out"
+                ) from None
+            except NotImplementedError:  # a file system without locks (some network disks): no reason to refuse work
+                pass
 
     def close(self) -> None:
         """Give the lock back; further writes would take it again."""
-        if self._release is not None:
-            self._release()
-            self._release = None
+        self._lock.release()
 
     # ------------------------------------------------------------ files
 
@@ -156,7 +162,7 @@ class Run:
 
     @property
     def config(self) -> dict[str, Any]:
-        """All settings of the run, from ``config.toml``."""
+        """All settings of the run as the table that ``config.toml`` holds; :attr:`settings` is what code reads."""
         path = self.path / "config.toml"
         with atomic.plain_errors("read", path):
             data = path.read_bytes()
@@ -164,6 +170,44 @@ class Run:
             return tomllib.loads(data.decode())
         except ValueError as error:
             raise RunError(f"{path} is damaged: {error}; start a new run, or restore it") from error
+
+    @property
+    def settings(self) -> Settings:
+        """All settings of the run; imports the components that it names, and so torch.
+
+        :raises UnlearnkitError: if a component is no longer installed, or has other options now.
+        """
+        from unlearnkit.config import RUN
+
+        return self.settings_for(RUN)
+
+    def settings_for(self, uses: Uses) -> Settings:
+        """The part of the settings that another command uses: it needs no component that only the run did.
+
+        :raises UnlearnkitError: as :attr:`settings`.
+        """
+        from unlearnkit.config import resolve
+        from unlearnkit.plugins import registry
+
+        return resolve(uses.only(self.config), registry(), uses)
+
+    @property
+    def request(self) -> RequestSettings:
+        """Whom the run erases, and who must stay as they are."""
+        from unlearnkit.config import RequestSettings
+        from unlearnkit.options import build
+
+        table = self.config.get("request")
+        return build(RequestSettings, table if isinstance(table, Mapping) else {}, "request")
+
+    @property
+    def chosen(self) -> dict[str, str]:
+        """The name of each component that was chosen, by section."""
+        from unlearnkit.config import SECTIONS
+
+        tables = {section: self.config.get(section) for section in SECTIONS}
+        return {section: str(table["name"]) for section, table in tables.items()
+                if isinstance(table, Mapping) and "name" in table}
 
     @property
     def manifest(self) -> dict[str, Any]:
@@ -268,23 +312,3 @@ def _given_folder(path: Path) -> tuple[Path, bool]:
                     f"or continue that run with --resume {path}"
                 ) from None
             return path, False
-
-
-def _flock(descriptor: int, path: Path) -> None:
-    try:
-        import fcntl
-    except ImportError:  # Windows has no such lock; there a run is as safe as its user is careful
-        return
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        owner = os.pread(descriptor, 20, 0).decode(errors="replace").strip()
-        raise RunError(
-            f"{path.parent} is being written by another process{f' ({owner})' if owner else ''}; "
-            "wait until it is done, stop it, or choose another folder with --out"
-        ) from None
-    except OSError:  # a file system without locks (some network disks): no reason to refuse work
-        return
-    with contextlib.suppress(OSError):
-        os.ftruncate(descriptor, 0)
-        os.pwrite(descriptor, f"pid {os.getpid()}\n".encode(), 0)

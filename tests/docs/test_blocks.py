@@ -11,6 +11,7 @@ import sys
 import tomllib
 from collections.abc import Callable
 from contextlib import nullcontext
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,7 @@ import click
 import pytest
 from pages import DOCS, PAGES, ROOT, Block, blocks, installed, name_of
 
+import unlearnkit
 from unlearnkit.cli import cli as group
 from unlearnkit.testing import check_component, components_of
 
@@ -27,7 +29,6 @@ NOT_RUN: dict[str, str] = {}
 """Page:line of a block -> why nothing can run or parse it."""
 ELSEWHERE = {
     "bench": "comes with the branch that moves the bench into the package",
-    "completion": "comes with the branch of the command line",
 }
 """Commands that pages describe before they are merged; to be empty when they are."""
 TOOLS = {"pip", "pytest", "mkdocs", "nox", "pre-commit", "git", "mkdir", "cd", "echo", "export", "set", "for", "wait",
@@ -41,9 +42,18 @@ PRELUDES = {
 }
 """What a page's first block takes for granted."""
 
+SHORT_SETTINGS: dict[str, Any] = {
+    "inverter.refine_steps": 1, "request.random_bystanders": 0, "metrics.names": ["identity"], "metrics.samples": 2,
+}
+"""What is added so that the runs on a page take seconds."""
+
 Cli = Callable[..., Any]
 ALL = [block for page in PAGES for block in blocks(page)]
-PYTHON = [page for page in PAGES if blocks(page, "python")]
+WITH_RUNS = ("docs/reference/python.md",)
+PYTHON = [
+    pytest.param(page, marks=pytest.mark.slow) if name_of(page) in WITH_RUNS else page
+    for page in PAGES if blocks(page, "python")
+]
 COMMAND = re.compile(r"^ {4}(?=unlearnkit )", re.MULTILINE)
 
 
@@ -57,6 +67,10 @@ def test_every_block_says_what_it_is() -> None:
 @pytest.mark.parametrize("page", PYTHON, ids=name_of)
 def test_python_runs(page: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
+    if name_of(page) in WITH_RUNS:
+        short = partial(unlearnkit.unlearn, steps=2, quiet=True, set=SHORT_SETTINGS)
+        monkeypatch.setattr(unlearnkit, "unlearn", short, raising=False)
+        monkeypatch.setattr(unlearnkit, "audit", partial(unlearnkit.audit, attack="neighbours"), raising=False)
     is_plugin = any(block.file for block in blocks(page, "python"))
     with installed(page, tmp_path) if is_plugin else nullcontext() as plugin:
         names: dict[str, Any] = {"__name__": "page"}
@@ -201,11 +215,10 @@ def test_cheap_commands_run(line: str, cli: Cli) -> None:
 # ---------------------------------------------------------------- tutorials, from the first command to the last
 
 SHORT = {
-    "run": ["--steps", "2", "--set", "inverter.refine_steps=1", "--set", "request.random_bystanders=0",
-            "--set", 'metrics.names=["identity"]', "--set", "metrics.samples=2"],
+    "run": ["--steps", "2", *(word for key, value in SHORT_SETTINGS.items()
+                              for word in ("--set", f"{key}={json.dumps(value)}"))],
     "audit": ["--attack", "neighbours"],
 }
-"""What is added so that a tutorial takes seconds."""
 
 
 @pytest.mark.slow

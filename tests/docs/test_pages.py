@@ -12,7 +12,7 @@ import attrs
 import pytest
 from pages import DOCS, PAGES, name_of
 
-import unlearnkit.config
+import unlearnkit
 import unlearnkit.engine
 import unlearnkit.errors
 import unlearnkit.interfaces
@@ -65,8 +65,14 @@ def test_every_kind_of_component_has_a_page(kind: str) -> None:
 ], ids=lambda module: module.__name__)
 def test_every_public_name_is_in_the_reference(module: Any) -> None:
     listed = set(re.findall(rf"^::: {module.__name__}\.(\w+)$", API, re.MULTILINE))
-    helpers = {"nearest", "one_line"}  # of the program itself
+    helpers = {"Gather", "nearest", "one_line"}  # of the program itself
     assert set(module.__all__) - helpers == listed
+
+
+def test_every_name_of_the_package_is_in_the_reference() -> None:
+    page = (DOCS / "reference" / "python.md").read_text()
+    listed = set(re.findall(r"^::: unlearnkit\.(\w+)$", page, re.MULTILINE))
+    assert set(unlearnkit.__all__) - {"__version__"} == listed
 
 
 def test_every_setting_is_in_the_reference(cli: Callable[..., Any]) -> None:

@@ -20,7 +20,7 @@ from unlearnkit.cli import _COMMANDS, cli
 from unlearnkit.config import resolve
 from unlearnkit.plugins import hookspecs
 from unlearnkit.testing import Subject, check_component, components_of
-from unlearnkit.workflows import run as session
+from unlearnkit.workflows.run import start_run
 
 FILE = DOCS / "plugins.md"
 PAGE = FILE.read_text(encoding="utf-8")
@@ -65,8 +65,8 @@ def test_a_run_with_everything_that_the_page_makes(afternoon: Path, tmp_path: Pa
         "request.random_bystanders": 1, "identity.name": "demo-identity", "judge.name": "demo-judge",
         "perceptual.name": "demo-trunk", "metrics.names": ["brightness"], "metrics.samples": 4, "device": "cpu",
     }, plugins.registry())
-    assert settings["target"]["name"] == "mirror" and settings["loss"]["guide-global"]["samples"] == 4
-    run = session.run(settings, tmp_path / "run", None, Console(quiet=True))
+    assert settings.target.name == "mirror" and settings.losses["guide-global"].component.samples == 4
+    run = start_run(settings, tmp_path / "run", Console(quiet=True))
     log = [json.loads(line) for line in (run.path / "log.jsonl").read_text().splitlines()]
     assert len(log) == 3 and "fresh-face/perceptual" in json.dumps(log[0])
     metrics = json.loads((run.path / "metrics.json").read_text())

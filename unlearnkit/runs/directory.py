@@ -109,10 +109,12 @@ class Run:
                 raise FileNotFoundError(errno.ENOENT, "no such folder")
             try:
                 self._lock.acquire(blocking=False)
+                (self.path / _LOCK).write_text(f"pid {os.getpid()}")  # for whoever finds it locked
             except Timeout:
+                owner = (self.path / _LOCK).read_text(errors="replace")[:20].strip()
                 raise RunError(
-                    f"{self.path} is being written by another process; wait until it is done, stop it, or choose "
-                    "another folder with --out"
+                    f"{self.path} is being written by another process{f' ({owner})' if owner else ''}; wait until it "
+                    "is done, stop it, or choose another folder with --out"
                 ) from None
             except NotImplementedError:  # a file system without locks (some network disks): no reason to refuse work
                 pass

@@ -104,7 +104,7 @@ def test_the_mask_follows_forgetting_only():
     masks = []
     for each in (job, alone):
         method = Saliency()
-        method.start(each, each.generator.editable_parameters())
+        method.start(each, each.edited.editable_parameters())
         masks.append(method._mask)
     assert all(torch.equal(masks[0][name], masks[1][name]) for name in masks[0])
 

@@ -15,6 +15,7 @@ PARTS = ("unlearnkit", "plugins", "extensions", "pyproject.toml", "setup.py", "R
 
 PLUGIN = '''
 import attrs
+import unlearnkit
 from torch import Tensor
 from unlearnkit.config import option
 from unlearnkit.engine import PairLoop
@@ -43,6 +44,7 @@ def look(generator: Generator) -> None:
     reveal_type(LeftEar.pairs)
     reveal_type(generator.render(generator.w_avg[None]).image)
     reveal_type(PairLoop(steps=3).steps)
+    reveal_type(unlearnkit.unlearn(method="guide").numbers)
 '''
 
 WRONG = '''
@@ -103,6 +105,7 @@ def test_types_reach_the_author(output: str) -> None:
     assert 'Revealed type is "float"' in output.replace("builtins.", ""), output
     assert output.count("torch._tensor.Tensor\"") >= 2, output
     assert "step: unlearnkit.interfaces.records.Step) -> unlearnkit.interfaces.records.Pairs" in output, output
+    assert 'Revealed type is "dict[str, float | None]"' in output.replace("builtins.", ""), output
     assert 'Revealed type is "int"' in output.replace("builtins.", ""), output
     assert "unlearnkit_left_ear.py" not in "".join(line for line in output.splitlines() if ": error:" in line), output
 

@@ -3,6 +3,7 @@
     config.toml      all settings, resolved         log.jsonl    one line a step: every loss term
     manifest.json    what the run happened on       checkpoint/  exact resume, gone when the run is finished
     metrics.json     before and after in numbers    images/      pictures, listed in images/index.json
+    numbers.json     what each number is called, and which way is better
     report.html      all of it to look at           edit.safetensors
 
 Every file is written whole or not at all, a run never overwrites another, and two processes never write one

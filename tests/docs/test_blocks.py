@@ -32,7 +32,7 @@ ELSEWHERE = {
 }
 """Commands that pages describe before they are merged; to be empty when they are."""
 TOOLS = {"pip", "pytest", "mkdocs", "nox", "pre-commit", "git", "mkdir", "cd", "echo", "export", "set", "for", "wait",
-         "done", "cp", "source", "ruff", "mypy", "lint-imports"}
+         "jq", "done", "cp", "source", "ruff", "mypy", "lint-imports"}
 PRELUDES = {
     "docs/audit.md": """
         from unlearnkit.testing import ToyGenerator, ToyIdentity, make_evidence

@@ -7,8 +7,8 @@ from unlearnkit.checkpoints import write_tensors
 from unlearnkit.config.resolve import PersonSettings
 from unlearnkit.errors import ConfigError, RunError
 from unlearnkit.interfaces import Person, Request
-from unlearnkit.people.latents import load_people, save_people
 from unlearnkit.options.names import check_distinct, erased_names, erased_pictures, slugs
+from unlearnkit.people.latents import load_people, save_people
 
 
 @pytest.mark.parametrize("name", ["", " ", "a/b", "a\\b", "a\nb", "x" * 61])

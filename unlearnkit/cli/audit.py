@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import click
 
 from unlearnkit.cli.common import SEED, ComponentName, complete_device, console, table
 from unlearnkit.cli.output import json_option, print_json, stdout_reserved
-from unlearnkit.errors import ConfigError
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -63,33 +62,21 @@ def _audit(
 
     for name in attacks:
         registry().get("attack", name)
-    tables = _tables(sets)
+    from unlearnkit.workflows.audit import attack_tables, audit_run
+
+    tables = attack_tables(sets)
     if device is not None:
         from unlearnkit.workflows.preflight import check_device
 
         check_device(device)
-    from unlearnkit.workflows.audit import audit_run
-
     return audit_run(run, attacks, tables, seed=seed, device=device, quick=quick, console=progress)
-
-
-def _tables(sets: tuple[str, ...]) -> dict[str, Any]:
-    """Options by attack, from ``attack.NAME.FIELD=VALUE``."""
-    from unlearnkit.config import nest, parse_set
-
-    assigned = dict(parse_set(text) for text in sets)
-    for key in assigned:
-        if len(key.split(".")) != 3 or not key.startswith("attack."):
-            raise ConfigError(f"--set {key}: expected attack.NAME.FIELD=VALUE, such as attack.relearning.steps=20; "
-                              "the run fixed everything else")
-    return dict(nest(assigned).get("attack", {}))
 
 
 def _show(audit: Audit) -> None:
     """The short table, and where everything lies."""
     from rich.markup import escape
 
-    from unlearnkit.audit.words import counted
+    from unlearnkit.attacks.words import counted
 
     people = len({result.person for result in audit.results}) > 1
     rows = table("attack", *(["person"] if people else []), "brings them back after", "best", "floor", "ceiling")

@@ -10,11 +10,11 @@ import pytest
 import torch
 from torch import Tensor
 
-from unlearnkit.audit.reinversion import ReinversionW, ReinversionWPlus
-from unlearnkit.audit.relearning import Relearning, stranger
-from unlearnkit.audit.running import effort_to_recognise, run_attacks
-from unlearnkit.audit.sampling import Neighbours, RandomSearch
-from unlearnkit.audit.trace import Trace, references
+from unlearnkit.attacks.reinversion import ReinversionW, ReinversionWPlus
+from unlearnkit.attacks.relearning import Relearning, stranger
+from unlearnkit.attacks.running import effort_to_recognise, run_attacks
+from unlearnkit.attacks.sampling import Neighbours, RandomSearch
+from unlearnkit.attacks.trace import Trace, references
 from unlearnkit.errors import UnlearnkitError
 from unlearnkit.interfaces import Attack, Attempt, Case, Evidence, Generator, Person, Rendering
 from unlearnkit.report.verdict import Levels

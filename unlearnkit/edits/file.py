@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import attrs
 import torch
@@ -15,11 +15,13 @@ from unlearnkit import __version__
 from unlearnkit.checkpoints import open_base, read_tensors, write_tensors
 from unlearnkit.checkpoints.files import new_file
 from unlearnkit.config.tables import merge
-from unlearnkit.edits.chain import Chain
 from unlearnkit.errors import EditError, PluginError, UnlearnkitError
 from unlearnkit.interfaces import Generator
 from unlearnkit.options import build, complete
 from unlearnkit.plugins import registry
+
+if TYPE_CHECKING:
+    from unlearnkit.edits.chain import Chain
 
 __all__ = [
     "FORMAT", "Applied", "apply_edit", "base_options", "changed_tensors", "check_has_file", "load_edit", "put_on",

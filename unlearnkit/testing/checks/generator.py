@@ -3,19 +3,13 @@
 from __future__ import annotations
 
 import copy
-import string
-import tempfile
-from pathlib import Path
 
 import torch
 from torch import Tensor, nn
 
-from unlearnkit.checkpoints import file_sha256
-from unlearnkit.edits.file import apply_edit, put_on, save_edit
 from unlearnkit.engine import freeze
 from unlearnkit.errors import ConfigError, UnlearnkitError
 from unlearnkit.interfaces import Generator, Rendering
-from unlearnkit.options import build, describe
 from unlearnkit.testing.expect import (
     NotApplicable,
     expect,
@@ -65,7 +59,7 @@ def check_map_does_not_depend_on_the_batch(subject: Subject) -> None:
 def check_rendering_has_its_shapes(subject: Subject) -> None:
     """``render`` gives an image ``(N, 3, R, R)`` about [-1, 1] and features ``(N, C, h, w)``, finite float32."""
     made: Generator = subject.component
-    drawn = _draw(made, random_latents(made, BATCH))
+    drawn = draw(made, random_latents(made, BATCH))
     expect(isinstance(drawn, Rendering), "a Rendering", f"a {type(drawn).__name__}")
     expect_tensor("image", drawn.image, (BATCH, 3, made.resolution, made.resolution))
     expect_tensor("features", drawn.features, (BATCH, "C", "h", "w"))
@@ -79,7 +73,7 @@ def check_rendering_follows_the_latent(subject: Subject) -> None:
     made: Generator = subject.component
     latents = random_latents(made, BATCH)
     with unchanged(lambda: {"latents": latents}, "what render() is given"):
-        drawn = _draw(made, latents)
+        drawn = draw(made, latents)
     for name in ("image", "features"):
         first, second = getattr(drawn, name)
         expect(not same_bits(first, second), f"two latents to give two {name}s", "the same one twice")
@@ -90,7 +84,7 @@ def check_rendering_is_repeatable(subject: Subject) -> None:
     made: Generator = subject.component
     latents = random_latents(made, 1)
     for rng, words in ((None, "without an rng (noise is constant then)"), (5, "with an rng of the same seed")):
-        one, other = twice(lambda: _draw(made, latents, rng))  # noqa: B023
+        one, other = twice(lambda: draw(made, latents, rng))  # noqa: B023
         gap = max(_gap(one.image, other.image), _gap(one.features, other.features))
         expect(gap == 0, f"the same rendering {words}", f"a difference of {gap:.3g}")
 
@@ -99,7 +93,7 @@ def check_rendering_does_not_depend_on_the_batch(subject: Subject) -> None:
     """A latent looks the same whatever other latents are rendered with it (no batch statistics)."""
     made: Generator = subject.component
     latents = random_latents(made, BATCH)
-    whole, parts = _draw(made, latents), [_draw(made, row[None]) for row in latents]
+    whole, parts = draw(made, latents), [draw(made, row[None]) for row in latents]
     for name in ("image", "features"):
         alone = torch.cat([getattr(part, name) for part in parts])
         expect_close(f"render(w).{name}[i] to equal render(w[i]).{name}", getattr(whole, name), alone, 1e-3)
@@ -200,14 +194,14 @@ def check_a_copy_is_independent(subject: Subject) -> None:
     """``copy.deepcopy`` gives a generator of its own: editing one does not touch the other."""
     made: Generator = subject.fresh()
     twin, latents = copy.deepcopy(made), random_latents(made, 1)
-    before = _draw(made, latents)
-    expect(same_bits(_draw(twin, latents).image, before.image), "a copy that renders the same", "another image")
+    before = draw(made, latents)
+    expect(same_bits(draw(twin, latents).image, before.image), "a copy that renders the same", "another image")
     with torch.no_grad():
         for value in twin.editable_parameters().values():
             value.add_(0.05)
-    expect(same_bits(_draw(made, latents).image, before.image), "the original to stay when its copy is edited",
+    expect(same_bits(draw(made, latents).image, before.image), "the original to stay when its copy is edited",
            "another image (do they share tensors?)")
-    expect(not same_bits(_draw(twin, latents).image, before.image), "an edited copy to render something else",
+    expect(not same_bits(draw(twin, latents).image, before.image), "an edited copy to render something else",
            "the same image (does it render with the original's weights?)")
 
 
@@ -215,7 +209,7 @@ def check_rendering_leaves_the_network_alone(subject: Subject) -> None:
     """Neither ``map`` nor ``render`` changes a tensor of the network (no running statistics)."""
     made: Generator = subject.component
     with unchanged(made.module.state_dict, "the network"):
-        _draw(made, random_latents(made, BATCH), 5)
+        draw(made, random_latents(made, BATCH), 5)
 
 
 def check_views_are_sampled(subject: Subject) -> None:
@@ -288,89 +282,6 @@ def check_views_of_a_wrong_shape_are_refused(subject: Subject) -> None:
             expect(False, f"an UnlearnkitError for {words}", "none")
 
 
-def check_base_is_known(subject: Subject) -> None:
-    """``base`` names the file, its format and its SHA-256, by which an edit knows where it belongs."""
-    base = subject.component.base
-    expect(isinstance(base.path, Path), "base.path to be a Path", repr(base.path))
-    expect(bool(base.format), "base.format to name a format", repr(base.format))
-    digits = isinstance(base.sha256, str) and len(base.sha256) == 64 and set(base.sha256) <= set(string.hexdigits)
-    expect(digits, "base.sha256 to have 64 hexadecimal digits", repr(base.sha256))
-    if base.path.is_file():
-        found = file_sha256(base.path)
-        expect(base.sha256 == found, f"base.sha256 to be the SHA-256 of {base.path}, {found}", base.sha256)
-
-
-def check_base_options_are_options(subject: Subject) -> None:
-    """``base_options`` names options of the generator, which an edit then carries in their place."""
-    known = [found.name for found in describe(subject.cls)]
-    unknown = [name for name in subject.cls.base_options if name not in known]  # type: ignore[attr-defined]
-    expect(not unknown, f"names of options ({', '.join(known) or 'it has none'})", ", ".join(unknown))
-
-
-def check_an_edit_comes_back_to_the_bit(subject: Subject) -> None:
-    """An edit that is saved and put on a fresh generator gives the edited one, to the bit."""
-    frozen, fresh = subject.component, subject.fresh()
-    edited = _edited(frozen)
-    with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder) / "edit.safetensors"
-        save_edit(path, frozen, edited, subject.name, "conformance")
-        put_on(fresh, path)
-    wrong = _differing(edited, fresh, 0.0)
-    expect(not wrong, "the edited generator again", f"other numbers in {', '.join(wrong[:4])}")
-    latents = random_latents(frozen, 1)
-    same = same_bits(_draw(edited, latents).image, _draw(fresh, latents).image)
-    expect(same, "the edited generator again", "another image (does it keep something that it made of its weights?)")
-
-
-def check_an_edit_applies_to_its_file(subject: Subject) -> None:
-    """``write_edited`` puts an edit on the file of ``base``; what it wrote is read as the edited generator."""
-    frozen: Generator = subject.component
-    if not frozen.base.path.is_file():
-        return  # it reads no file, and unlearnkit apply says so
-    edited = _edited(frozen)
-    with tempfile.TemporaryDirectory() as folder:
-        edit, out = Path(folder) / "edit.safetensors", Path(folder) / f"out{frozen.base.path.suffix}"
-        save_edit(edit, frozen, edited, subject.name, "conformance")
-        try:
-            apply_edit(edit, frozen.base.path, out, subject.cls)
-        except UnlearnkitError as error:
-            expect(False, "an edited file (Generator.write_edited)", error)
-        wrong = _differing(edited, _from_file(subject, frozen, out), 1e-6)
-    expect(not wrong, "a file that is read as the edited generator", f"other numbers in {', '.join(wrong[:4])}")
-
-
-# ---------------------------------------------------------------- how to edit
-
-def _edited(frozen: Generator) -> Generator:
-    """A copy whose editable parameters moved to multiples of 1/64, which float16 and bfloat16 hold as they are."""
-    edited = copy.deepcopy(frozen)
-    with torch.no_grad():
-        for value in edited.editable_parameters().values():
-            value.copy_(((value * 64).round().clamp(-64, 64) + 1) / 64)
-    return edited
-
-
-def _differing(wanted: Generator, found: Generator, tolerance: float) -> list[str]:
-    """Names of the tensors that are not within ``tolerance`` of those that are wanted."""
-    state, other = wanted.module.state_dict(), found.module.state_dict()
-    return [name for name, value in state.items()
-            if name not in other or other[name].shape != value.shape or
-            not torch.allclose(value.float(), other[name].float(), rtol=tolerance, atol=tolerance)]
-
-
-def _from_file(subject: Subject, frozen: Generator, file: Path) -> Generator:
-    """The same generator read from another file, through the option (``checkpoint``) that names it."""
-    for found in describe(subject.cls):
-        value = getattr(frozen, found.name, None)
-        if "path" not in found.type or value not in (None, frozen.base.path):
-            continue
-        made: Generator = build(subject.cls, {**subject.options(), found.name: str(file)}, subject.kind)
-        made.prepare(torch.device("cpu"))
-        if made.base.path == file:
-            return made
-    raise NotApplicable("it has no option that names the file it reads")
-
-
 # ---------------------------------------------------------------- how to draw
 
 def _render(made: Generator, latents: Tensor, seed: int | None = None) -> Rendering:
@@ -382,7 +293,8 @@ def _render(made: Generator, latents: Tensor, seed: int | None = None) -> Render
     return made.render(latents, view, None if seed is None else torch.Generator().manual_seed(seed))
 
 
-def _draw(made: Generator, latents: Tensor, seed: int | None = None) -> Rendering:
+def draw(made: Generator, latents: Tensor, seed: int | None = None) -> Rendering:
+    """Render without a graph, from the first fixed view, where there are views."""
     with torch.no_grad():
         return _render(made, latents, seed)
 

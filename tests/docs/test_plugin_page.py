@@ -11,7 +11,9 @@ import tomllib
 from collections.abc import Iterator
 from pathlib import Path
 
+import numpy as np
 import pytest
+import torch
 from pages import DOCS, installed
 from rich.console import Console
 
@@ -47,6 +49,16 @@ def test_its_components_keep_their_promises(afternoon: Path) -> None:
     for subject in components_of("afternoon"):
         outcomes = check_component(subject)
         assert len(outcomes) > 10 and {outcome.state for outcome in outcomes} == {"passed"}, outcomes
+
+
+def test_the_generator_with_a_file_keeps_its_promises(afternoon: Path, tmp_path: Path) -> None:
+    from unlearnkit_afternoon.generator import Network, StoredBlobs
+
+    torch.manual_seed(0)
+    np.savez(tmp_path / "b.npz", **{name: value.numpy() for name, value in Network().state_dict().items()})
+    stored = Subject("generator", "stored", {"checkpoint": str(tmp_path / "b.npz")}, component_class=StoredBlobs)
+    states = {outcome.check: outcome.state for outcome in check_component(stored)}
+    assert states["check_an_edit_applies_to_its_file"] == "passed" and "failed" not in states.values()
 
 
 def test_its_own_tests_are_the_conformance_checks(afternoon: Path) -> None:

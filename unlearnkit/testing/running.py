@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import unittest
-from collections.abc import Iterable
-from typing import Any
+from collections.abc import Callable, Iterable
+from typing import Any, TypeVar
 
 import attrs
 
@@ -13,6 +13,8 @@ from unlearnkit.testing.expect import CheckFailed
 from unlearnkit.testing.subject import Description, as_subject
 
 __all__ = ["Outcome", "check_component", "parametrize_with_checks"]
+
+Test = TypeVar("Test", bound=Callable[..., Any])
 
 
 @attrs.frozen
@@ -24,7 +26,7 @@ class Outcome:
     why: str = ""
 
 
-def parametrize_with_checks(components: Iterable[Description]) -> Any:
+def parametrize_with_checks(components: Iterable[Description]) -> Callable[[Test], Test]:
     """Make one test of every check of every component::
 
         @parametrize_with_checks([("loss", "left-ear"), ("loss", "left-ear", {"weight": 2.0})])

@@ -1,4 +1,4 @@
-"""What every component promises, whatever its kind: registration, options, settings. Nothing is prepared here."""
+"""What every component promises, whatever its kind: registration, options, settings, and that it can be prepared."""
 
 from __future__ import annotations
 
@@ -23,14 +23,15 @@ from unlearnkit.plugins.registration import KINDS
 from unlearnkit.testing.expect import NotApplicable, expect
 from unlearnkit.testing.subject import Subject
 
-LONGEST = 120
+LONGEST_DESCRIPTION = 120
 
 
 def check_registration_describes_it(subject: Subject) -> None:
     """The registration has one line of at most 120 characters that says what the component is."""
     line = subject.registration.description
     expect(bool(line), "a line of description as third argument of register", "an empty one")
-    expect(len(line) <= LONGEST, f"a description of at most {LONGEST} characters", f"{len(line)}: {line!r}")
+    expect(len(line) <= LONGEST_DESCRIPTION, f"a description of at most {LONGEST_DESCRIPTION} characters",
+           f"{len(line)}: {line!r}")
 
 
 def check_registering_imports_no_torch(subject: Subject) -> None:
@@ -113,8 +114,9 @@ def check_prepare_works_or_says_what_is_missing(subject: Subject) -> None:
     try:
         component.prepare(torch.device("cpu"))
     except UnlearnkitError as error:
-        expect(subject.needs is not None, "prepare() to succeed (give settings, or needs=\"what is missing\")", error)
-        expect(len(str(error)) > 20, "a sentence about what is missing", repr(str(error)))
+        expect(subject.needs is not None,
+               "prepare() to succeed (give the test settings=..., or needs=\"what is missing\")", error)
+        expect(len(str(error)) > 20, "a sentence that says what is missing", repr(str(error)))
     except Exception as error:
         expect(False, "prepare() to succeed or raise an UnlearnkitError", f"{type(error).__name__}: {error}")
 
@@ -134,7 +136,7 @@ def _expect_refusal(name: str, value: Any, make: Any) -> None:
     try:
         made = make()
     except ConfigError as error:
-        expect(name in str(error), wanted, f"the words {str(error)!r}")
+        expect(name in str(error), wanted, f"the message {str(error)!r}")
     except Exception as error:
         expect(False, wanted, f"{type(error).__name__}: {error}")
     else:

@@ -7,8 +7,8 @@ from unlearnkit.checkpoints import write_tensors
 from unlearnkit.config.resolve import PersonSettings
 from unlearnkit.errors import ConfigError, RunError
 from unlearnkit.interfaces import Person, Request
-from unlearnkit.people.latents import load_people, save_people
 from unlearnkit.options.names import check_distinct, erased_names, erased_pictures, slugs
+from unlearnkit.people.latents import load_people, save_people
 
 
 @pytest.mark.parametrize("name", ["", " ", "a/b", "a\\b", "a\nb", "x" * 61])
@@ -36,19 +36,19 @@ def test_one_person_and_several_are_read_alike():
 
 
 def test_everybody_comes_back_from_the_file_to_the_bit(tmp_path):
-    def somebody(name, count, pictures=False, erased=1):
+    def somebody(name, count, pictures=False, n_erased=1):
         seen = torch.randn(count, 3, 4, 4) if pictures else None
-        return Person(name, torch.randn(count, 2, 3), seen, erased)
+        return Person(name, torch.randn(count, 2, 3), seen, n_erased)
 
     request = Request((somebody("Ada/B", 3, True, 2), somebody("Bo", 1)), (somebody("Cy", 1, True),),
-                      (somebody("Bo", 2, erased=2), somebody("Bo", 1)))
+                      (somebody("Bo", 2, n_erased=2), somebody("Bo", 1)))
     targets = torch.randn(3, 2, 3)
     save_people(tmp_path / "w.safetensors", request, targets)
     found, again = load_people(tmp_path / "w.safetensors", torch.device("cpu"))
     assert torch.equal(again, targets) and torch.equal(found.erased, request.erased) and len(found.erased) == 3
     for group in ("people", "bystanders", "earlier"):
         for old, new in zip(getattr(request, group), getattr(found, group), strict=True):
-            assert (old.name, old.erased) == (new.name, new.erased) and torch.equal(old.latents, new.latents)
+            assert (old.name, old.n_erased) == (new.name, new.n_erased) and torch.equal(old.latents, new.latents)
             assert (old.pictures is None) == (new.pictures is None)
             assert old.pictures is None or torch.equal(old.pictures, new.pictures)
 

@@ -13,6 +13,7 @@ from torch import nn
 
 from unlearnkit.config import option
 from unlearnkit.engine import PairLoop
+from unlearnkit.errors import ConfigError
 from unlearnkit.interfaces import (
     Attack,
     Attempt,
@@ -211,6 +212,18 @@ class Sharing(GoodLoss):
 class CrashingPrepare(GoodLoss):
     def prepare(self, device):
         raise RuntimeError("no such file")
+
+
+@broken("common/check_what_is_missing_is_found_early", "from prepare(): it cannot be prepared: no such file")
+class FindsItLate(GoodLoss):
+    def prepare(self, device):
+        raise ConfigError("no such file")
+
+
+@broken("common/check_what_is_missing_is_found_early", "check() to accept")
+class RefusesWhatWorks(GoodLoss):
+    def check(self):
+        raise ConfigError("no such file")
 
 
 # ---------------------------------------------------------------- generator

@@ -156,7 +156,7 @@ class Uses:
         """
         lists = _LISTS if self.lists else ()
         if key == "request" and self.request:
-            wrong = sorted(set(table) - set(self.request)) if isinstance(table, Mapping) else []
+            wrong = sorted((set(table) & set(RUN.request)) - set(self.request)) if isinstance(table, Mapping) else []
             unused = f"request.{wrong[0]}" if wrong else None
         else:
             unused = None if key in (*self.sections, *self.fields, *lists) else key

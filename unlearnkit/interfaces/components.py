@@ -298,7 +298,7 @@ class Metric(Component):
 class Attack(Component):
     """Tries to get an erased person back out of the edited generator, with a budget, and beside it a control.
 
-    The similarity is the judge's, to the person's pictures: see :mod:`unlearnkit.audit.trace`, which keeps the best.
+    The similarity is the judge's, to the person's pictures: see :mod:`unlearnkit.attacks.trace`, which keeps the best.
     """
 
     unit: ClassVar[str]

@@ -49,6 +49,15 @@ class FID(Metric):
     _network: nn.Module | None = attrs.field(init=False, default=None, repr=False)
     _moments: tuple[Tensor, Tensor] | None = attrs.field(init=False, default=None, repr=False)
 
+    def check(self) -> None:
+        """Look for the weights, and read the statistics.
+
+        :raises ConfigError: if a file is missing or another one.
+        """
+        _find(self.weights)
+        if self.real is not None:
+            read_moments(self.real)
+
     def prepare(self, device: torch.device) -> None:
         """Read the weights onto ``device``, and the statistics.
 

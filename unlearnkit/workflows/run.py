@@ -231,7 +231,7 @@ def _check_base(run: Run, experiment: Experiment) -> None:
 
 
 def _distances(generator: Generator, erased: Tensor, targets: Tensor) -> dict[str, float]:
-    """How far erased latents and targets lie from w_avg (L2 over all numbers), also in mean distances of random ones."""
+    """How far erased latents and targets lie from w_avg (L2 over all numbers), also in mean radii of random ones."""
     random = generator.sample_latents(1000, stream(0, "distances"))
     with torch.no_grad():
         radius = float((random - generator.w_avg).flatten(1).norm(dim=1).mean())

@@ -8,11 +8,13 @@ import os
 import subprocess
 import sys
 import tempfile
+from collections.abc import Callable
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
 import attrs
+import torch
 
 from unlearnkit import interfaces
 from unlearnkit.config import build, describe, read_toml, write_toml
@@ -108,8 +110,6 @@ def check_components_share_nothing(subject: Subject) -> None:
 
 def check_prepare_works_or_says_what_is_missing(subject: Subject) -> None:
     """``prepare`` loads the component, or raises an UnlearnkitError that says what is missing."""
-    import torch
-
     component = subject.build()
     try:
         component.prepare(torch.device("cpu"))
@@ -119,6 +119,29 @@ def check_prepare_works_or_says_what_is_missing(subject: Subject) -> None:
         expect(len(str(error)) > 20, "a sentence that says what is missing", repr(str(error)))
     except Exception as error:
         expect(False, "prepare() to succeed or raise an UnlearnkitError", f"{type(error).__name__}: {error}")
+
+
+def check_what_is_missing_is_found_early(subject: Subject) -> None:
+    """``check`` raises an UnlearnkitError where ``prepare`` would, and only there: a run asks it before it starts."""
+    early = _problem(lambda: subject.build().check())
+    if subject.needs is None:
+        late = _problem(lambda: subject.component)
+    else:
+        late = _problem(lambda: subject.build().prepare(torch.device("cpu")))
+    if late is None:
+        expect(early is None, "check() to accept a component that prepare() can load", early)
+    else:
+        expect(early is not None, "check() to raise an UnlearnkitError where prepare() cannot load the component",
+               f"nothing from check(); from prepare(): {late}")
+
+
+def _problem(action: Callable[[], object]) -> str | None:
+    """What the user is told to mend; None if ``action`` works."""
+    try:
+        action()
+    except (UnlearnkitError, NotApplicable) as error:
+        return str(error)
+    return None
 
 
 def _outside(field: Any) -> list[Any]:

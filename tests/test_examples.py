@@ -83,7 +83,8 @@ def test_the_commands_of_its_readme_have_sound_settings(example: tuple[Path, Pat
 @pytest.mark.slow
 def test_the_first_command_of_its_readme_runs(example: tuple[Path, Path], cli: Cli, tmp_path: Path) -> None:
     source, site = example
-    short = ("--steps", "3", "--out", "run", "--latent-seed", "1", "--set", "request.random_bystanders=1", "--set", "metrics.samples=2")
+    short = ("--steps", "3", "--out", "run", "--latent-seed", "1", "--set", "request.bystanders=[]", "--set",
+             "request.random_bystanders=1", "--set", "metrics.samples=2")
     arguments = re.sub(r" --steps \d+| --set '?metrics.names=\S+ ?\S*", "", commands(source)[0])
     done = cli(*shlex.split(arguments)[1:], *short, "--set", 'metrics.names=["blur"]', paths=(site,))
     assert done.returncode == 0, done.stderr

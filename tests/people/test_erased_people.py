@@ -4,10 +4,10 @@ import pytest
 import torch
 
 from unlearnkit.checkpoints import write_tensors
-from unlearnkit.config.resolve import PersonSettings
+from unlearnkit.config import PersonSettings, RequestSettings, build
 from unlearnkit.errors import ConfigError, RunError
 from unlearnkit.interfaces import Person, Request
-from unlearnkit.options.names import check_distinct, erased_names, erased_pictures, slugs
+from unlearnkit.options.names import check_distinct, slugs
 from unlearnkit.people.latents import load_people, save_people
 
 
@@ -31,8 +31,10 @@ def test_numbers_get_names_even_where_no_letter_is_left():
 def test_one_person_and_several_are_read_alike():
     one = {"name": "Ada", "images": ["a.png", "b.png"]}
     several = {"people": [one, {"name": "Bo", "latent_seed": 1}], "images": []}
-    assert erased_names(one) == ["Ada"] and erased_names(several) == ["Ada", "Bo"] and erased_names({}) == ["person"]
-    assert erased_pictures(one) == erased_pictures(several) and len(erased_pictures(one)) == 2
+    alone, together, nobody = (build(RequestSettings, table, "request") for table in (one, several, {}))
+    assert alone.names == ["Ada"] and together.names == ["Ada", "Bo"] and nobody.names == ["person"]
+    assert alone.pictures == together.pictures and len(alone.pictures) == 2
+    assert "name" in alone.table() and "name" not in together.table()
 
 
 def test_everybody_comes_back_from_the_file_to_the_bit(tmp_path):

@@ -151,7 +151,8 @@ def test_bystanders_are_inverted_together_and_in_order(tmp_path, monkeypatch):
             seen.append(len(images))
             return super().invert(images, generator)
 
-    settings = {"images": [str(greys[0])], "bystanders": [str(grey) for grey in greys]}
+    settings = {"images": [str(greys[0])], "bystanders": [str(grey) for grey in greys],
+                "random_bystanders": 0}
     request = made(settings, Counting())
     assert seen == [1, 2, 1]
     for other, name, level in zip(request.bystanders, ("0", "255", "51"), (-1, 1, -0.6), strict=True):
@@ -210,7 +211,7 @@ def test_the_first_pictures_are_erased(tmp_path):
 ])
 def test_more_pictures_to_erase_than_there_are_is_refused(who):
     with pytest.raises(ConfigError, match=r"request\.erase: got 2, but \w+ has 1"):
-        made({**who, "erase": 2})
+        check_request(asked({**who, "erase": 2}))
 
 
 def test_nobody_is_erased_and_a_bystander(tmp_path):

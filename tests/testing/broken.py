@@ -22,6 +22,7 @@ from unlearnkit.interfaces import (
     Loss,
     Method,
     Metric,
+    Number,
     Pairs,
     Perceptual,
     Recovery,
@@ -117,6 +118,9 @@ class GoodMetric(Metric):
         views = None if views is None else views[:1].expand(4, -1)
         before, after = (g.render(latents, views).image for g in (evidence.frozen, evidence.edited))
         return {"change": float((before - after).abs().mean().detach()), "n_change": 4.0}
+
+    def numbers(self, about):
+        return (Number("change", "Change of random latents", count="n_change"),)
 
 
 @attrs.define(eq=False)
@@ -861,6 +865,36 @@ class TensorNumber(GoodMetric):
 class SpacedName(GoodMetric):
     def measure(self, evidence):
         return {"The change": 1.0}
+
+
+@broken("metric/check_numbers_are_declared", "['extra']")
+class Undeclared(GoodMetric):
+    def measure(self, evidence):
+        return {**GoodMetric.measure(self, evidence), "extra": 1.0}
+
+
+@broken("metric/check_numbers_are_declared", "'n_change', the count of 'change'")
+class MissingCount(GoodMetric):
+    def measure(self, evidence):
+        return {"change": 1.0}
+
+
+@broken("metric/check_numbers_are_declared", "twice: change")
+class DeclaredTwice(GoodMetric):
+    def numbers(self, about):
+        return 2 * GoodMetric.numbers(self, about)
+
+
+@broken("metric/check_declarations_hold_together", "a declared number as the reference of 'change'")
+class MissingReference(GoodMetric):
+    def numbers(self, about):
+        return (Number("change", "Change", count="n_change", reference="change_floor"),)
+
+
+@broken("metric/check_declarations_hold_together", "a tuple of unlearnkit.interfaces.Number")
+class DeclaresNames(GoodMetric):
+    def numbers(self, about):
+        return ("change",)
 
 
 @broken("metric/check_measuring_is_repeatable", "global random")

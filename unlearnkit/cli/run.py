@@ -63,7 +63,7 @@ def command(ctx: click.Context, out: Path | None, resume: Path | None, dry_run: 
         _resume(resume, dry_run)
         return
     with stdout_reserved(dry_run):
-        settings = RunOptions(**options).settings()
+        settings = RunOptions(**options).settings(out)
         from unlearnkit.workflows import run
 
         if dry_run:
@@ -88,10 +88,14 @@ def _resume(folder: Path, dry_run: bool) -> None:
 
 def _show(run: Run) -> None:
     """The short table, and where everything lies."""
-    from unlearnkit.report import summary_table
+    from unlearnkit.report import NUMBERS_FILE, summary_table
+    from unlearnkit.report.numbers import read_declared
 
     out = console()
-    out.print(summary_table(run.read_json("metrics.json") or {}, run.manifest))
+    out.print(summary_table(
+        run.read_json("metrics.json") or {}, run.manifest, run.request.names,
+        read_declared(run.read_json(NUMBERS_FILE), str(run.path / NUMBERS_FILE)),
+    ))
     used = ", ".join(f"{section} {run.chosen[section]}" for section in ("judge", "identity", "perceptual"))
     out.print(f"measured with: {used}", soft_wrap=True, markup=False)
     out.print(f"run: {run.path}", soft_wrap=True, markup=False)

@@ -88,13 +88,17 @@ def _registration(entry: Registration) -> dict[str, Any]:
 
 def _run(folder: Path) -> dict[str, Any]:
     from unlearnkit.config import read_toml
+    from unlearnkit.numbers import to_plain
+    from unlearnkit.report.numbers import NUMBERS_FILE, read_declared
 
     if not (folder / "config.toml").is_file():
         raise RunError(f"{folder} is not a run folder: it holds no config.toml")
+    declared = read_declared(_json(folder / NUMBERS_FILE), str(folder / NUMBERS_FILE))
     files = {"edit": folder / "edit.safetensors", "report": folder / "report.html"}
     return {
         "folder": str(folder), "settings": read_toml(folder / "config.toml"),
         "manifest": _json(folder / "manifest.json"), "metrics": _json(folder / "metrics.json"),
+        "numbers": to_plain(declared),
         "files": {name: str(file) if file.is_file() else None for name, file in files.items()},
     }
 
@@ -154,6 +158,8 @@ def _show_run(document: dict[str, Any]) -> None:
     from rich.markup import escape
 
     from unlearnkit.cli.common import console, table
+    from unlearnkit.numbers import from_plain
+    from unlearnkit.report.numbers import flat, lines
 
     settings, manifest, out = document["settings"], document["manifest"], console()
     for section in ("method", "generator", "target"):
@@ -161,10 +167,11 @@ def _show_run(document: dict[str, Any]) -> None:
     for key in ("status", "seconds", "seed", "device"):
         if key in manifest:
             out.print(escape(f"{key}: {manifest[key]}"), soft_wrap=True)
-    rows = table("metric", "value")
-    for key, value in sorted(document["metrics"].items()):
-        rows.add_row(escape(key), escape(f"{value:.4g}" if isinstance(value, float) else str(value)))
-    out.print(rows if document["metrics"] else "no metrics yet")
+    rows = table("number", "value", "better", "samples", "what it is")
+    for line in lines(flat(document["metrics"]), from_plain(document["numbers"])):
+        title = "" if line.title == line.name else escape(line.title)
+        rows.add_row(escape(line.name), line.value, line.better, line.count, title)
+    out.print(rows if rows.rows else "no metrics yet")
     for file in document["files"].values():
         if file is not None:
             out.print(escape(file), soft_wrap=True)

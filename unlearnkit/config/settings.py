@@ -230,6 +230,8 @@ class Settings(RunSettings):
     samples: int = 200
     request: RequestSettings = attrs.field(factory=RequestSettings)
     uses: Uses = attrs.field(default=RUN, repr=False)
+    failed: frozenset[str] = attrs.field(default=frozenset(), repr=False)
+    """Sections of which nothing is known, since something in them is wrong; only where mistakes are gathered."""
 
     def chosen(self) -> dict[str, Choice[Any]]:
         """The components that were chosen, by section."""

@@ -291,7 +291,11 @@ class Metric(Component):
         """Numbers by name (``snake_case``), with sample counts where a number is an estimate."""
 
     def numbers(self, about: About) -> tuple[Number, ...]:
-        """Declare every number that :meth:`measure` may return: its title, which way is better, its unit and count."""
+        """Declare every number that :meth:`measure` may return: its title, which way is better, its unit and count.
+
+        Known before a run starts, from the options and ``about`` alone. A count ``n_...`` need not be declared itself
+        where another number names it as its ``count``. What is not declared is shown by its bare name.
+        """
         return ()
 
 

@@ -44,7 +44,7 @@ def check_request(request: RequestSettings, earlier: Collection[str] = ()) -> No
         if there < request.erase:
             raise ConfigError(f"request.erase: got {request.erase}, but {person.name} has {there}; give more pictures "
                               f"of {person.name}, or at most {there}")
-    gone = {sha256_file(path): path for path in request.pictures}
+    gone = {sha256_file(path): path for path in (request.pictures if request.bystanders else ())}
     for path in request.bystanders:
         known = sha256_file(path)
         if known in gone or known in earlier:

@@ -3,6 +3,7 @@
     config.toml      all settings, resolved         log.jsonl    one line a step: every loss term
     manifest.json    what the run happened on       checkpoint/  exact resume, gone when the run is finished
     metrics.json     before and after in numbers    images/      pictures, listed in images/index.json
+    numbers.json     what each number is called, and which way is better
     report.html      all of it to look at           edit.safetensors
 
 Every file is written whole or not at all, a run never overwrites another, and two processes never write one
@@ -109,10 +110,12 @@ class Run:
                 raise FileNotFoundError(errno.ENOENT, "no such folder")
             try:
                 self._lock.acquire(blocking=False)
+                (self.path / _LOCK).write_text(f"pid {os.getpid()}")  # for whoever finds it locked
             except Timeout:
+                owner = (self.path / _LOCK).read_text(errors="replace")[:20].strip()
                 raise RunError(
-                    f"{self.path} is being written by another process; wait until it is done, stop it, or choose "
-                    "another folder with --out"
+                    f"{self.path} is being written by another process{f' ({owner})' if owner else ''}; wait until it "
+                    "is done, stop it, or choose another folder with --out"
                 ) from None
             except NotImplementedError:  # a file system without locks (some network disks): no reason to refuse work
                 pass

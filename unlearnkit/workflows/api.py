@@ -112,7 +112,8 @@ def unlearn(
         person=person, base=base, bystander=bystander, target=target, inverter=inverter, identity=identity, judge=judge,
         perceptual=perceptual, steps=steps, seed=seed, config=config, set=set, device=device,
     )
-    return _as_ours(start_run(options.settings(), None if out is None else Path(out), _console(quiet), Run))
+    folder = _path(out)
+    return _as_ours(start_run(options.settings(folder), folder, _console(quiet), Run))
 
 
 def load_generator(

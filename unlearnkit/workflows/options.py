@@ -10,7 +10,7 @@ import attrs
 
 from unlearnkit.config import Settings, resolve
 from unlearnkit.config.tables import user_tables
-from unlearnkit.errors import ConfigError
+from unlearnkit.errors import ConfigError, Gather
 from unlearnkit.plugins import registry
 
 __all__ = ["Files", "People", "RunOptions", "absolute"]
@@ -52,12 +52,21 @@ class RunOptions:
     set: Sequence[str] | Mapping[str, Any] = ()
     device: str | None = None
 
-    def settings(self) -> Settings:
-        """Complete settings of the run.
+    def settings(self, out: Path | None = None) -> Settings:
+        """Complete settings of the run; ``out`` is where it will go.
 
-        :raises ConfigError: for whatever is wrong with what was said.
+        :raises ConfigError: for whatever is wrong with what was said. Files are checked too then, so that the user
+            hears of all mistakes at once; where the settings are right, whoever starts the run does that.
         """
-        return resolve(self.tables(), registry())
+        mistakes = Gather()
+        settings = resolve(self.tables(), registry(), mistakes=mistakes)
+        if mistakes:
+            from unlearnkit.workflows.preflight import check
+
+            with mistakes:
+                check(settings, out=out)
+            mistakes.raise_any()
+        return settings
 
     def tables(self) -> dict[str, Any]:
         """Nested tables of plain values: the configuration file, overridden by ``set`` and the other options.

@@ -18,9 +18,10 @@ from unlearnkit.edits.chain import Chain, open_chain
 from unlearnkit.errors import Interrupted, RunError
 from unlearnkit.files.atomic import sha256_file
 from unlearnkit.interfaces import Generator, Progress
+from unlearnkit.numbers import to_plain
 from unlearnkit.people.latents import load_people, save_people
 from unlearnkit.plugins import registry
-from unlearnkit.report import write_report
+from unlearnkit.report import NUMBERS_FILE, write_report
 from unlearnkit.report.show import show_people
 from unlearnkit.runs import Run
 from unlearnkit.streams import stream
@@ -180,6 +181,7 @@ def _execute(run: Run, experiment: Experiment, progress: RunProgress) -> None:
     _check_base(run, experiment)
     with line.task("finding the latents"):
         _find_people(run, experiment)
+    run.write_json(NUMBERS_FILE, to_plain(experiment.declared))
     registry().run_started(run)
     experiment.unlearn(progress)
     progress.check()

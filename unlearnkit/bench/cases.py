@@ -132,4 +132,5 @@ def _roots() -> tuple[str, ...]:
     paths = (registration.path for plugin in registry().plugins for registration in plugin.registrations)
     packages = {"unlearnkit", *(path.partition(":")[0].partition(".")[0] for path in paths)}
     files = [getattr(sys.modules.get(name), "__file__", None) for name in sorted(packages)]
-    return tuple(f"{Path(file).parents[1]}/" for file in files if file)
+    roots = {f"{Path(file).parents[1]}/" for file in files if file}
+    return tuple(sorted(roots, key=len, reverse=True))  # a plugin of a checkout lies below the checkout

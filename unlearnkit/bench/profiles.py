@@ -25,7 +25,7 @@ class Profile:
     """What every method is granted, and on how many people it is tried.
 
     * ``identities``: how many people of each scenario, by generator
-    * ``steps``: of every method that takes steps, by generator; a generator that is not there leaves each method its own
+    * ``steps``: of every method that takes steps, by generator; without a number each method takes its own
     * ``samples``: random pictures that each estimate is made from
     * ``settings``: for every method alike; dotted. What was tuned for a method goes before them
     * ``overrides``: what the user sets, dotted; it goes before everything else

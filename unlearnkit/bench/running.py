@@ -72,7 +72,7 @@ def _execute(
         targets = assembly.choose_targets(settings, parts, request.erased)
     job = Job(
         edited=parts.generator, frozen=frozen, erased=request.erased, targets=targets, losses=parts.losses,
-        measures=make_measures(parts.perceptual, parts.identity, device, settings["precision"]),
+        measures=make_measures(parts.perceptual, parts.identity, device, settings.get("precision")),
         rng=stream(case.seed, "loop"), seed=case.seed, device=device, selector=parts.target,
         cuda_graph=settings["cuda_graph"],
     )

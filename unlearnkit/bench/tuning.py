@@ -9,7 +9,7 @@ everything by doing nothing, scores 0. The best settings go to a file that the b
 from __future__ import annotations
 
 import itertools
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from statistics import fmean
 from typing import Any
@@ -19,7 +19,6 @@ import attrs
 from unlearnkit.bench.cases import LEARNING_RATE, Case, finished
 from unlearnkit.bench.tuned import Tuned
 from unlearnkit.errors import ConfigError
-from unlearnkit.interfaces import Method
 from unlearnkit.plugins import registry
 from unlearnkit.results import Result
 from unlearnkit.results.columns import erasure, preservation
@@ -36,20 +35,20 @@ def trials_of(method: str) -> list[dict[str, Any]]:
 
     :raises ConfigError: if it declares more than it is granted, or something that is no grid.
     """
-    cls: type[Method] = registry().component_class("method", method)
-    grids = cls.tuning
+    cls: Any = registry().component_class("method", method)
+    grids: tuple[Mapping[str, tuple[Any, ...]], ...] = cls.tuning
+    owner = f"method '{method}' of {registry().get('method', method).owner}"
     if not grids:
         rates = "learning_rate" in attrs.fields_dict(cls)
         grids = ({"method.learning_rate": RATES},) if rates else ({},)
     found = []
     for grid in grids:
-        if any(isinstance(values, str) or not isinstance(values, Sequence) for values in grid.values()):
-            raise ConfigError(f"method '{method}' of {registry().get('method', method).owner} declares tuning = {grids}; "
-                              "expected grids of settings with a tuple of values each")
+        if not all(isinstance(values, tuple) for values in grid.values()):
+            raise ConfigError(f"{owner} declares tuning = {grids}; expected grids of settings, a tuple of values each")
         found += [dict(zip(grid, values, strict=True)) for values in itertools.product(*grid.values())]
     if len(found) > TRIALS:
-        raise ConfigError(f"method '{method}' of {registry().get('method', method).owner} declares {len(found)} trials "
-                          f"in its tuning; every method is granted {TRIALS}, so leave some out")
+        raise ConfigError(f"{owner} declares {len(found)} trials in its tuning; every method is granted {TRIALS}, so "
+                          "leave some out")
     return found
 
 

@@ -19,7 +19,8 @@ from unlearnkit.errors import Interrupted, UnlearnkitError
 
 __all__ = ["cli", "main"]
 
-_COMMANDS = ("run", "audit", "compare", "apply", "sample", "invert", "plugins", "show", "new", "doctor", "build-ext")
+_COMMANDS = ("run", "audit", "bench", "compare", "apply", "sample", "invert", "plugins", "show", "new", "doctor",
+             "build-ext")
 
 
 class _LazyGroup(click.Group):

@@ -50,7 +50,7 @@ class GradientAscentOnly(GradientAscent):
 
     losses: tuple[str, ...] = option(("ascent",), help=LOSSES)
 
-    tuning = ()  # four learning rates: it has nothing that retains
+    tuning = ({"method.learning_rate": (5e-4, 1e-3, 2e-3, 4e-3)},)  # nothing retains, so nothing is balanced
 
 
 @attrs.define(eq=False)

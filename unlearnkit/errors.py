@@ -6,8 +6,8 @@ import difflib
 from collections.abc import Iterable
 
 __all__ = [
-    "BuildError", "CheckpointError", "ConfigError", "EditError", "Interrupted",
-    "NoFaceError", "PluginError", "RunError", "ShapeError",
+    "BuildError", "CheckpointError", "ConfigError", "EditError", "Gather", "Interrupted", "Mistakes", "NoFaceError",
+    "PluginError", "RunError", "ShapeError",
     "UnlearnkitError", "nearest", "one_line",
 ]
 
@@ -34,6 +34,42 @@ class EditError(UnlearnkitError, ValueError):
 
 class Interrupted(UnlearnkitError):
     """The user or the system asked the program to stop; everything needed to go on has been saved."""
+
+
+class Mistakes(ConfigError):
+    """Several mistakes that were found together; ``problems`` are their sentences, one line each."""
+
+    def __init__(self, problems: Iterable[str]) -> None:
+        self.problems = tuple(problems)
+        super().__init__("; ".join(self.problems))
+
+
+class Gather:
+    """Catches the mistakes of one check after another, so that a user hears of all of them at once."""
+
+    def __init__(self) -> None:
+        self._errors: dict[str, UnlearnkitError] = {}
+
+    def __enter__(self) -> Gather:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: object) -> bool:
+        if not isinstance(error, UnlearnkitError):
+            return False
+        for text in error.problems if isinstance(error, Mistakes) else (str(error),):
+            self._errors.setdefault(text, error)
+        return True
+
+    def add(self, text: str) -> None:
+        """Note a mistake that no exception tells of."""
+        self._errors.setdefault(text, ConfigError(text))
+
+    def raise_any(self) -> None:
+        """Raise what was caught: the error itself if it is the only one, else :class:`Mistakes`."""
+        if len(self._errors) == 1:
+            raise next(iter(self._errors.values()))
+        if self._errors:
+            raise Mistakes(self._errors)
 
 
 class NoFaceError(UnlearnkitError, ValueError):

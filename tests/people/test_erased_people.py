@@ -8,7 +8,7 @@ from unlearnkit.config.resolve import PersonSettings
 from unlearnkit.errors import ConfigError, RunError
 from unlearnkit.interfaces import Person, Request
 from unlearnkit.people.latents import load_people, save_people
-from unlearnkit.people.names import check_distinct, erased_names, erased_pictures, slugs
+from unlearnkit.options.names import check_distinct, erased_names, erased_pictures, slugs
 
 
 @pytest.mark.parametrize("name", ["", " ", "a/b", "a\\b", "a\nb", "x" * 61])

@@ -7,20 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from unlearnkit.cli.common import (
-    FILE,
-    OUT,
-    SEED,
-    absolute,
-    check_device,
-    check_pictures,
-    console,
-    one,
-    settings_options,
-    told,
-)
-from unlearnkit.edits.chain import edit_file
-from unlearnkit.errors import ConfigError, RunError
+from unlearnkit.cli.common import FILE, OUT, SEED, console, settings_options
+from unlearnkit.errors import RunError
 
 if TYPE_CHECKING:
     from unlearnkit.runs import Run
@@ -34,15 +22,15 @@ _WITH_RESUME = {"resume", "dry_run", "debug"}
 @click.option("--method", metavar="NAME", help="How to unlearn ('unlearnkit show method' lists the methods).")
 @click.option("--generator", metavar="NAME", help="Which generator; without --checkpoint, the bundled one.")
 @click.option("--checkpoint", type=FILE, help="The generator's file of weights (.pkl, .pt, .safetensors).")
-@click.option("--image", "images", type=FILE, multiple=True,
+@click.option("--image", type=FILE, multiple=True,
               help="Picture of the person; repeatable: the first is erased, the others judge.")
 @click.option("--latent", type=FILE, help="File that holds the person's latent, instead of a picture.")
-@click.option("--latent-seed", type=SEED, metavar="N", help="Erase the person drawn from seed N.")
-@click.option("--person", "people", multiple=True, metavar="NAME=PICTURE[,PICTURE…]",
+@click.option("--latent-seed", type=SEED, metavar="N", help="Erase the person whom 'unlearnkit sample --seed N' draws.")
+@click.option("--person", multiple=True, metavar="NAME=PICTURE[,PICTURE…]",
               help="One of several people to erase together; repeatable. Also NAME=FILE.safetensors, NAME=seed:N.")
 @click.option("--base", type=_EDIT, metavar="RUN",
               help="Start from an earlier edit: a finished run's folder, or an edit.safetensors.")
-@click.option("--bystander", "bystanders", type=FILE, multiple=True,
+@click.option("--bystander", type=FILE, multiple=True,
               help="Picture of somebody who must stay as they are; repeatable.")
 @click.option("--target", metavar="NAME", help="How to choose the face that takes the person's place.")
 @click.option("--inverter", metavar="NAME", help="How to find the latent of a picture.")
@@ -54,9 +42,9 @@ _WITH_RESUME = {"resume", "dry_run", "debug"}
 @settings_options
 @click.option("--out", type=OUT, metavar="DIR", help="New folder for the results; else runs/NAME-TIME.")
 @click.option("--resume", type=_RUN, metavar="DIR", help="Continue the run in this folder.")
-@click.option("--dry-run", is_flag=True, help="Print the complete settings as TOML and stop.")
+@click.option("--dry-run", is_flag=True, help="Check everything, print the complete settings as TOML and stop.")
 @click.pass_context
-def command(ctx: click.Context, **given: Any) -> None:
+def command(ctx: click.Context, out: Path | None, resume: Path | None, dry_run: bool, **options: Any) -> None:
     """Erase a person from a generator.
 
     \b
@@ -64,22 +52,30 @@ def command(ctx: click.Context, **given: Any) -> None:
     unlearnkit run --method guide --generator stylegan2 --checkpoint ffhq.pkl --image me.png
     unlearnkit run --method guide --generator stylegan2 --base runs/mine --person Ada=ada.png
     """
-    from unlearnkit.config import resolve
-    from unlearnkit.plugins import registry
+    from unlearnkit.workflows.options import RunOptions
 
-    resume: Path | None = given["resume"]
     if resume is not None:
         _check_resume(ctx, resume)
-        given["config"] = resume / "config.toml"
-    _check_files(given)
-    settings = resolve(told(given["config"], given["sets"], _options(given)), registry())
-    check_device(settings["device"])
-    if given["dry_run"]:
-        _print(settings)
+        _resume(resume, dry_run)
         return
-    from unlearnkit.workflows import run as session
+    settings = RunOptions(**options).settings()
+    from unlearnkit.workflows import run
 
-    _show(session.run(settings, given["out"], resume, console()))
+    if dry_run:
+        run.dry_run(settings, out)
+        _print(settings.table())
+    else:
+        _show(run.start_run(settings, out, console()))
+
+
+def _resume(folder: Path, dry_run: bool) -> None:
+    from unlearnkit.runs import Run
+    from unlearnkit.workflows import run
+
+    if dry_run:
+        _print(Run.open(folder).settings.table())
+    else:
+        _show(run.continue_run(folder, console()))
 
 
 def _show(run: Run) -> None:
@@ -88,74 +84,10 @@ def _show(run: Run) -> None:
 
     out = console()
     out.print(summary_table(run.read_json("metrics.json") or {}, run.manifest))
-    chosen = run.config
-    used = ", ".join(f"{section} {chosen[section]['name']}" for section in ("judge", "identity", "perceptual"))
+    used = ", ".join(f"{section} {run.chosen[section]}" for section in ("judge", "identity", "perceptual"))
     out.print(f"measured with: {used}", soft_wrap=True, markup=False)
     out.print(f"run: {run.path}", soft_wrap=True, markup=False)
     out.print(f"report: {run.path / 'report.html'}", soft_wrap=True, markup=False)
-
-
-def _options(given: dict[str, Any]) -> dict[str, Any]:
-    names = ("method", "generator", "target", "inverter", "identity", "judge", "perceptual")
-    return {
-        **{f"{name}.name": given[name] for name in names},
-        "generator.checkpoint": one(given["checkpoint"]),
-        "request.images": absolute(given["images"]),
-        "request.latent": one(given["latent"]),
-        "request.latent_seed": given["latent_seed"],
-        "request.people": [_person(text) for text in given["people"]],
-        "request.bystanders": absolute(given["bystanders"]),
-        "base": one(given["base"]),
-        "method.steps": given["steps"],
-        "seed": given["seed"],
-        "device": given["device"],
-    }
-
-
-def _person(text: str) -> dict[str, Any]:
-    """``NAME=PICTURE[,PICTURE…]``, ``NAME=FILE.safetensors`` or ``NAME=seed:N`` as a table of ``[[request.people]]``.
-
-    :raises ConfigError: if it is none of them, or a file is not there.
-    """
-    name, equals, who = text.partition("=")
-    if not equals or not name.strip() or not who:
-        raise ConfigError(
-            f"--person: got {text!r}, expected NAME=PICTURE[,PICTURE…], NAME=FILE.safetensors or NAME=seed:N"
-        )
-    if who.startswith("seed:"):
-        try:
-            return {"name": name, "latent_seed": int(who.removeprefix("seed:"))}
-        except ValueError:
-            raise ConfigError(f"--person: got {text!r}, expected a whole number behind seed:") from None
-    files = [Path(part) for part in who.split(",")]
-    for file in files:
-        if not file.is_file():
-            raise ConfigError(f"--person: {name}'s file {str(file)!r} does not exist")
-    latents = [file for file in files if file.suffix in (".safetensors", ".npy")]
-    if not latents:
-        return {"name": name, "images": absolute(files)}
-    if len(files) > 1:
-        raise ConfigError(f"--person: got {text!r}, expected one file with a latent and no pictures beside it")
-    return {"name": name, "latent": one(latents[0])}
-
-
-def _check_files(given: dict[str, Any]) -> None:
-    ways = {"--image": given["images"], "--latent": given["latent"], "--latent-seed": given["latent_seed"],
-            "--person": given["people"]}
-    chosen = [name for name, value in ways.items() if value not in ((), None)]
-    if len(chosen) > 1:
-        raise click.UsageError(f"{' and '.join(chosen)} exclude each other: each says whom to erase")
-    check_pictures(given["images"], "--image")
-    for text in given["people"]:
-        check_pictures(map(Path, _person(text).get("images", ())), "--person")
-    check_pictures(given["bystanders"], "--bystander")
-    if given["base"] is not None:
-        edit_file(given["base"])
-    out: Path | None = given["out"]
-    if out is not None and out.exists() and not out.is_dir():
-        raise ConfigError(f"--out: {out} is a file, expected a folder")
-    if out is not None and out.is_dir() and any(out.iterdir()):
-        raise ConfigError(f"--out: {out} is not empty; choose a new folder, or continue with --resume {out}")
 
 
 def _check_resume(ctx: click.Context, folder: Path) -> None:

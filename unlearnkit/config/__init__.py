@@ -2,14 +2,28 @@
 
 * :mod:`unlearnkit.options`: one component and its options
 * :mod:`unlearnkit.config.tables`: nested tables: read, write, merge, ``--set``
+* :mod:`unlearnkit.config.settings`: the records that hold them, and which of them each command uses
 * :mod:`unlearnkit.config.resolve`: what a run will use, complete, from everything that has been said
 """
 
-from unlearnkit.config.resolve import SECTIONS, resolve
+from unlearnkit.config.resolve import resolve
+from unlearnkit.config.settings import (
+    AUDIT,
+    INVERT,
+    RUN,
+    SAMPLE,
+    SECTIONS,
+    Choice,
+    PersonSettings,
+    RequestSettings,
+    Settings,
+    Uses,
+)
 from unlearnkit.config.tables import merge, nest, parse_set, read_toml, write_toml
 from unlearnkit.options import Option, build, describe, option
 
 __all__ = [
-    "SECTIONS", "Option", "build", "describe", "merge", "nest", "option", "parse_set",
-    "read_toml", "resolve", "write_toml",
+    "AUDIT", "INVERT", "RUN", "SAMPLE", "SECTIONS", "Choice", "Option", "PersonSettings", "RequestSettings", "Settings",
+    "Uses",
+    "build", "describe", "merge", "nest", "option", "parse_set", "read_toml", "resolve", "write_toml",
 ]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import datetime
 import re
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +14,7 @@ import tomli_w
 from unlearnkit.errors import ConfigError
 from unlearnkit.files import atomic
 
-__all__ = ["merge", "nest", "parse_set", "read_toml", "write_toml"]
+__all__ = ["merge", "nest", "parse_set", "read_toml", "user_tables", "write_toml"]
 
 _KEY = re.compile(r"[A-Za-z0-9_-]+(\.[A-Za-z0-9_-]+)*")
 _WHO = ("images", "latent", "latent_seed", "people")
@@ -76,6 +76,25 @@ def parse_set(text: str) -> tuple[str, Any]:
     return key, parsed["value"]
 
 
+def user_tables(
+    config: Path | None, sets: Iterable[str] | Mapping[str, Any], options: Mapping[str, Any]
+) -> dict[str, Any]:
+    """All that a user says: a configuration file, and above it ``--set`` and the other options.
+
+    * ``sets``: ``section.field=value``, or values by dotted name
+    * ``options``: values by dotted name; None and an empty list: not given
+
+    :raises ConfigError: if something is said twice.
+    """
+    pairs = sets.items() if isinstance(sets, Mapping) else [parse_set(text) for text in sets]
+    spoken = nest(dict(pairs))
+    given = {key: value for key, value in options.items() if value is not None and value != []}
+    for key in given:
+        if _has(spoken, key):
+            raise ConfigError(f"{key} is given twice, by an option and by --set")
+    return merge(read_toml(config) if config else {}, merge(spoken, nest(given)))
+
+
 def read_toml(path: Path) -> dict[str, Any]:
     """The tables of a TOML file."""
     try:
@@ -90,6 +109,15 @@ def write_toml(path: Path, settings: Mapping[str, Any]) -> None:
     """Write settings; a reader never sees half a file."""
     with atomic.plain_errors("write", path):
         atomic.write_bytes(path, tomli_w.dumps(settings).encode())
+
+
+def _has(tables: Mapping[str, Any], key: str) -> bool:
+    node: Any = tables
+    for part in key.split("."):
+        if not isinstance(node, Mapping) or part not in node:
+            return False
+        node = node[part]
+    return True
 
 
 def _join(low: dict[str, Any], high: dict[str, Any]) -> dict[str, Any]:

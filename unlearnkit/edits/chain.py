@@ -16,7 +16,6 @@ import attrs
 
 from unlearnkit.errors import ConfigError, EditError, RunError, UnlearnkitError
 from unlearnkit.files.atomic import sha256_file
-from unlearnkit.people.names import erased_names, erased_pictures
 
 __all__ = ["Chain", "Link", "edit_file", "erased_earlier", "links_of", "open_chain"]
 
@@ -122,14 +121,14 @@ def links_of(folder: Path) -> list[Link]:
     from unlearnkit.runs import Run
 
     run = Run(folder)
-    manifest, request = run.manifest, run.config.get("request", {})
+    manifest, request = run.manifest, run.request
     if manifest["status"] != "finished":
         raise RunError(f"{folder} is not finished, so nothing can stand on it; first: unlearnkit run --resume {folder}")
     inputs = manifest["inputs"]
-    pictures = {str(path): inputs[str(path)] for path in erased_pictures(request) if str(path) in inputs}
+    pictures = {str(path): inputs[str(path)] for path in request.pictures if str(path) in inputs}
     own = manifest.get("edit") or sha256_file(folder / EDIT)
     path = str((folder / EDIT).absolute())
-    return [*read_links(manifest), Link(own, path, tuple(erased_names(request)), pictures)]
+    return [*read_links(manifest), Link(own, path, tuple(request.names), pictures)]
 
 
 def read_links(manifest: Mapping[str, Any]) -> list[Link]:

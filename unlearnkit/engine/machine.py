@@ -18,6 +18,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from unlearnkit.config.settings import RunSettings
 from unlearnkit.engine.precision import float32_products
 
 __all__ = ["applied", "cpu_quota", "keep_memory", "usable_threads"]
@@ -35,7 +36,7 @@ _THREAD_VARIABLES = ("OMP_NUM_THREADS", "MKL_NUM_THREADS")
 
 
 @contextmanager
-def applied(settings: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
+def applied(settings: RunSettings) -> Iterator[dict[str, Any]]:
     """Compute as ``settings`` say (``memory``, ``threads``, ``precision``) while this lasts; gives what was done.
 
     Threads and precision are put back at the end. Memory that is kept stays kept, for glibc cannot be asked what it
@@ -44,13 +45,13 @@ def applied(settings: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
     import torch
 
     before = torch.get_num_threads()
-    memory = keep_memory() if settings.get("memory", "keep") == "keep" else "system"
-    threads = usable_threads(settings.get("threads"))
+    memory = keep_memory() if settings.memory == "keep" else "system"
+    threads = usable_threads(settings.threads)
     if threads != before:
         torch.set_num_threads(threads)
     try:
-        with float32_products(settings.get("precision")):
-            yield {"threads": threads, "allocator": memory, "precision": settings.get("precision")}
+        with float32_products(settings.precision):
+            yield {"threads": threads, "allocator": memory, "precision": settings.precision}
     finally:
         if threads != before:
             torch.set_num_threads(before)

@@ -39,6 +39,14 @@ __all__ = [
 class Component(ABC):  # noqa: B024 - its subclasses have the abstract methods
     """A part that plugins provide: an attrs class whose fields are its options."""
 
+    def check(self) -> None:  # noqa: B027 - nothing can be missing is the common case
+        """Find, without loading anything, what would keep :meth:`prepare` from working: a file, a package.
+
+        Called before a run makes its folder, together with the checks of all other components.
+
+        :raises UnlearnkitError: saying what is missing and what to do about it.
+        """
+
     def prepare(self, device: torch.device) -> None:  # noqa: B027 - nothing to load is the common case
         """Load what is heavy onto ``device``; called once, before any other method."""
 

@@ -7,7 +7,7 @@ import attrs
 from unlearnkit.interfaces import Evidence, Metric
 from unlearnkit.metrics.gallery import Gallery, unusable
 from unlearnkit.metrics.identity import group
-from unlearnkit.people.names import slugs
+from unlearnkit.options.names import slugs
 
 __all__ = ["Earlier"]
 

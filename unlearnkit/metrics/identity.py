@@ -12,7 +12,7 @@ from torch import Tensor
 from unlearnkit.interfaces import Evidence, Metric, Person
 from unlearnkit.metrics.collapse import pairwise_similarity
 from unlearnkit.metrics.gallery import Faces, Gallery, similarity, unusable
-from unlearnkit.people.names import slugs
+from unlearnkit.options.names import slugs
 
 __all__ = ["Identity", "group"]
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import attrs
 
-from unlearnkit.people.names import slugs
+from unlearnkit.options.names import slugs
 
 __all__ = ["EarlierPerson", "earlier_people", "not_measured"]
 

@@ -12,7 +12,7 @@ from markupsafe import Markup
 
 from unlearnkit.errors import RunError
 from unlearnkit.files import atomic
-from unlearnkit.people.names import erased_names, slugs
+from unlearnkit.options.names import slugs
 from unlearnkit.report.curves import loss_curves
 from unlearnkit.report.earlier import earlier_people
 from unlearnkit.report.numbers import bytes_text, flat, numbers, people, seconds_text
@@ -73,7 +73,7 @@ def _context(run: Run) -> dict[str, Any]:
         "steps": len(log),
         "people": _join([card.person for card in erased]),
         "verdict": verdict(metrics, manifest),
-        "scale": _scale(metrics, manifest, erased_names(run.config.get("request", {}))),
+        "scale": _scale(metrics, manifest, run.request.names),
         "erased": erased,
         "repeated": _repeated(erased),
         "groups": [(*_TITLES[name], cards[name], _repeated(cards[name])) for name in others],

@@ -22,7 +22,7 @@ import tomllib
 import weakref
 from collections.abc import Iterable, Mapping
 from pathlib import Path, PurePosixPath
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Self
 
 from unlearnkit.errors import RunError
 from unlearnkit.files import atomic
@@ -33,6 +33,8 @@ from unlearnkit.runs import manifest as manifest_file
 
 if TYPE_CHECKING:
     from torch import Tensor
+
+    from unlearnkit.config import RequestSettings, Settings, Uses
 
 __all__ = ["Run"]
 
@@ -47,7 +49,7 @@ class Run:
         self._began = time.monotonic()
         self._release: weakref.finalize[..., Run] | None = None
 
-    def __enter__(self) -> Run:
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *exception: object) -> None:
@@ -59,7 +61,7 @@ class Run:
     # ------------------------------------------------------------ make, open, lock
 
     @classmethod
-    def create(cls, out: Path | None, settings: Mapping[str, Any], name: str) -> Run:
+    def create(cls, out: Path | None, settings: Mapping[str, Any], name: str) -> Self:
         """Make a new run directory: ``out``, or ``runs/<name>-<time>`` if that is None.
 
         ``out`` must not exist or be empty: a run never overwrites another. Writes ``config.toml`` (without
@@ -83,7 +85,7 @@ class Run:
         return run
 
     @classmethod
-    def open(cls, path: Path, *, resume: bool = False) -> Run:
+    def open(cls, path: Path | str, *, resume: bool = False) -> Self:
         """Open an existing run; ``resume`` takes the lock at once, otherwise the first write does."""
         run = cls(Path(path))
         with atomic.plain_errors("open", run.path):
@@ -156,7 +158,7 @@ class Run:
 
     @property
     def config(self) -> dict[str, Any]:
-        """All settings of the run, from ``config.toml``."""
+        """All settings of the run as the table that ``config.toml`` holds; :attr:`settings` is what code reads."""
         path = self.path / "config.toml"
         with atomic.plain_errors("read", path):
             data = path.read_bytes()
@@ -164,6 +166,44 @@ class Run:
             return tomllib.loads(data.decode())
         except ValueError as error:
             raise RunError(f"{path} is damaged: {error}; start a new run, or restore it") from error
+
+    @property
+    def settings(self) -> Settings:
+        """All settings of the run; imports the components that it names, and so torch.
+
+        :raises UnlearnkitError: if a component is no longer installed, or has other options now.
+        """
+        from unlearnkit.config import RUN
+
+        return self.settings_for(RUN)
+
+    def settings_for(self, uses: Uses) -> Settings:
+        """The part of the settings that another command uses: it needs no component that only the run did.
+
+        :raises UnlearnkitError: as :attr:`settings`.
+        """
+        from unlearnkit.config import resolve
+        from unlearnkit.plugins import registry
+
+        return resolve(uses.only(self.config), registry(), uses)
+
+    @property
+    def request(self) -> RequestSettings:
+        """Whom the run erases, and who must stay as they are."""
+        from unlearnkit.config import RequestSettings
+        from unlearnkit.options import build
+
+        table = self.config.get("request")
+        return build(RequestSettings, table if isinstance(table, Mapping) else {}, "request")
+
+    @property
+    def chosen(self) -> dict[str, str]:
+        """The name of each component that was chosen, by section."""
+        from unlearnkit.config import SECTIONS
+
+        tables = {section: self.config.get(section) for section in SECTIONS}
+        return {section: str(table["name"]) for section, table in tables.items()
+                if isinstance(table, Mapping) and "name" in table}
 
     @property
     def manifest(self) -> dict[str, Any]:

@@ -2,37 +2,34 @@
 
 from __future__ import annotations
 
-import copy
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import attrs
-import torch
 from rich.console import Console
 
 from unlearnkit.audit.page import write_audit_page
 from unlearnkit.audit.running import Result, judge_levels, run_attacks
 from unlearnkit.audit.trace import references
-from unlearnkit.config import build
-from unlearnkit.edits import file as edits
-from unlearnkit.edits.chain import edit_file, read_links
-from unlearnkit.engine import freeze
+from unlearnkit.config import AUDIT, Settings, build
+from unlearnkit.edits.chain import edit_file, open_chain, read_links
 from unlearnkit.engine.machine import applied
 from unlearnkit.errors import ConfigError, RunError
 from unlearnkit.files.atomic import sha256_file
-from unlearnkit.interfaces import Attack, Case, Evidence, Generator, IdentityEncoder
+from unlearnkit.interfaces import Attack, Case
 from unlearnkit.options.fields import complete
 from unlearnkit.people.latents import load_people
 from unlearnkit.plugins import registry
 from unlearnkit.runs import Run
-from unlearnkit.workflows import assembly
+from unlearnkit.workflows.experiment import Experiment, load
 from unlearnkit.workflows.progress import ProgressLine
 
-__all__ = ["FORMAT", "Audit", "audit_run", "load_evidence"]
+__all__ = ["FORMAT", "Audit", "audit_run", "load_edited"]
 
 FORMAT = "unlearnkit-audit-1"
+LATENTS, EDIT = "latents.safetensors", "edit.safetensors"
 
 
 @attrs.frozen(eq=False)
@@ -60,13 +57,15 @@ def audit_run(
     if run.manifest["status"] != "finished":
         raise RunError(f"{folder} is not finished ({run.manifest['status']}): nothing was erased yet that could come "
                        f"back; finish it with: unlearnkit run --resume {folder}")
-    began, used = time.monotonic(), assembly.pick_device(device or run.config["device"])
-    with run, applied(run.config), ProgressLine(console) as line:
+    began, settings = time.monotonic(), run.settings_for(AUDIT)
+    settings = attrs.evolve(settings, device=device or settings.device, seed=seed)
+    with run, ProgressLine(console) as line, applied(settings):
         run.lock()
         with line.task("loading networks"):
-            evidence, targets, identity = load_evidence(run, used, seed)
+            experiment = load_edited(run, settings)
+            evidence, targets, identity = experiment.evidence, experiment.targets, experiment.parts.identity
             for attack in attacks.values():
-                attack.prepare(used)
+                attack.prepare(experiment.device)
             scale = judge_levels(evidence)
         results: list[Result] = []
         for name, attack in attacks.items():
@@ -74,8 +73,8 @@ def audit_run(
                 results += run_attacks(evidence, {name: attack}, targets=targets, identity=identity, scale=scale)
         stem = _free_name(run)
         numbers = run.write_json(f"{stem}.json", {
-            "format": FORMAT, "run": run.manifest["name"], "seed": seed, "device": str(used), "quick": quick,
-            "judge": run.config["judge"]["name"], "identity": run.config["identity"]["name"],
+            "format": FORMAT, "run": run.manifest["name"], "seed": seed, "device": str(experiment.device),
+            "quick": quick, "judge": run.chosen["judge"], "identity": run.chosen["identity"],
             "levels": {"strangers": scale.strangers, "same_person": scale.same, "border": scale.border},
             "n_people": len(evidence.request.people),
             "n_pictures": {person.name: len(person.latents) for person in evidence.request.people},
@@ -107,27 +106,18 @@ def build_attacks(
     return attacks
 
 
-def load_evidence(run: Run, device: torch.device, seed: int) -> tuple[Evidence, torch.Tensor, IdentityEncoder]:
-    """Both generators of a finished run and everybody in it, the targets, and the encoder that the losses used.
+def load_edited(run: Run, settings: Settings) -> Experiment:
+    """A finished run in memory again: its generators, everybody in it, the targets, and the encoders.
 
-    Where a run stands on an earlier edit, its generator before has that edit on it.
+    Where a run stands on an earlier edit, its frozen generator has that edit on it.
 
     :raises RunError: if another edit lies there now.
     """
-    settings = run.config
-    before: Generator = assembly.component("generator", settings["generator"], "generator", device)
-    after, original = copy.deepcopy(before), None
-    if settings.get("base"):
-        original = copy.deepcopy(before)
-        edits.put_on(before, _edit_below(run))
-    edits.put_on(after, run.path / "edit.safetensors")
-    for generator in (before, after):
-        freeze(generator.module)
-    request, targets = load_people(run.path / "latents.safetensors", device)
-    identity, judge = (assembly.component("identity", settings[key], key, device) for key in ("identity", "judge"))
-    perceptual = assembly.component("perceptual", settings["perceptual"], "perceptual", device)
-    evidence = Evidence(before, after, request, judge, perceptual, seed, original=original)
-    return evidence, targets, identity
+    chain = None if settings.base is None else open_chain(_edit_below(run))
+    experiment = load(settings, chain, pictures=False, unlearns=False)
+    experiment.put_on(run.path / EDIT)
+    experiment.find_people(load_people(run.path / LATENTS, experiment.device))
+    return experiment
 
 
 def _edit_below(run: Run) -> Path:

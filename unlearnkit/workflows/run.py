@@ -1,8 +1,7 @@
-"""One run: put the components together, run the method, measure, show, save."""
+"""A run: an experiment in a run directory, which can be stopped and continued to the bit."""
 
 from __future__ import annotations
 
-import copy
 import signal
 import time
 from collections.abc import Iterator, Mapping
@@ -10,40 +9,98 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-import attrs
 import torch
 from rich.console import Console
 from torch import Tensor
 
-from unlearnkit.edits import file as edits
+from unlearnkit.config import Settings
 from unlearnkit.edits.chain import Chain, open_chain
-from unlearnkit.engine.machine import applied
-from unlearnkit.engine.precision import make_measures
-from unlearnkit.errors import Interrupted, RunError, UnlearnkitError
+from unlearnkit.errors import Interrupted, RunError
 from unlearnkit.files.atomic import sha256_file
-from unlearnkit.interfaces import Evidence, Generator, Job, Progress, Request
-from unlearnkit.people import requests
+from unlearnkit.interfaces import Generator, Progress
 from unlearnkit.people.latents import load_people, save_people
-from unlearnkit.people.names import erased_pictures, erased_tables
 from unlearnkit.plugins import registry
 from unlearnkit.report import write_report
 from unlearnkit.report.show import show_people
 from unlearnkit.runs import Run
 from unlearnkit.streams import stream
-from unlearnkit.workflows.assembly import Parts, Timings, assemble, choose_targets, fit_target, pick_device
+from unlearnkit.workflows.experiment import Experiment, load
+from unlearnkit.workflows.preflight import check
 from unlearnkit.workflows.progress import ProgressLine
 
-__all__ = ["run"]
+__all__ = ["continue_run", "dry_run", "start_run"]
+
+LATENTS, EDIT = "latents.safetensors", "edit.safetensors"
 
 
-# ---------------------------------------------------------------- run
+# ---------------------------------------------------------------- start, continue
+
+def start_run(settings: Settings, out: Path | None, console: Console, kind: type[Run] = Run) -> Run:
+    """Erase a person and write a run directory: ``out``, or one below ``runs/``.
+
+    No folder is made before the settings are checked, the networks loaded and the pictures read. ``kind`` is the class
+    of run to return.
+
+    :raises Interrupted: after a signal, once everything is saved. Every other failure is an UnlearnkitError too.
+    """
+    chain = _chain(settings)
+    check(settings, chain, out)
+    with ProgressLine(console) as line:
+        with line.task("loading networks"):
+            experiment = load(settings, chain)
+        run = kind.create(out, settings.table(), _name(settings))
+        _finish(run, experiment, line)
+    return run
+
+
+def continue_run(folder: Path, console: Console, kind: type[Run] = Run) -> Run:
+    """Continue an interrupted run where its last checkpoint left it, and end in the same bits.
+
+    :raises RunError: if it is finished, written by another process, or its files have changed.
+    """
+    run = kind.open(folder, resume=True)
+    with run, ProgressLine(console) as line:
+        # The report reads the finished manifest, so a kill can come between the two: then the report is still to do.
+        if run.manifest["status"] == "finished" and (run.path / "report.html").exists():
+            raise RunError(f"{folder} is finished; look at {folder / 'report.html'}, or start a new run")
+        settings, unknown = run.settings, not (run.path / LATENTS).exists()
+        chain = _chain(settings)
+        check(settings, chain, pictures=unknown)
+        with line.task("loading networks"):
+            experiment = load(settings, chain, pictures=unknown)
+        run.update_manifest(status="running")
+        _finish(run, experiment, line)
+    return run
+
+
+def dry_run(settings: Settings, out: Path | None) -> None:
+    """Find every mistake that :func:`start_run` would find before it makes a folder.
+
+    :raises UnlearnkitError: as there; :class:`~unlearnkit.errors.Mistakes` where there are several.
+    """
+    chain = _chain(settings)
+    check(settings, chain, out)
+    load(settings, chain)
+
+
+def _name(settings: Settings) -> str:
+    method = "none" if settings.method is None else settings.method.name
+    return f"{method}-{settings.generator.name}"
+
+
+def _chain(settings: Settings) -> Chain | None:
+    """The earlier edits that the run stands on, or None."""
+    return None if settings.base is None else open_chain(settings.base)
+
+
+# ---------------------------------------------------------------- progress
 
 class RunProgress(Progress):
     """Writes the log and the checkpoints of a run, shows a progress bar, and stops where the user asks to."""
 
-    def __init__(self, run: Run, line: ProgressLine) -> None:
+    def __init__(self, run: Run, line: ProgressLine, save_every: float) -> None:
         self.run, self.line, self.saved, self.stop = run, line, time.monotonic(), False
-        self.save_every = float(run.config["save_every"])
+        self.save_every = save_every
 
     def load(self) -> tuple[dict[str, Tensor], dict[str, Any]] | None:
         """What the run saved last; the log is cut back to that moment."""
@@ -100,139 +157,86 @@ def _signals(progress: RunProgress) -> Iterator[None]:
             signal.signal(number, handler)
 
 
-def run(settings: Mapping[str, Any], out: Path | None, resume: Path | None, console: Console) -> Run:
-    """Erase a person: run a method from complete ``settings`` and write a run directory.
+# ---------------------------------------------------------------- the phases
 
-    :raises Interrupted: after a signal, once everything is saved. Every other failure is an UnlearnkitError too.
-    """
-    if resume is not None:
-        run = Run.open(resume, resume=True)
-        # The report reads the finished manifest, so a kill can come between the two: then the report is still to do.
-        if run.manifest["status"] == "finished" and (run.path / "report.html").exists():
-            raise RunError(f"{resume} is finished; look at {resume / 'report.html'}, or start a new run")
-        settings = run.config
-        chain = _chain(settings)
-        run.update_manifest(status="running")
-    else:
-        chain = _chain(settings)
-        requests.check_request(settings["request"], chain.pictures if chain else ())
-        name = f"{settings['method']['name']}-{settings['generator']['name']}"
-        run = Run.create(out, settings, name)
-    with run, ProgressLine(console) as line:
-        progress = RunProgress(run, line)
+def _finish(run: Run, experiment: Experiment, line: ProgressLine) -> None:
+    """Every phase behind loading; the manifest says how it ended, however that is."""
+    progress = RunProgress(run, line, experiment.settings.save_every)
+    with run:
         try:
-            with _signals(progress), applied(settings) as used:
-                run.update_manifest(**used)
-                _execute(run, settings, chain, progress)
+            with _signals(progress):
+                run.update_manifest(**experiment.machine)
+                _execute(run, experiment, progress)
         except (Interrupted, KeyboardInterrupt):
             run.finish("interrupted")
             raise
-        except UnlearnkitError:
+        except BaseException:
             run.finish("failed")
             raise
-    return run
 
 
-def _chain(settings: Mapping[str, Any]) -> Chain | None:
-    """The earlier edits that the run stands on, or None."""
-    return open_chain(Path(settings["base"])) if settings.get("base") else None
-
-
-def _execute(run: Run, settings: Mapping[str, Any], chain: Chain | None, progress: RunProgress) -> None:
-    line, timings = progress.line, Timings()
-    device = pick_device(settings["device"])
-    with line.task("loading networks"), timings("load"):
-        parts = assemble(settings, device)
-        _check_base(run, parts.generator, chain)
-        original = None if chain is None else copy.deepcopy(parts.generator)
-        if chain is not None:
-            edits.put_on(parts.generator, chain.edit)
-        source = copy.deepcopy(parts.generator)
-    with line.task("finding the latents"), timings("invert"):
-        request, targets = _people(run, settings, parts, chain, device)
+def _execute(run: Run, experiment: Experiment, progress: RunProgress) -> None:
+    line = progress.line
+    _check_base(run, experiment)
+    with line.task("finding the latents"):
+        _find_people(run, experiment)
     registry().run_started(run)
-    job = Job(
-        edited=parts.generator, frozen=source, erased=request.erased, targets=targets, losses=parts.losses,
-        measures=make_measures(parts.perceptual, parts.identity, device, settings.get("precision")),
-        rng=stream(settings["seed"], "loop"), seed=settings["seed"], device=device, progress=progress,
-        selector=parts.target, cuda_graph=settings.get("cuda_graph", False),
-    )
-    with timings("unlearn"):
-        parts.method.unlearn(job)
+    experiment.unlearn(progress)
     progress.check()
-    edit = run.path / "edit.safetensors"
-    changed = edits.save_edit(
-        edit, source, parts.generator, settings["generator"]["name"], settings["method"]["name"],
-        {key: value for key, value in settings["method"].items() if key != "name"}, original, chain,
-    )
-    evidence = Evidence(
-        frozen=source, edited=parts.generator, request=request, judge=parts.judge, perceptual=parts.perceptual,
-        seed=settings["seed"], samples=settings["metrics"]["samples"],
-        original=original,
-    )
-    metrics: dict[str, float] = {}
-    with line.task("measuring"), timings("measure"):
-        for metric in parts.metrics.values():
-            progress.check()
-            metrics |= metric.measure(evidence)
-        run.write_json("metrics.json", metrics)
-    with line.task("drawing the report"), timings("report"):
-        show_people(run, evidence, targets)
-        run.finish("finished", timings=timings.seconds, tensors_changed=changed,
-                   steps=getattr(parts.method, "steps", None), edit=sha256_file(edit))
+    edit = run.path / EDIT
+    changed = experiment.save_edit(edit)
+    with line.task("measuring"):
+        outcome = experiment.measure(starting=lambda metric: progress.check())
+        run.write_json("metrics.json", outcome.numbers)
+    with line.task("drawing the report"), experiment.phase("report"):
+        show_people(run, experiment.evidence, experiment.targets)
+        steps = getattr(experiment.parts.method, "steps", None)
+        run.finish("finished", timings=experiment.seconds, tensors_changed=changed, steps=steps,
+                   edit=sha256_file(edit))
         write_report(run)
-        registry().run_finished(run, metrics)
+        registry().run_finished(run, outcome.numbers)
         run.clear_checkpoint()
 
 
-def _check_base(run: Run, generator: Generator, chain: Chain | None) -> None:
+def _find_people(run: Run, experiment: Experiment) -> None:
+    """The people and targets, found once and then kept, so that a resumed run sees the same bits."""
+    path = run.path / LATENTS
+    if path.exists():
+        experiment.find_people(load_people(path, experiment.device))
+        return
+    experiment.find_people()
+    request = experiment.settings.request
+    latents = [person.latent for person in request.erased if person.latent is not None]
+    run.record_inputs([*request.pictures, *latents, *request.bystanders])
+    run.update_manifest(distances=_distances(experiment.edited, experiment.request.erased, experiment.targets))
+    save_people(path, experiment.request, experiment.targets)
+
+
+def _check_base(run: Run, experiment: Experiment) -> None:
     """Note the hashes of checkpoint and earlier edits at the start; refuse other files on resume."""
-    base = {"path": str(generator.base.path), "format": generator.base.format, "sha256": generator.base.sha256}
-    manifest = run.manifest
-    wanted = [(base["path"], base["sha256"], manifest["base"]["sha256"] if manifest.get("base") else None)]
+    found, chain, manifest = experiment.edited.base, experiment.chain, run.manifest
+    wanted = [(str(found.path), found.sha256, manifest["base"]["sha256"] if manifest.get("base") else None)]
     if chain is not None:
         known = manifest.get("chain") or [{"sha256": None}]
         wanted.append((str(chain.edit), chain.hashes[-1], known[-1]["sha256"]))
-    for path, found, noted in wanted:
-        if noted and found != noted:
+    for path, sha256, noted in wanted:
+        if noted and sha256 != noted:
             raise RunError(
                 f"{path} is not the file this run started from (SHA-256 {noted[:16]}...); "
                 "put that file back, or start a new run"
             )
-    run.update_manifest(base=base)
+    run.update_manifest(base={"path": str(found.path), "format": found.format, "sha256": found.sha256})
     if chain is not None and not manifest.get("chain"):
         run.update_manifest(chain=[link.table() for link in chain.links])
 
 
-def _people(
-    run: Run, settings: Mapping[str, Any], parts: Parts, chain: Chain | None, device: torch.device
-) -> tuple[Request, Tensor]:
-    """The request and its targets ``(P, num_ws, w_dim)``; found once, then kept, so a resume sees the same bits."""
-    path = run.path / "latents.safetensors"
-    if path.exists():
-        request, targets = load_people(path, device)
-        fit_target(settings, parts, request.erased)
-        return request, targets
-    table = settings["request"]
-    request = requests.make_request(table, parts.generator, parts.inverter, settings["seed"], device)
-    if chain is not None and chain.latents is not None:
-        before = load_people(chain.latents, device)[0]
-        request = attrs.evolve(request, earlier=(*before.earlier, *before.people))
-    targets = choose_targets(settings, parts, request.erased)
-    latents = [person["latent"] for person in erased_tables(table) if person.get("latent")]
-    run.record_inputs([*erased_pictures(table), *map(Path, [*latents, *(table.get("bystanders") or ())])])
-    run.update_manifest(distances=_distances(parts.generator, request.erased, targets))
-    save_people(path, request, targets)
-    return request, targets
-
-
-def _distances(generator: Generator, sources: Tensor, targets: Tensor) -> dict[str, float]:
-    """Where source and target lie, in latent units (L2 over all numbers) and in mean distances from w_avg."""
+def _distances(generator: Generator, erased: Tensor, targets: Tensor) -> dict[str, float]:
+    """How far erased latents and targets lie from w_avg (L2 over all numbers), also in mean distances of random ones."""
     random = generator.sample_latents(1000, stream(0, "distances"))
     with torch.no_grad():
         radius = float((random - generator.w_avg).flatten(1).norm(dim=1).mean())
     facts = {"mean_radius": radius}
-    for name, latents in (("source", sources), ("target", targets)):
+    for name, latents in (("source", erased), ("target", targets)):
         distance = float((latents - generator.w_avg).flatten(1).norm(dim=1).mean())
         facts |= {f"{name}_to_w_avg": distance, f"{name}_to_w_avg_relative": distance / max(radius, 1e-12)}
     return facts

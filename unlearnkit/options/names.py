@@ -1,15 +1,14 @@
-"""Whom the settings of a run name, and what may be a name. Imports no torch."""
+"""What people may be called. Imports no torch."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
-from pathlib import Path
+from collections.abc import Sequence
 from typing import Any
 
 from unlearnkit.errors import ConfigError
 
-__all__ = ["check_distinct", "check_name", "erased_names", "erased_pictures", "erased_tables", "slugs"]
+__all__ = ["check_distinct", "check_name", "slugs"]
 
 LONGEST = 60
 
@@ -46,18 +45,3 @@ def slugs(names: Sequence[str]) -> list[str]:
             slug = f"{slug}_{place}"
         found.append(slug)
     return found
-
-
-def erased_tables(request: Mapping[str, Any]) -> list[Mapping[str, Any]]:
-    """The table of each person to erase: those of ``[[request.people]]``, or ``[request]`` itself for one."""
-    return list(request.get("people") or [request])
-
-
-def erased_names(request: Mapping[str, Any]) -> list[str]:
-    """What each person to erase is called."""
-    return [str(table.get("name") or "person") for table in erased_tables(request)]
-
-
-def erased_pictures(request: Mapping[str, Any]) -> list[Path]:
-    """Every picture of every person to erase, those that only judge too."""
-    return [Path(picture) for table in erased_tables(request) for picture in table.get("images") or ()]

@@ -1,0 +1,255 @@
+"""The settings of a run as records: what :func:`unlearnkit.config.resolve` makes and everything else reads.
+
+They become a table of plain values only to be written (:meth:`Settings.table`). Imports no torch.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
+
+import attrs
+
+from unlearnkit.errors import ConfigError
+from unlearnkit.options import complete, option
+from unlearnkit.options.names import check_name
+
+if TYPE_CHECKING:
+    from unlearnkit.interfaces import (
+        Component,
+        Generator,
+        IdentityEncoder,
+        Inverter,
+        Loss,
+        Method,
+        Metric,
+        Perceptual,
+        TargetSelector,
+    )
+
+__all__ = [
+    "AUDIT", "INVERT", "RUN", "SAMPLE", "SECTIONS", "Choice", "LossSettings", "MetricSettings", "PersonSettings",
+    "RequestSettings", "RunSettings", "Settings", "Uses",
+]
+
+C = TypeVar("C", bound="Component")
+
+SECTIONS = {
+    "generator": "generator",
+    "method": "method",
+    "target": "target",
+    "inverter": "inverter",
+    "identity": "identity",
+    "judge": "identity",
+    "perceptual": "perceptual",
+}
+"""Section of the settings -> the kind of component that it chooses by ``name``."""
+
+
+@attrs.frozen
+class RunSettings:
+    """The settings outside of all sections."""
+
+    seed: int = option(0, ge=0, lt=2**63, help="start of every random number")
+    device: str = option("auto", help="where to compute: auto, cpu, mps, cuda or cuda:N")
+    save_every: float = option(20.0, ge=0.0, unit="seconds", help="time between checkpoints; 0 saves after each step")
+    base: Path | None = option(None, help="earlier edit to start from: a run directory or an edit.safetensors")
+    threads: int | None = option(None, ge=1, le=4096, help="CPU threads; by default as many as a container's quota "
+                                 "allows, at most torch's choice")
+    memory: str = option("keep", choices=("keep", "system"),
+                         help="freed memory stays with the process (Linux with glibc), or goes back to the system")
+    precision: str | None = option(
+        None, choices=("float32", "tf32", "bf16"),
+        help="of products on CUDA; bf16 is tf32 with the losses' networks in bfloat16; by default torch's choice")
+    cuda_graph: bool = option(False, help="on CUDA, record a step once and replay it (experimental)")
+
+
+@attrs.frozen
+class PersonSettings:
+    """``[[request.people]]``: one person to erase, in one of three ways."""
+
+    name: str = option("person", validator=check_name, help="what to call the person in reports")
+    images: tuple[Path, ...] = option((), help="pictures of the person; the first are erased, others judge")
+    latent: Path | None = option(None, help="file that holds the person's latent")
+    latent_seed: int | None = option(None, ge=0, lt=2**63, help="erase the person drawn from this seed")
+
+    @property
+    def ways(self) -> tuple[str, ...]:
+        """Which of the three ways to say who somebody is were taken: ``images``, ``latent``, ``latent_seed``."""
+        given = {"images": self.images, "latent": self.latent, "latent_seed": self.latent_seed}
+        return tuple(way for way, value in given.items() if value not in ((), None))
+
+
+@attrs.frozen
+class RequestSettings(PersonSettings):
+    """``[request]``: whom to erase, one person here or several as ``people``, and who must stay as they are."""
+
+    people: tuple[PersonSettings, ...] = option((), help="several people to erase together")
+    erase: int = option(1, ge=1, unit="pictures", help="how many pictures of each person are erased, the first ones")
+    bystanders: tuple[Path, ...] = option((), help="pictures of people who must stay as they are")
+    random_bystanders: int = option(8, ge=0, le=1000, help="how many drawn people join the bystanders")
+    align: bool = option(False, help="find the face in each picture and crop it as FFHQ does")
+
+    @property
+    def erased(self) -> tuple[PersonSettings, ...]:
+        """Everybody to erase: ``people``, or the one person that the request itself describes."""
+        return self.people or (self,)
+
+    @property
+    def names(self) -> list[str]:
+        """What each person to erase is called."""
+        return [person.name for person in self.erased]
+
+    @property
+    def pictures(self) -> list[Path]:
+        """Every picture of everybody to erase, those that only judge too."""
+        return [picture for person in self.erased for picture in person.images]
+
+    def table(self) -> dict[str, Any]:
+        """As a table of plain values; where several people have names, the request itself has none."""
+        table = complete(RequestSettings, self)
+        if self.people:
+            del table["name"]
+        return table
+
+
+@attrs.frozen
+class MetricSettings:
+    """``[metrics]``: what to measure."""
+
+    names: tuple[str, ...] = option((), help="metrics to measure before and after")
+    samples: int = option(200, ge=2, unit="pictures", help="how many random pictures estimates are made from")
+
+
+@attrs.frozen
+class LossSettings:
+    """``[losses]``: what the method minimises."""
+
+    names: tuple[str, ...] = option((), help="losses that the method minimises")
+
+
+# ---------------------------------------------------------------- which command uses which
+
+_LISTS = ("losses", "loss", "metrics", "metric")
+_TABLES = ("request", *_LISTS)
+
+
+@attrs.frozen
+class Uses:
+    """Which settings a command uses; whatever else it is given is refused by name.
+
+    * ``sections``: of :data:`SECTIONS`; ``fields``: of :class:`RunSettings`; ``request``: of :class:`RequestSettings`
+    * ``lists``: ``losses``, ``loss``, ``metrics`` and ``metric`` too
+    """
+
+    command: str
+    sections: tuple[str, ...]
+    fields: tuple[str, ...]
+    request: tuple[str, ...] = ()
+    lists: bool = False
+
+    def check(self, key: str, table: Any) -> None:
+        """Refuse a top-level field or section that the command does not use, by its full name.
+
+        :raises ConfigError: saying what the command does use.
+        """
+        lists = _LISTS if self.lists else ()
+        if key == "request" and self.request:
+            wrong = sorted(set(table) - set(self.request)) if isinstance(table, Mapping) else []
+            unused = f"request.{wrong[0]}" if wrong else None
+        else:
+            unused = None if key in (*self.sections, *self.fields, *lists) else key
+        if unused is not None:
+            inner = next(iter(table), None) if isinstance(table, Mapping) and unused == key else None
+            full = unused if inner is None else f"{key}.{inner}"
+            raise ConfigError(f"'unlearnkit {self.command}' does not use the setting '{full}'; it uses {self.words()}")
+
+    def only(self, tables: Mapping[str, Any]) -> dict[str, Any]:
+        """The part of a whole run's settings that the command uses; what nobody knows stays, to be refused."""
+        known = {*RUN.sections, *RUN.fields, *_TABLES}
+        used = {*self.sections, *self.fields, *(["request"] if self.request else []), *(_LISTS if self.lists else ())}
+        kept = {key: value for key, value in tables.items() if key in used or key not in known}
+        if isinstance(request := kept.get("request"), Mapping):
+            kept["request"] = {key: value for key, value in request.items()
+                               if key in self.request or key not in RUN.request}
+        return kept
+
+    def words(self) -> str:
+        """Sections and fields in words."""
+        names = [f"[{section}]" for section in self.sections]
+        names += [f"request.{name}" for name in self.request]
+        return ", ".join([*names, *self.fields])
+
+
+_MACHINE = ("device", "threads", "memory", "precision")
+RUN = Uses(
+    "run", tuple(SECTIONS), tuple(field.name for field in attrs.fields(RunSettings)),
+    tuple(field.name for field in attrs.fields(RequestSettings)), lists=True,
+)
+SAMPLE = Uses("sample", ("generator",), ("seed", *_MACHINE))
+AUDIT = Uses("audit", ("generator", "identity", "judge", "perceptual"), ("seed", "base", *_MACHINE))
+INVERT = Uses("invert", ("generator", "inverter"), _MACHINE, ("align",))
+
+
+# ---------------------------------------------------------------- all of them
+
+@attrs.frozen
+class Choice(Generic[C]):
+    """A component that was chosen: the name that it is registered by, and itself with its options, not prepared."""
+
+    name: str
+    component: C
+
+    def fresh(self) -> C:
+        """Another one with the same options, to be prepared: one choice serves many runs."""
+        return attrs.evolve(self.component)  # type: ignore[misc]  # every component is an attrs class
+
+    def options(self) -> dict[str, Any]:
+        """Every option as a plain value."""
+        return complete(type(self.component), self.component)
+
+    def table(self) -> dict[str, Any]:
+        """Name and options as a table of plain values."""
+        return {"name": self.name, **self.options()}
+
+
+@attrs.frozen(kw_only=True)
+class Settings(RunSettings):
+    """Everything that a command will use, complete. What it does not use, or nobody has chosen, is None or empty."""
+
+    generator: Choice[Generator]
+    method: Choice[Method] | None = None
+    target: Choice[TargetSelector] | None = None
+    inverter: Choice[Inverter] | None = None
+    identity: Choice[IdentityEncoder] | None = None
+    judge: Choice[IdentityEncoder] | None = None
+    perceptual: Choice[Perceptual] | None = None
+    losses: Mapping[str, Choice[Loss]] = attrs.field(factory=dict)
+    metrics: Mapping[str, Choice[Metric]] = attrs.field(factory=dict)
+    samples: int = 200
+    request: RequestSettings = attrs.field(factory=RequestSettings)
+    uses: Uses = attrs.field(default=RUN, repr=False)
+
+    def chosen(self) -> dict[str, Choice[Any]]:
+        """The components that were chosen, by section."""
+        choices = {section: getattr(self, section) for section in SECTIONS}
+        return {section: choice for section, choice in choices.items() if choice is not None}
+
+    def table(self) -> dict[str, Any]:
+        """Nested tables of plain values, as ``config.toml`` and results hold them; they replay the run."""
+        top = complete(RunSettings, self)
+        table: dict[str, Any] = {name: value for name, value in top.items() if name in self.uses.fields}
+        table |= {section: choice.table() for section, choice in self.chosen().items()}
+        if self.uses.request == RUN.request:
+            table["request"] = self.request.table()
+        elif self.uses.request:
+            every = self.request.table()
+            table["request"] = {name: every[name] for name in self.uses.request if name in every}
+        if self.uses.lists:
+            table["losses"] = {"names": list(self.losses)}
+            table["metrics"] = {"names": list(self.metrics), "samples": self.samples}
+            for kind, choices in (("loss", self.losses), ("metric", self.metrics)):
+                if choices:
+                    table[kind] = {name: choice.options() for name, choice in choices.items()}
+        return table

@@ -1,0 +1,50 @@
+"""Latents in files of their own, and the latents of random people by number."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from unlearnkit.checkpoints import read_tensors, write_tensors
+from unlearnkit.errors import ConfigError, UnlearnkitError
+from unlearnkit.interfaces import Generator
+from unlearnkit.streams import stream
+
+__all__ = ["load_latent", "person_of_seed", "save_latent"]
+
+
+def person_of_seed(generator: Generator, seed: int) -> Tensor:
+    """The latent ``(1, num_ws, w_dim)`` of the random person whom ``seed`` stands for, whatever else is drawn."""
+    return generator.sample_latents(1, stream(seed, "person"))
+
+
+def save_latent(path: Path, latent: Tensor) -> None:
+    """Write a latent ``(num_ws, w_dim)`` to a new safetensors file."""
+    write_tensors(path, {"latent": latent.detach().cpu().contiguous()}, {"format": "unlearnkit-latent-1"})
+
+
+def load_latent(path: Path, generator: Generator) -> Tensor:
+    """Read a latent ``(num_ws, w_dim)`` from a safetensors file (as ``unlearnkit invert`` writes) or a ``.npy``.
+
+    :raises ConfigError: if it has another shape or numbers that are not finite.
+    """
+    try:
+        if path.suffix == ".npy":
+            latent = torch.from_numpy(np.load(path, allow_pickle=False)).float()
+        else:
+            latent = read_tensors(path)[0]["latent"].float()
+    except (KeyError, ValueError, OSError, TypeError) as error:
+        if isinstance(error, UnlearnkitError):
+            raise
+        raise ConfigError(f"{path} holds no latent ({error}); give a file that 'unlearnkit invert' wrote") from error
+    wanted = (generator.num_ws, generator.w_dim)
+    if latent.shape == (generator.w_dim,):
+        latent = latent.expand(wanted)
+    if latent.shape == (1, *wanted):
+        latent = latent[0]
+    if latent.shape != wanted or not latent.isfinite().all():
+        raise ConfigError(f"{path}: the latent has shape {tuple(latent.shape)}; this generator needs {wanted}, finite")
+    return latent

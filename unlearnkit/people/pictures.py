@@ -1,0 +1,69 @@
+"""Pictures of people: read, checked, and made as large as a generator's."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from PIL import Image, ImageOps, UnidentifiedImageError
+from torch import Tensor
+
+from unlearnkit.errors import ConfigError, UnlearnkitError
+from unlearnkit.plugins import registry
+
+__all__ = ["check_picture", "load_picture"]
+
+MAX_PIXELS = 64_000_000
+
+
+def load_picture(path: Path, size: int, align: bool = False) -> Tensor:
+    """Read a picture as ``(3, size, size)`` in [-1, 1], RGB; ``align`` finds the face and crops as FFHQ does.
+
+    :raises ConfigError: if the file is no picture, or not square while ``align`` is off.
+    :raises NoFaceError: if ``align`` finds no face, or several.
+    """
+    picture = _open(path)
+    if align:
+        return registry().align_picture(picture, size, str(path))
+    picture = _square(path, picture)
+    image = torch.from_numpy(np.array(picture)).permute(2, 0, 1).float() / 127.5 - 1
+    mode = "area" if picture.width > size else "bicubic"
+    extra: dict[str, Any] = {} if mode == "area" else {"align_corners": False}
+    return F.interpolate(image[None], size=(size, size), mode=mode, **extra)[0].clamp(-1, 1)
+
+
+def check_picture(path: Path, align: bool = False) -> None:
+    """Refuse what :func:`load_picture` would refuse, as far as that can be seen without looking for a face.
+
+    :raises ConfigError: as there.
+    """
+    picture = _open(path)
+    if not align:
+        _square(path, picture)
+
+
+def _open(path: Path) -> Image.Image:
+    """A picture, decoded: a file that ends too early is found here."""
+    try:
+        with Image.open(path) as opened:
+            if opened.width * opened.height > MAX_PIXELS:
+                raise ConfigError(f"{path} has {opened.width}×{opened.height} pixels; give at most {MAX_PIXELS:,}")
+            opened.load()
+            return opened.copy()
+    except (OSError, UnidentifiedImageError, Image.DecompressionBombError, SyntaxError, ValueError) as error:
+        if isinstance(error, UnlearnkitError):
+            raise
+        raise ConfigError(f"{path} cannot be read as a picture ({error}); give a PNG or JPEG") from error
+
+
+def _square(path: Path, opened: Image.Image) -> Image.Image:
+    picture = ImageOps.exif_transpose(opened).convert("RGB")
+    if abs(picture.width - picture.height) > 1:
+        raise ConfigError(
+            f"{path} is {picture.width}×{picture.height} pixels, but an aligned face is square; "
+            "crop it as FFHQ does, or let unlearnkit do so with --set request.align=true"
+        )
+    return picture

@@ -1,0 +1,237 @@
+"""An experiment in memory: load, find the people, unlearn, measure. No folder, no console.
+
+    experiment = prepare(settings)      # load(settings) and find_people()
+    experiment.unlearn(progress)
+    outcome = experiment.measure()
+
+A run directory, a case of the bench, an audit and the Python interface are shells around it, so that device, threads,
+precision, random numbers and recorded steps are applied here and nowhere else.
+"""
+
+from __future__ import annotations
+
+import copy
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import attrs
+import torch
+from torch import Tensor
+
+from unlearnkit.config import Settings
+from unlearnkit.edits import file as edit_files
+from unlearnkit.edits.chain import Chain
+from unlearnkit.engine import freeze
+from unlearnkit.engine.machine import applied
+from unlearnkit.engine.precision import make_measures
+from unlearnkit.errors import ConfigError
+from unlearnkit.interfaces import Evidence, Generator, Job, Measures, Progress, Request
+from unlearnkit.people.latents import load_people
+from unlearnkit.people.requests import Album, make_request, read_album
+from unlearnkit.streams import stream
+from unlearnkit.workflows.assembly import Parts, assemble, pick_device
+
+__all__ = ["Experiment", "Outcome", "load", "prepare"]
+
+
+@attrs.frozen
+class Outcome:
+    """What the metrics found: ``numbers`` by name, in the order in which they were measured."""
+
+    numbers: dict[str, float]
+
+
+@attrs.define(eq=False, slots=False)
+class Experiment:
+    """Networks, people, and what becomes of them.
+
+    * ``parts``: all components, prepared; ``parts.generator`` is the one that is edited
+    * ``frozen``: a copy of the generator as it was before unlearning; ``original`` is the checkpoint itself where an
+      earlier edit lies on ``frozen``, otherwise None
+    * ``request``, ``targets`` ``(P, num_ws, w_dim)``: there after :meth:`find_people`
+    * ``seconds``: of each phase; ``machine``: threads, allocator and precision as they were applied
+    """
+
+    settings: Settings
+    device: torch.device
+    parts: Parts
+    frozen: Generator
+    original: Generator | None = None
+    chain: Chain | None = None
+    album: Album | None = None
+    seconds: dict[str, float] = attrs.field(factory=dict)
+    machine: dict[str, Any] = attrs.field(factory=dict)
+    _people: tuple[Request, Tensor] | None = None
+
+    # ------------------------------------------------------------ what is there
+
+    @property
+    def edited(self) -> Generator:
+        """The generator that is edited, in place."""
+        return self.parts.generator
+
+    @property
+    def request(self) -> Request:
+        """The people, with their latents; only after :meth:`find_people`."""
+        return self._found[0]
+
+    @property
+    def targets(self) -> Tensor:
+        """What the generator shall make of each latent to erase ``(P, num_ws, w_dim)``."""
+        return self._found[1]
+
+    @property
+    def _found(self) -> tuple[Request, Tensor]:
+        if self._people is None:
+            raise RuntimeError("the people are not known yet: call find_people() first")
+        return self._people
+
+    @cached_property
+    def evidence(self) -> Evidence:
+        """What metrics, attacks and reports look at; one object, so that all share what was rendered."""
+        return Evidence(
+            self.frozen, self.edited, self.request, self.parts.judge, self.parts.perceptual, self.settings.seed,
+            self.settings.samples, self.original,
+        )
+
+    # ------------------------------------------------------------ what is done
+
+    def find_people(self, known: tuple[Request, Tensor] | None = None) -> None:
+        """Invert the pictures, draw whom the request names by number, choose the targets.
+
+        ``known``: request and targets of an earlier time, which are taken as they are.
+
+        :raises ConfigError: if the target selector gives another shape, or numbers that are not finite.
+        """
+        with self.phase("invert"):
+            if known is not None:
+                self._people = known
+                self._fit_target(known[0].erased)
+                return
+            if self.album is None:
+                self.album = read_album(self.settings.request, self.edited.resolution)
+            request = make_request(
+                self.settings.request, self.album, self.edited, self.parts.inverter, self.settings.seed, self.device
+            )
+            if self.chain is not None and self.chain.latents is not None:
+                before = load_people(self.chain.latents, self.device)[0]
+                request = attrs.evolve(request, earlier=(*before.earlier, *before.people))
+        with self.phase("target"):
+            self._people = request, self._choose_targets(request.erased)
+
+    def unlearn(self, progress: Progress | None = None) -> None:
+        """Let the method edit the generator.
+
+        :raises ConfigError: if no method was chosen.
+        """
+        if self.parts.method is None:
+            raise ConfigError("no method is chosen; give --method NAME")
+        with self.phase("unlearn"):
+            self.parts.method.unlearn(self.job(progress))
+
+    def job(self, progress: Progress | None = None) -> Job:
+        """All that a method needs."""
+        measures = make_measures(self.parts.perceptual, self.parts.identity, self.device, self.settings.precision)
+        return Job(
+            edited=self.edited, frozen=self.frozen, erased=self.request.erased, targets=self.targets,
+            losses=self.parts.losses, measures=measures, rng=stream(self.settings.seed, "loop"), device=self.device,
+            progress=progress or Progress(), selector=self.parts.target, cuda_graph=self.settings.cuda_graph,
+            seed=self.settings.seed,
+        )
+
+    def measure(self, starting: Callable[[str], None] = lambda metric: None) -> Outcome:
+        """Let each metric look at the evidence; ``starting`` is called with its name before it does."""
+        numbers: dict[str, float] = {}
+        with self.phase("measure"):
+            for name, metric in self.parts.metrics.items():
+                starting(name)
+                numbers |= metric.measure(self.evidence)
+        return Outcome(numbers)
+
+    def save_edit(self, path: Path) -> int:
+        """Write what was changed to a new file; returns how many tensors that were.
+
+        :raises EditError: if nothing changed.
+        """
+        generator, method = self.settings.generator, self.settings.method
+        return edit_files.save_edit(
+            path, self.frozen, self.edited, generator.name, "" if method is None else method.name,
+            {} if method is None else method.options(), self.original, self.chain,
+        )
+
+    def put_on(self, edit: Path) -> None:
+        """Put a saved edit on the generator instead of unlearning.
+
+        :raises EditError: if it was made for another base.
+        """
+        edit_files.put_on(self.edited, edit)
+        for generator in (self.frozen, self.edited):
+            freeze(generator.module)
+
+    @contextmanager
+    def phase(self, name: str) -> Iterator[None]:
+        """Compute as the settings say (threads, memory, precision) while this lasts, and note its seconds."""
+        started = time.monotonic()
+        with applied(self.settings) as self.machine:
+            yield
+        self.seconds[name] = round(self.seconds.get(name, 0.0) + time.monotonic() - started, 3)
+
+    # ------------------------------------------------------------ targets
+
+    def _choose_targets(self, erased: Tensor) -> Tensor:
+        """What to make of each latent ``(P, num_ws, w_dim)``; the latents themselves, without a selector."""
+        selector, choice = self.parts.target, self.settings.target
+        if selector is None or choice is None:
+            return erased.clone()
+        self._fit_target(erased)
+        with torch.no_grad():
+            targets = selector.select(erased, self.edited, stream(self.settings.seed, "target"))
+        if targets.shape != erased.shape or not targets.isfinite().all():
+            raise ConfigError(f"target {choice.name!r} gave {tuple(targets.shape)}, expected finite "
+                              f"{tuple(erased.shape)}; choose another with --target NAME")
+        return targets
+
+    def _fit_target(self, erased: Tensor) -> None:
+        """Let the target selector learn, on resume too: losses may ask it for more targets."""
+        if self.parts.target is not None:
+            freeze(self.edited.module)
+            measures = Measures(self.parts.perceptual, self.parts.identity)
+            self.parts.target.fit(erased, self.edited, measures, stream(self.settings.seed, "target-fit"))
+
+
+def load(
+    settings: Settings, chain: Chain | None = None, *, pictures: bool = True, unlearns: bool = True
+) -> Experiment:
+    """Networks and pictures in memory, an earlier edit put on: all that can fail for a user's mistake.
+
+    * ``chain``: the earlier edits that ``settings.base`` names
+    * ``pictures`` False: the people are known already, and their pictures may be gone
+    * ``unlearns`` False: without method, losses and metrics, for those who only look at an edit
+
+    :raises UnlearnkitError: if a file is missing or damaged, or shows no face.
+    """
+    started = time.monotonic()
+    device = pick_device(settings.device)
+    with applied(settings) as machine:
+        parts = assemble(settings, device, unlearns=unlearns)
+        original = None
+        if chain is not None:
+            original = copy.deepcopy(parts.generator)
+            edit_files.put_on(parts.generator, chain.edit)
+        frozen = copy.deepcopy(parts.generator)
+        album = read_album(settings.request, parts.generator.resolution) if pictures else None
+    seconds = {"load": round(time.monotonic() - started, 3)}
+    return Experiment(settings, device, parts, frozen, original, chain, album, seconds, machine)
+
+
+def prepare(
+    settings: Settings, chain: Chain | None = None, *, known: tuple[Request, Tensor] | None = None
+) -> Experiment:
+    """An experiment that is ready to unlearn: see :func:`load` and :meth:`Experiment.find_people`."""
+    experiment = load(settings, chain, pictures=known is None)
+    experiment.find_people(known)
+    return experiment

@@ -1,0 +1,39 @@
+"""Find the latent of a picture."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import torch
+
+from unlearnkit.config import Settings
+from unlearnkit.engine.machine import applied
+from unlearnkit.errors import ConfigError
+from unlearnkit.people.latent_files import save_latent
+from unlearnkit.people.pictures import load_picture
+from unlearnkit.report.show import save_grid
+from unlearnkit.workflows.assembly import pick_device, prepared
+
+__all__ = ["invert"]
+
+
+def invert(settings: Settings, image: Path, out: Path) -> torch.Tensor:
+    """Write the latent of a picture to ``out`` (safetensors), with a picture of what it shows beside it.
+
+    Returns the latent ``(num_ws, w_dim)``.
+
+    :raises ConfigError: if no inverter was chosen; NoFaceError if a face is looked for and not found.
+    """
+    if settings.inverter is None:
+        raise ConfigError("no inverter is chosen and no plugin offers one; give --inverter NAME")
+    device = pick_device(settings.device)
+    generator, inverter = prepared(settings.generator, device), prepared(settings.inverter, device)
+    picture = load_picture(image, generator.resolution, settings.request.align)[None].to(device)
+    with applied(settings):
+        latent = inverter.invert(picture, generator).detach()
+        save_latent(out, latent[0])
+        with torch.no_grad():
+            made = generator.render_front(latent)
+    # Not out.with_suffix(".png"): next to me.png, me.safetensors would replace the user's own picture.
+    save_grid(torch.cat([picture, made]).cpu(), out.with_name(f"{out.stem}-inverted.png"))
+    return latent[0]

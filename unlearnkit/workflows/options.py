@@ -1,0 +1,125 @@
+"""The options of ``unlearnkit run``, given on the command line or to :func:`unlearnkit.unlearn`. Imports no torch."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any, TypeAlias
+
+import attrs
+
+from unlearnkit.config import Settings, resolve
+from unlearnkit.config.tables import user_tables
+from unlearnkit.errors import ConfigError
+from unlearnkit.plugins import registry
+
+__all__ = ["Files", "People", "RunOptions"]
+
+File: TypeAlias = str | Path
+Files: TypeAlias = File | Sequence[File]
+People: TypeAlias = Sequence[str] | Mapping[str, Files]
+
+
+def _files(value: Files) -> tuple[Path, ...]:
+    return (Path(value),) if isinstance(value, str | Path) else tuple(Path(file) for file in value)
+
+
+def _file(value: File | None) -> Path | None:
+    return None if value is None else Path(value)
+
+
+@attrs.frozen(kw_only=True)
+class RunOptions:
+    """What a user says about a run; None and empty: nothing. See ``unlearnkit run --help``."""
+
+    method: str | None = None
+    generator: str | None = None
+    checkpoint: Path | None = attrs.field(default=None, converter=_file)
+    image: tuple[Path, ...] = attrs.field(default=(), converter=_files)
+    latent: Path | None = attrs.field(default=None, converter=_file)
+    latent_seed: int | None = None
+    person: People = ()
+    base: Path | None = attrs.field(default=None, converter=_file)
+    bystander: tuple[Path, ...] = attrs.field(default=(), converter=_files)
+    target: str | None = None
+    inverter: str | None = None
+    identity: str | None = None
+    judge: str | None = None
+    perceptual: str | None = None
+    steps: int | None = None
+    seed: int | None = None
+    config: Path | None = attrs.field(default=None, converter=_file)
+    set: Sequence[str] | Mapping[str, Any] = ()
+    device: str | None = None
+
+    def settings(self) -> Settings:
+        """Complete settings of the run.
+
+        :raises ConfigError: for whatever is wrong with what was said.
+        """
+        return resolve(self.tables(), registry())
+
+    def tables(self) -> dict[str, Any]:
+        """Nested tables of plain values: the configuration file, overridden by ``set`` and the other options.
+
+        :raises ConfigError: if something is given twice, or in two ways that exclude each other.
+        """
+        ways = {"--image": self.image, "--latent": self.latent, "--latent-seed": self.latent_seed,
+                "--person": self.person}
+        chosen = [name for name, value in ways.items() if value is not None and value != () and value != {}]
+        if len(chosen) > 1:
+            raise ConfigError(f"{' and '.join(chosen)} exclude each other: each says whom to erase")
+        names = ("method", "generator", "target", "inverter", "identity", "judge", "perceptual")
+        options = {
+            **{f"{name}.name": getattr(self, name) for name in names},
+            "generator.checkpoint": _absolute(self.checkpoint),
+            "request.images": [_absolute(path) for path in self.image],
+            "request.latent": _absolute(self.latent),
+            "request.latent_seed": self.latent_seed,
+            "request.people": self._people(),
+            "request.bystanders": [_absolute(path) for path in self.bystander],
+            "base": _absolute(self.base),
+            "method.steps": self.steps,
+            "seed": self.seed,
+            "device": self.device,
+        }
+        return user_tables(self.config, self.set, options)
+
+    def _people(self) -> list[dict[str, Any]]:
+        if isinstance(self.person, Mapping):
+            return [_person(name, [str(file) for file in _files(who)]) for name, who in self.person.items()]
+        return [_parsed_person(text) for text in self.person]
+
+
+def _parsed_person(text: str) -> dict[str, Any]:
+    """``NAME=PICTURE[,PICTURE…]``, ``NAME=FILE.safetensors`` or ``NAME=seed:N`` as a table of ``[[request.people]]``."""
+    name, equals, who = text.partition("=")
+    if not equals or not name.strip() or not who:
+        raise ConfigError(
+            f"--person: got {text!r}, expected NAME=PICTURE[,PICTURE…], NAME=FILE.safetensors or NAME=seed:N"
+        )
+    return _person(name, who.split(","))
+
+
+def _person(name: str, parts: Iterable[str]) -> dict[str, Any]:
+    who = list(parts)
+    if who[0].startswith("seed:"):
+        try:
+            return {"name": name, "latent_seed": int(who[0].removeprefix("seed:"))}
+        except ValueError:
+            raise ConfigError(f"--person: got {who[0]!r} for {name}, expected a whole number behind seed:") from None
+    files = [Path(part) for part in who]
+    for file in files:
+        if not file.is_file():
+            raise ConfigError(f"--person: {name}'s file {str(file)!r} does not exist")
+    latents = [file for file in files if file.suffix in (".safetensors", ".npy")]
+    if not latents:
+        return {"name": name, "images": [_absolute(file) for file in files]}
+    if len(files) > 1:
+        raise ConfigError(f"--person: got {','.join(who)!r} for {name}, expected one file with a latent and no "
+                          "pictures beside it")
+    return {"name": name, "latent": _absolute(latents[0])}
+
+
+def _absolute(path: Path | None) -> str | None:
+    return None if path is None else str(path.expanduser().absolute())

@@ -1,0 +1,136 @@
+"""Everything that can be found wrong before a run makes its folder, told at once."""
+
+from __future__ import annotations
+
+import os
+import re
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from unlearnkit.config import Settings
+from unlearnkit.edits.chain import Chain
+from unlearnkit.errors import ConfigError, Gather, RunError, UnlearnkitError
+from unlearnkit.interfaces import IdentityEncoder
+from unlearnkit.people.pictures import check_picture
+from unlearnkit.people.requests import check_request
+from unlearnkit.plugins import registry
+
+__all__ = ["check", "check_device", "check_folder"]
+
+_DEVICE = re.compile(r"auto|cpu|mps|cuda(:\d+)?")
+
+
+def check(
+    settings: Settings, chain: Chain | None = None, out: Path | None = None, *, pictures: bool = True
+) -> None:
+    """Look for every mistake that shows before networks are loaded: files, pictures, encoders, device, folder.
+
+    ``pictures`` False: the people are known already, and their pictures may be gone.
+
+    :raises ConfigError: the one mistake, or :class:`~unlearnkit.errors.Mistakes` with all of them.
+    """
+    mistakes = Gather()
+    for section, choice in settings.chosen().items():
+        with mistakes:
+            _check_component(section, choice.component)
+    for kind, choices in (("loss", settings.losses), ("metric", settings.metrics)):
+        for name, choice in choices.items():
+            with mistakes:
+                _check_component(f"{kind} {name}", choice.component)
+    for encoder in ("identity", "judge", "perceptual"):
+        with mistakes:
+            _check_encoder(settings, encoder)
+    if pictures:
+        _check_people(settings, chain, mistakes)
+    with mistakes:
+        check_device(settings.device)
+    with mistakes:
+        if out is not None:
+            check_folder(out)
+    mistakes.raise_any()
+
+
+def _check_people(settings: Settings, chain: Chain | None, mistakes: Gather) -> None:
+    request = settings.request
+    files = (*request.pictures, *request.bystanders)
+    for path in files:
+        with mistakes:
+            check_picture(path, request.align)
+    for person in request.erased:
+        if person.latent is not None and not person.latent.is_file():
+            mistakes.add(f"{person.latent} does not exist; give a file that 'unlearnkit invert' wrote")
+    if files and settings.inverter is None:
+        mistakes.add(f"a picture needs an inverter: give --inverter NAME ({_candidates('inverter')})")
+    if all(path.is_file() for path in files):
+        with mistakes:
+            check_request(request, chain.pictures if chain else ())
+
+
+def check_device(device: str) -> None:
+    """Refuse a device that this computer does not have.
+
+    :raises ConfigError: saying which devices there are.
+    """
+    if not _DEVICE.fullmatch(device):
+        raise ConfigError(f"device: got {device!r}, expected auto, cpu, mps, cuda or cuda:N")
+    if not device.startswith("cuda"):
+        return
+    count = torch.cuda.device_count() if torch.cuda.is_available() else 0
+    if int(device.partition(":")[2] or 0) >= count:
+        found = f"has {count} CUDA device(s), numbered from 0" if count else "has no CUDA device; use cpu"
+        raise ConfigError(f"device: got {device!r}, but this computer {found}")
+
+
+def check_folder(out: Path) -> None:
+    """Refuse a folder that is no place for a new run.
+
+    :raises RunError: if it is a file, or something is in it.
+    """
+    if out.exists() and not out.is_dir():
+        raise RunError(f"--out: {out} is a file, expected a folder")
+    if out.is_dir() and set(os.listdir(out)) - {".lock"}:
+        raise RunError(f"{out} is not empty, and a run never overwrites another; give a new folder with --out, "
+                       f"or continue that run with --resume {out}")
+
+
+def _check_component(where: str, component: Any) -> None:
+    try:
+        component.check()
+    except UnlearnkitError as error:
+        raise type(error)(f"{where}: {error}") from error
+
+
+def _check_encoder(settings: Settings, section: str) -> None:
+    """An encoder is chosen; it has gradients where a loss needs them; nobody judges their own work."""
+    choice = getattr(settings, section)
+    if choice is None:
+        raise ConfigError(f"no {section} is chosen and no plugin offers one; give --{section} NAME "
+                          f"({_candidates('identity' if section == 'judge' else section, section == 'identity')})")
+    if section == "identity" and not choice.component.differentiable:
+        raise ConfigError(f"identity encoder '{choice.name}' has no gradients, so it can only judge; give --identity "
+                          f"NAME ({_candidates('identity', True)})")
+    if section == "judge" and settings.identity is not None and settings.identity.table() == choice.table():
+        raise ConfigError(
+            f"identity and judge are both {choice.name!r}: the encoder that a loss uses may not judge its own work; "
+            f"choose another with --judge NAME ({_candidates('identity', leave_out=choice.name)})"
+        )
+
+
+def _candidates(kind: str, differentiable: bool = False, leave_out: str = "") -> str:
+    """What is installed and would do: ``ready here: a, b; c needs FILE``."""
+    ready, waiting = [], []
+    for name in registry().names(kind):
+        try:
+            component = registry().component_class(kind, name)()
+            if name == leave_out or (differentiable and isinstance(component, IdentityEncoder) \
+                    and not component.differentiable):
+                continue
+            component.check()
+            ready.append(name)
+        except (UnlearnkitError, TypeError):  # something is missing, or an option must be given
+            waiting.append(name)
+    said = [f"ready to use: {', '.join(ready)}"] if ready else []
+    said += [f"need more than a name: {', '.join(waiting)}"] if waiting else []
+    return "; ".join(said) or "none is installed"

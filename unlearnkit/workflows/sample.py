@@ -1,0 +1,40 @@
+"""Draw pictures of random people, each by a number of their own."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import torch
+
+from unlearnkit.config import Settings
+from unlearnkit.edits.file import put_on
+from unlearnkit.engine.machine import applied
+from unlearnkit.people.latent_files import person_of_seed
+from unlearnkit.report.show import save_grid, save_turning_grid
+from unlearnkit.streams import stream
+from unlearnkit.workflows.assembly import pick_device, prepared
+
+__all__ = ["sample"]
+
+
+def sample(settings: Settings, edit: Path | None, out: Path, count: int, truncation: float) -> None:
+    """Write a grid of ``count`` pictures, with an edit on the generator if one is given.
+
+    They are the people whom ``run --latent-seed`` calls ``seed``, ``seed + 1``, and so on. ``truncation`` 1 keeps their
+    latents, 0 gives the mean. A generator with views is seen from random ones; in a .gif all heads turn together.
+
+    :raises ConfigError: for a .gif of a generator without views.
+    """
+    generator = prepared(settings.generator, pick_device(settings.device))
+    if edit is not None:
+        put_on(generator, edit)
+    with applied(settings), torch.no_grad():
+        latents = torch.cat([person_of_seed(generator, settings.seed + number) for number in range(count)])
+        latents = generator.w_avg.lerp(latents, truncation)
+        if out.suffix.lower() == ".gif":
+            save_turning_grid(generator, latents, out)
+            return
+        rng, images = stream(settings.seed, "sample/views"), []
+        for part in latents.split(8):
+            images.append(generator.render(part, generator.sample_views(len(part), rng), rng).image.cpu())
+    save_grid(torch.cat(images), out)

@@ -12,7 +12,7 @@ import attrs
 from unlearnkit.bench.profiles import Profile
 from unlearnkit.bench.scenarios import Identity, identities
 from unlearnkit.bench.tuned import Table, Tuned, tuned_for
-from unlearnkit.config import merge, nest, resolve
+from unlearnkit.config import Settings, merge, nest, resolve
 from unlearnkit.errors import ConfigError, RunError
 from unlearnkit.plugins import registry
 from unlearnkit.results import Budget, Result, read_results
@@ -51,7 +51,7 @@ class Case:
         """True if the recovery attacks run on this case."""
         return (self.generator, self.scenario) in self.profile.audited
 
-    def settings(self) -> dict[str, Any]:
+    def settings(self) -> Settings:
         """Complete settings, resolved with the registry as the command line does."""
         given = nest({
             "method.name": self.method, "generator.name": self.generator, "seed": self.seed,
@@ -107,7 +107,7 @@ def finished(folder: Path, case: Case) -> Result | None:
     if (result.profile, result.budget) != (case.profile.name, case.budget):
         raise RunError(f"{path} is of the profile {result.profile} ({result.budget}), this is {case.profile.name} "
                        f"({case.budget}); {advice}")
-    if result.settings and result.settings != portable(case.settings()):
+    if result.settings and result.settings != portable(case.settings().table()):
         raise RunError(f"{path} was made with other settings than this case has now; {advice}")
     return result
 

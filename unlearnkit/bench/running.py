@@ -1,32 +1,28 @@
-"""One case of the bench, in this process: settings as the command line resolves them, unlearn, measure, record."""
+"""One case of the bench, in this process: an experiment in memory, and what is kept of it."""
 
 from __future__ import annotations
 
-import copy
-import json
+import hashlib
 import math
-from collections.abc import Callable, Mapping
+import time
+from collections.abc import Callable
 from typing import Any
 
-import attrs
 import torch
 from torch import Tensor
 
 from unlearnkit.bench.auditing import audit
 from unlearnkit.bench.cases import Case, portable
 from unlearnkit.bench.memory import PeakMemory
-from unlearnkit.engine.machine import applied
-from unlearnkit.engine.precision import make_measures
+from unlearnkit.config import Settings
 from unlearnkit.errors import UnlearnkitError
-from unlearnkit.interfaces import Evidence, Job, Request
+from unlearnkit.interfaces import Evidence, Generator, Inverter
 from unlearnkit.metrics.gallery import Gallery
 from unlearnkit.ops import native
-from unlearnkit.people import requests
 from unlearnkit.report.pictures import png
 from unlearnkit.results import Hardware, Result
 from unlearnkit.runs import manifest
-from unlearnkit.streams import stream
-from unlearnkit.workflows import assembly
+from unlearnkit.workflows.experiment import Experiment, load
 
 __all__ = ["run_case"]
 
@@ -39,78 +35,90 @@ def run_case(case: Case, around: Around = lambda work: work()) -> tuple[Result, 
     ``around`` is called with the unlearning itself, and must call it once: what it measures is that alone. A method
     that cannot do it (any UnlearnkitError) gives a result too, with the error in it; bugs are raised.
     """
-    timings = assembly.Timings()
     facts = manifest.facts()
-    hardware = Hardware(facts["cpu"], facts["threads"], facts["platform"], "cpu")
-    settings: dict[str, Any] = {}
+    settings: Settings | None = None
+    experiment: Experiment | None = None
+    pictures: dict[str, bytes] = {}
     try:
         settings = case.settings()
-        device = assembly.pick_device(settings["device"])
-        with applied(settings) as used:
-            kernels, instructions = native.in_use(device.type)
-            hardware = attrs.evolve(
-                hardware, threads=used["threads"], device=str(device), kernels=kernels, instructions=instructions)
-            found, pictures = _execute(case, settings, device, timings, around)
+        experiment = load(settings)
+        found, pictures = _execute(case, experiment, around)
     except UnlearnkitError as error:
-        found, pictures = {"error": " ".join(str(error).split())}, {}
+        found = {"error": " ".join(str(error).split())}
     result = Result(
         profile=case.profile.name, method=case.method, generator=case.generator, scenario=case.scenario,
-        identity=case.identity.name, seed=case.seed, budget=case.budget, settings=portable(settings),
-        versions={**facts["plugins"], **facts["versions"]}, hardware=hardware, seconds=timings.seconds, **found,
+        identity=case.identity.name, seed=case.seed, budget=case.budget,
+        settings={} if settings is None else portable(settings.table()),
+        versions={**facts["plugins"], **facts["versions"]}, hardware=_hardware(facts, experiment),
+        seconds={} if experiment is None else experiment.seconds, **found,
     )
     return result, pictures
 
 
-def _execute(
-    case: Case, settings: dict[str, Any], device: torch.device, timings: assembly.Timings, around: Around
-) -> tuple[dict[str, Any], dict[str, bytes]]:
-    with timings("load"):
-        parts = assembly.assemble(settings, device)
-        frozen = copy.deepcopy(parts.generator)
-    request, timings.seconds["invert"] = _request(settings, parts, device)
-    with timings("target"):
-        targets = assembly.choose_targets(settings, parts, request.erased)
-    job = Job(
-        edited=parts.generator, frozen=frozen, erased=request.erased, targets=targets, losses=parts.losses,
-        measures=make_measures(parts.perceptual, parts.identity, device, settings.get("precision")),
-        rng=stream(case.seed, "loop"), seed=case.seed, device=device, selector=parts.target,
-        cuda_graph=settings["cuda_graph"],
-    )
-    with PeakMemory(device) as peak, timings("unlearn"):
-        around(lambda: parts.method.unlearn(job))
-    evidence = Evidence(
-        frozen=frozen, edited=parts.generator, request=request, judge=parts.judge, perceptual=parts.perceptual,
-        seed=case.seed, samples=settings["metrics"]["samples"],
-    )
-    with timings("measure"):
-        numbers = {name: value for metric in parts.metrics.values() for name, value in metric.measure(evidence).items()}
+def _execute(case: Case, experiment: Experiment, around: Around) -> tuple[dict[str, Any], dict[str, bytes]]:
+    _find_people(experiment)
+    with PeakMemory(experiment.device) as peak:
+        around(experiment.unlearn)
+    numbers = experiment.measure().numbers
     found: dict[str, Any] = {
         "metrics": {name: _finite(value) for name, value in numbers.items() if not name.startswith("n_")},
         "samples": {name.removeprefix("n_"): int(n) for name, n in numbers.items() if name.startswith("n_")},
-        "embedding": _replacement(evidence), "peak_bytes": peak.bytes, "peak_source": peak.source,
+        "peak_bytes": peak.bytes, "peak_source": peak.source,
     }
+    evidence, targets = experiment.evidence, experiment.targets
     if case.audited:
-        with timings("audit"):
-            found["audit"] = audit(evidence, targets, parts.identity, device)
-    return found, _pictures(evidence, targets)
+        with experiment.phase("audit"):
+            found["audit"] = audit(evidence, targets, experiment.parts.identity, experiment.device)
+    with experiment.phase("measure"):
+        found["embedding"] = _replacement(evidence)
+        return found, _pictures(evidence, targets)
 
 
-_REQUESTS: dict[str, tuple[Request, float]] = {}
+def _hardware(facts: dict[str, Any], experiment: Experiment | None) -> Hardware:
+    """What it ran on: the threads that were applied, the kernels that were used."""
+    device = torch.device("cpu") if experiment is None else experiment.device
+    threads = facts["threads"] if experiment is None else experiment.machine["threads"]
+    return Hardware(facts["cpu"], threads, facts["platform"], str(device), *native.in_use(device.type))
 
 
-def _request(settings: Mapping[str, Any], parts: assembly.Parts, device: torch.device) -> tuple[Request, float]:
-    """The people, and the seconds that it took to find them: all methods meet the same latents, so once is enough."""
-    asked = [settings[name] for name in ("request", "generator", "inverter", "seed", "device") if name in settings]
-    key = json.dumps(asked, sort_keys=True)
-    if key not in _REQUESTS:
-        if len(_REQUESTS) > 3:
-            del _REQUESTS[next(iter(_REQUESTS))]
-        timings = assembly.Timings()
-        with timings("invert"):
-            request = requests.make_request(
-                settings["request"], parts.generator, parts.inverter, settings["seed"], device)
-        _REQUESTS[key] = request, timings.seconds["invert"]
-    return _REQUESTS[key]
+# ---------------------------------------------------------------- latents are found once
+
+_FOUND: dict[str, tuple[Tensor, float]] = {}
+"""Latents of pictures, and the seconds that it took to find them."""
+
+
+class _Remembering(Inverter):
+    """An inverter that does not look again for what it found before: all methods meet the same latents, to the bit.
+
+    ``saved``: the seconds that the latents took the first time which were remembered.
+    """
+
+    def __init__(self, inverter: Inverter, key: str) -> None:
+        self._inverter, self._key, self.saved = inverter, key, 0.0
+
+    def invert(self, images: Tensor, generator: Generator) -> Tensor:
+        """Latents ``(N, num_ws, w_dim)`` of images ``(N, 3, H, W)``."""
+        digest = hashlib.sha256(images.cpu().numpy().tobytes()).hexdigest()
+        known = _FOUND.get(self._key + digest)
+        if known is not None:
+            self.saved += known[1]
+            return known[0].clone()
+        started = time.monotonic()
+        latents = self._inverter.invert(images, generator).detach()
+        _FOUND[self._key + digest] = latents.clone(), time.monotonic() - started
+        return latents
+
+
+def _find_people(experiment: Experiment) -> None:
+    """The experiment's people; ``seconds["invert"]`` is what they took when their latents were found."""
+    settings, inverter = experiment.settings, experiment.parts.inverter
+    if inverter is None or settings.inverter is None:
+        experiment.find_people()
+        return
+    key = repr((settings.generator.table(), settings.inverter.table(), experiment.device, settings.precision))
+    experiment.parts.inverter = remembering = _Remembering(inverter, key)
+    experiment.find_people()
+    experiment.seconds["invert"] = round(experiment.seconds["invert"] + remembering.saved, 3)
 
 
 # ---------------------------------------------------------------- what is kept

@@ -27,8 +27,7 @@ def show_summary(folder: Path, console: Console) -> None:
                 console.print(f"{row.method} failed on {failure}", soft_wrap=True, markup=False)
     for sentence in (*left_out, *hardware([item.result for item in kept])):
         console.print(sentence, soft_wrap=True, markup=False)
-    console.print(f"results: {folder} ({len(kept) + len(left_out)} cases)" if not left_out else f"results: {folder}",
-                  soft_wrap=True, markup=False)
+    console.print(f"results: {folder}", soft_wrap=True, markup=False)
     console.print(f"next: unlearnkit compare {_path(folder)} --html compare.html", soft_wrap=True, markup=False)
 
 

@@ -60,6 +60,9 @@ class Gather:
             self._errors.setdefault(text, error)
         return True
 
+    def __bool__(self) -> bool:
+        return bool(self._errors)
+
     def add(self, text: str) -> None:
         """Note a mistake that no exception tells of."""
         self._errors.setdefault(text, ConfigError(text))

@@ -175,7 +175,7 @@ def test_a_run_on_an_earlier_edit(
     assert evidence.original is not None
     assert changed_tensors(evidence.original, evidence.frozen) and changed_tensors(evidence.frozen, evidence.edited)
     first = load_evidence(Run.open(run), torch.device("cpu"), 0)[0]
-    assert first.original is None and not changed_tensors(first.after, evidence.frozen)
+    assert first.original is None and not changed_tensors(first.edited, evidence.frozen)
     shutil.copy(tmp_path / "second" / "edit.safetensors", tmp_path / "other.safetensors")
     config = tmp_path / "second" / "config.toml"
     config.write_text(config.read_text().replace(str(run), str(tmp_path / "other.safetensors")))

@@ -26,7 +26,7 @@ SHORT = (
 )
 BUNDLED = unlearnkit_demo.PICTURES
 FILES = {"config.toml", "manifest.json", "log.jsonl", "latents.safetensors", "edit.safetensors", "images",
-         "metrics.json", "report.html", ".lock"}
+         "metrics.json", "numbers.json", "report.html", ".lock"}
 
 
 def start(folder: Path, *arguments: str) -> subprocess.Popen[str]:
@@ -60,7 +60,7 @@ def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def assert_same(run: Path, whole: Path) -> None:
     """The same edit, log, latents and numbers, to the bit."""
-    for name in ("edit.safetensors", "latents.safetensors", "log.jsonl", "metrics.json"):
+    for name in ("edit.safetensors", "latents.safetensors", "log.jsonl", "metrics.json", "numbers.json"):
         assert (run / name).read_bytes() == (whole / name).read_bytes(), name
     assert json.loads((run / "manifest.json").read_text())["status"] == "finished"
 

@@ -20,7 +20,7 @@ from unlearnkit.cli import _COMMANDS, cli
 from unlearnkit.config import resolve
 from unlearnkit.plugins import hookspecs
 from unlearnkit.testing import Subject, check_component, components_of
-from unlearnkit.workflows import run as session
+from unlearnkit.workflows.run import start_run
 
 PAGE = (Path(__file__).parents[2] / "docs" / "plugins.md").read_text(encoding="utf-8")
 FILE = re.compile(r"# ([\w/]+\.py)\n")
@@ -93,13 +93,17 @@ def test_a_run_with_everything_that_the_page_makes(afternoon: Path, tmp_path: Pa
         "request.random_bystanders": 1, "identity.name": "demo-identity", "judge.name": "demo-judge",
         "perceptual.name": "demo-trunk", "metrics.names": ["brightness"], "metrics.samples": 4, "device": "cpu",
     }, plugins.registry())
-    assert settings["target"]["name"] == "mirror" and settings["loss"]["guide-global"]["samples"] == 4
-    run = session.run(settings, tmp_path / "run", None, Console(quiet=True))
+    assert settings.target.name == "mirror" and settings.losses["guide-global"].component.samples == 4
+    run = start_run(settings, tmp_path / "run", Console(quiet=True))
     log = [json.loads(line) for line in (run.path / "log.jsonl").read_text().splitlines()]
     assert len(log) == 3 and "fresh-face/perceptual" in json.dumps(log[0])
     metrics = json.loads((run.path / "metrics.json").read_text())
     left = json.loads((run.path / "afternoon.json").read_text())
-    assert metrics["n_brightness"] == 16 and left == {"brighter": metrics["brightness_change"] > 0}
+    page = (run.path / "report.html").read_text()
+    row = page[page.index("<td>Brightness of random people, change<code"):].partition("</tr>")[0]
+    assert "brightness_shift" in row and "lower is better" in row and ">16<" in row, "title, direction and count"
+    assert "Brightness of random people, before" in page and ">n_brightness<" not in page
+    assert metrics["n_brightness"] == 16 and left == {"as_bright": metrics["brightness_shift"] < 0.1}
 
 
 def test_every_hook_is_in_the_table() -> None:

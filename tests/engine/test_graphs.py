@@ -41,7 +41,7 @@ class Again:
     def record(self, run):
         if self.fails:
             raise RuntimeError("operation not permitted when stream is capturing\nmore")
-        said: graphs.Said = []
+        said: graphs.TermList = []
 
         def replay():
             self.replays += 1
@@ -69,7 +69,7 @@ def recorder(monkeypatch) -> Again:
     """Lets a CPU record."""
     made = Again()
     monkeypatch.setattr(engine, "CudaRecorder", lambda: made)
-    monkeypatch.setattr(engine, "why_not", lambda job, adds_terms: None)
+    monkeypatch.setattr(engine, "reason_against", lambda job, adds_terms: None)
     monkeypatch.setattr(engine, "micro_batch_size", lambda device, resolution, pairs: pairs)
     return made
 
@@ -147,16 +147,16 @@ def test_a_recording_that_fails(recorder) -> None:
 
 def test_what_is_not_even_tried() -> None:
     job = attrs.evolve(toy_job(losses()), device=CUDA)
-    assert graphs.why_not(job, False) is None
-    assert "adds to the gradients" in graphs.why_not(job, True)
-    assert "the device is cpu" in graphs.why_not(attrs.evolve(job, device=CPU), False)
-    assert "fisher looks at" in graphs.why_not(attrs.evolve(job, losses={**losses(), "fisher": Fisher()}), False)
+    assert graphs.reason_against(job, False) is None
+    assert "adds to the gradients" in graphs.reason_against(job, True)
+    assert "the device is cpu" in graphs.reason_against(attrs.evolve(job, device=CPU), False)
+    assert "fisher looks at" in graphs.reason_against(attrs.evolve(job, losses={**losses(), "fisher": Fisher()}), False)
 
 
 @pytest.mark.parametrize(("method", "says"), [(Guide, False), (GradientSurgery, True)])
 def test_methods_that_add_terms_are_told_apart(monkeypatch, method, says) -> None:
     asked: list[bool] = []
-    monkeypatch.setattr(engine, "why_not", lambda job, adds_terms: asked.append(adds_terms) or "it is a test")
+    monkeypatch.setattr(engine, "reason_against", lambda job, adds_terms: asked.append(adds_terms) or "it is a test")
     with pytest.warns(UserWarning, match="no CUDA graph: it is a test"):
         method(steps=1).unlearn(make(cuda_graph=True))
     assert asked == [says]

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 import torch
 
+from unlearnkit.config.settings import RunSettings
 from unlearnkit.engine import machine
 
 glibc = pytest.mark.skipif(not machine._has_glibc(), reason="no glibc here")
@@ -143,10 +144,10 @@ def test_never_more_threads_than_torch_chose(eight, monkeypatch) -> None:
 
 def test_applied_and_put_back() -> None:
     before = torch.get_num_threads()
-    with machine.applied({"memory": "system", "threads": before + 1}) as used:
+    with machine.applied(RunSettings(memory="system", threads=before + 1)) as used:
         assert torch.get_num_threads() == before + 1
         assert used == {"threads": before + 1, "allocator": "system", "precision": None}
     assert torch.get_num_threads() == before
-    with pytest.raises(ZeroDivisionError), machine.applied({"memory": "system", "threads": before + 1}):
+    with pytest.raises(ZeroDivisionError), machine.applied(RunSettings(memory="system", threads=before + 1)):
         raise ZeroDivisionError
     assert torch.get_num_threads() == before

@@ -76,14 +76,14 @@ def test_each_latent_is_rendered_once_for_all_metrics():
     given = evidence(Request((person("Ada", *[X] * 11),)))
     first = Identity().measure(given)
     assert Identity().measure(given) == first
-    assert (given.before.rendered, given.after.rendered) == (11, 11)
+    assert (given.frozen.rendered, given.edited.rendered) == (11, 11)
     assert Gallery.of(given) is Gallery.of(given)
 
 
 def test_neighbours_at_the_distances_they_claim():
     given = evidence(Request((person("Ada", X), person("Bo", Y))), (0.0, 0.0, 0.0))
     numbers = Neighbours(directions=9).measure(given)
-    latents = torch.randn(256, 3, generator=torch.Generator().manual_seed(3))
+    latents = torch.randn(256, 3, generator=given.stream("neighbours"))
     far = latents.norm(dim=1).mean()
     assert numbers["neighbour_distance"] == pytest.approx(float(far))
     assert numbers["n_neighbours"] == 18
@@ -119,6 +119,6 @@ def test_neighbours_are_seen_from_the_front_only() -> None:
     seen = evidence(Request((person("Ada", X),)), (0.0, 1.0, 0.0), views=True)
     gallery = Gallery.of(seen)
     gallery.faces(seen.request.people[0])
-    before = seen.before.rendered
+    before = seen.frozen.rendered
     Neighbours(fractions=[0.5], directions=3).measure(seen)
-    assert seen.before.rendered - before == 3
+    assert seen.frozen.rendered - before == 3

@@ -18,8 +18,8 @@ DTYPES = (torch.float32, torch.float64)
 
 
 @pytest.fixture(autouse=True)
-def every_size_is_worth_it(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(functions, "WORTH", dict.fromkeys(functions.WORTH, 0))
+def native_at_every_size(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(functions, "MIN_NATIVE_SIZE", dict.fromkeys(functions.MIN_NATIVE_SIZE, 0))
 
 
 def needs_native() -> None:

@@ -4,11 +4,11 @@ import pytest
 import torch
 
 from unlearnkit.checkpoints import write_tensors
-from unlearnkit.config.resolve import PersonSettings
+from unlearnkit.config import PersonSettings, RequestSettings, build
 from unlearnkit.errors import ConfigError, RunError
 from unlearnkit.interfaces import Person, Request
+from unlearnkit.options.names import check_distinct, slugs
 from unlearnkit.people.latents import load_people, save_people
-from unlearnkit.options.names import check_distinct, erased_names, erased_pictures, slugs
 
 
 @pytest.mark.parametrize("name", ["", " ", "a/b", "a\\b", "a\nb", "x" * 61])
@@ -31,24 +31,26 @@ def test_numbers_get_names_even_where_no_letter_is_left():
 def test_one_person_and_several_are_read_alike():
     one = {"name": "Ada", "images": ["a.png", "b.png"]}
     several = {"people": [one, {"name": "Bo", "latent_seed": 1}], "images": []}
-    assert erased_names(one) == ["Ada"] and erased_names(several) == ["Ada", "Bo"] and erased_names({}) == ["person"]
-    assert erased_pictures(one) == erased_pictures(several) and len(erased_pictures(one)) == 2
+    alone, together, nobody = (build(RequestSettings, table, "request") for table in (one, several, {}))
+    assert alone.names == ["Ada"] and together.names == ["Ada", "Bo"] and nobody.names == ["person"]
+    assert alone.pictures == together.pictures and len(alone.pictures) == 2
+    assert "name" in alone.table() and "name" not in together.table()
 
 
 def test_everybody_comes_back_from_the_file_to_the_bit(tmp_path):
-    def somebody(name, count, pictures=False, erased=1):
+    def somebody(name, count, pictures=False, n_erased=1):
         seen = torch.randn(count, 3, 4, 4) if pictures else None
-        return Person(name, torch.randn(count, 2, 3), seen, erased)
+        return Person(name, torch.randn(count, 2, 3), seen, n_erased)
 
     request = Request((somebody("Ada/B", 3, True, 2), somebody("Bo", 1)), (somebody("Cy", 1, True),),
-                      (somebody("Bo", 2, erased=2), somebody("Bo", 1)))
+                      (somebody("Bo", 2, n_erased=2), somebody("Bo", 1)))
     targets = torch.randn(3, 2, 3)
     save_people(tmp_path / "w.safetensors", request, targets)
     found, again = load_people(tmp_path / "w.safetensors", torch.device("cpu"))
     assert torch.equal(again, targets) and torch.equal(found.erased, request.erased) and len(found.erased) == 3
     for group in ("people", "bystanders", "earlier"):
         for old, new in zip(getattr(request, group), getattr(found, group), strict=True):
-            assert (old.name, old.erased) == (new.name, new.erased) and torch.equal(old.latents, new.latents)
+            assert (old.name, old.n_erased) == (new.name, new.n_erased) and torch.equal(old.latents, new.latents)
             assert (old.pictures is None) == (new.pictures is None)
             assert old.pictures is None or torch.equal(old.pictures, new.pictures)
 

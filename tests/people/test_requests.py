@@ -5,11 +5,14 @@ import pytest
 import torch
 from PIL import Image
 
+from unlearnkit.config import RequestSettings, build
 from unlearnkit.errors import ConfigError, NoFaceError, ShapeError
 from unlearnkit.files.atomic import sha256_file
 from unlearnkit.interfaces import Inverter
 from unlearnkit.people import requests
-from unlearnkit.people.requests import check_request, load_latent, load_picture, make_request, save_latent
+from unlearnkit.people.latent_files import load_latent, save_latent
+from unlearnkit.people.pictures import load_picture
+from unlearnkit.people.requests import check_request, make_request, read_album
 from unlearnkit.testing.world import ToyGenerator
 
 CPU = torch.device("cpu")
@@ -22,6 +25,15 @@ class MeanColour(Inverter):
 
     def invert(self, images, generator):
         return images.mean((2, 3))[:, None].repeat(1, self.rows, 1)
+
+
+def asked(table):
+    return build(RequestSettings, table, "request")
+
+
+def made(table, inverter=None, seed=0):
+    request, generator = asked(table), ToyGenerator()
+    return make_request(request, read_album(request, generator.resolution), generator, inverter, seed, CPU)
 
 
 def picture(path, colour=(255, 0, 0), size=(8, 8), **options):
@@ -121,7 +133,7 @@ def test_pictures_become_latents_of_one_person_and_one_of_each_bystander(tmp_pat
     red, green, blue = (picture(tmp_path / f"{i}.png", colour) for i, colour in
                         enumerate([(255, 0, 0), (0, 255, 0), (0, 0, 255)]))
     settings = {"name": "Ada", "images": [str(red), str(green)], "bystanders": [str(blue)], "random_bystanders": 2}
-    request = make_request(settings, ToyGenerator(), MeanColour(), 0, CPU)
+    request = made(settings, MeanColour())
     (person,) = request.people
     assert person.name == "Ada" and person.pictures.shape == (2, 3, 4, 4)
     assert person.latents[0, 0].tolist() == [1, -1, -1] and person.latents[1, 1].tolist() == [-1, 1, -1]
@@ -139,8 +151,9 @@ def test_bystanders_are_inverted_together_and_in_order(tmp_path, monkeypatch):
             seen.append(len(images))
             return super().invert(images, generator)
 
-    settings = {"images": [str(greys[0])], "bystanders": [str(grey) for grey in greys]}
-    request = make_request(settings, ToyGenerator(), Counting(), 0, CPU)
+    settings = {"images": [str(greys[0])], "bystanders": [str(grey) for grey in greys],
+                "random_bystanders": 0}
+    request = made(settings, Counting())
     assert seen == [1, 2, 1]
     for other, name, level in zip(request.bystanders, ("0", "255", "51"), (-1, 1, -0.6), strict=True):
         assert other.name == name and other.latents.shape == (1, 2, 3) and other.pictures.shape == (1, 3, 4, 4)
@@ -150,7 +163,7 @@ def test_bystanders_are_inverted_together_and_in_order(tmp_path, monkeypatch):
 
 def test_a_seed_always_draws_the_same_person():
     def drawn(seed, run_seed):
-        request = make_request({"latent_seed": seed}, ToyGenerator(), None, run_seed, CPU)
+        request = made({"latent_seed": seed}, None, run_seed)
         return request.people[0].latents
 
     assert torch.equal(drawn(3, 0), drawn(3, 1))
@@ -159,12 +172,12 @@ def test_a_seed_always_draws_the_same_person():
 
 def test_nobody_to_erase_is_refused():
     with pytest.raises(ConfigError, match="nobody to erase"):
-        make_request({}, ToyGenerator(), None, 0, CPU)
+        made({})
 
 
 def test_a_picture_without_an_inverter_is_refused(tmp_path):
     with pytest.raises(ConfigError, match="needs an inverter"):
-        make_request({"images": [str(picture(tmp_path / "a.png"))]}, ToyGenerator(), None, 0, CPU)
+        made({"images": [str(picture(tmp_path / "a.png"))]})
 
 
 def test_an_inverter_for_another_generator_is_caught(tmp_path):
@@ -172,7 +185,7 @@ def test_an_inverter_for_another_generator_is_caught(tmp_path):
         rows = 5
 
     with pytest.raises(ShapeError, match=r"\(1, 5, 3\).*\(1, 2, 3\)"):
-        make_request({"images": [str(picture(tmp_path / "a.png"))]}, ToyGenerator(), Longer(), 0, CPU)
+        made({"images": [str(picture(tmp_path / "a.png"))]}, Longer())
 
 
 def test_several_people_each_in_their_own_way(tmp_path):
@@ -180,16 +193,16 @@ def test_several_people_each_in_their_own_way(tmp_path):
     save_latent(tmp_path / "w.safetensors", torch.ones(2, 3))
     people = [{"name": "Ada", "images": [str(red), str(green)]},
               {"name": "Bo", "latent": str(tmp_path / "w.safetensors")}, {"name": "Cy", "latent_seed": 3}]
-    request = make_request({"people": people}, ToyGenerator(), MeanColour(), 0, CPU)
+    request = made({"people": people}, MeanColour())
     assert [(one.name, len(one.latents)) for one in request.people] == [("Ada", 2), ("Bo", 1), ("Cy", 1)]
-    alone = make_request({"latent_seed": 3}, ToyGenerator(), None, 0, CPU).people[0]
+    alone = made({"latent_seed": 3}).people[0]
     assert torch.equal(request.people[2].latents, alone.latents)
     assert torch.equal(request.erased, torch.cat([one.latents[:1] for one in request.people]))
 
 
 def test_the_first_pictures_are_erased(tmp_path):
     files = [str(picture(tmp_path / f"{i}.png", (80 * i, 0, 0))) for i in range(3)]
-    request = make_request({"images": files, "erase": 2}, ToyGenerator(), MeanColour(), 0, CPU)
+    request = made({"images": files, "erase": 2}, MeanColour())
     assert torch.equal(request.erased, request.people[0].latents[:2])
 
 
@@ -198,15 +211,15 @@ def test_the_first_pictures_are_erased(tmp_path):
 ])
 def test_more_pictures_to_erase_than_there_are_is_refused(who):
     with pytest.raises(ConfigError, match=r"request\.erase: got 2, but \w+ has 1"):
-        make_request({**who, "erase": 2}, ToyGenerator(), None, 0, CPU)
+        check_request(asked({**who, "erase": 2}))
 
 
 def test_nobody_is_erased_and_a_bystander(tmp_path):
     red, blue = picture(tmp_path / "red.png"), picture(tmp_path / "blue.png", (0, 0, 255))
     copy = tmp_path / "copy.png"
     copy.write_bytes(red.read_bytes())
-    check_request({"images": [str(red)], "bystanders": [str(blue)]})
+    check_request(asked({"images": [str(red)], "bystanders": [str(blue)]}))
     with pytest.raises(ConfigError, match=r"copy\.png is also a picture to erase.*red\.png"):
-        check_request({"people": [{"name": "Ada", "images": [str(red)]}], "bystanders": [str(blue), str(copy)]})
+        check_request(asked({"people": [{"name": "Ada", "images": [str(red)]}], "bystanders": [str(blue), str(copy)]}))
     with pytest.raises(ConfigError, match=r"blue\.png was erased by an earlier edit"):
-        check_request({"latent_seed": 1, "bystanders": [str(blue)]}, {sha256_file(blue)})
+        check_request(asked({"latent_seed": 1, "bystanders": [str(blue)]}), {sha256_file(blue)})

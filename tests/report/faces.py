@@ -10,7 +10,15 @@ import torch
 from PIL import Image, ImageDraw
 from torch import Tensor
 
-from unlearnkit.report import Picture, save_images
+from unlearnkit.interfaces import About, Metric
+from unlearnkit.metrics.distribution import Distribution
+from unlearnkit.metrics.earlier import Earlier
+from unlearnkit.metrics.identity import Identity
+from unlearnkit.metrics.measuring import declared
+from unlearnkit.metrics.neighbours import Neighbours
+from unlearnkit.metrics.preservation import Preservation
+from unlearnkit.numbers import Number, to_plain
+from unlearnkit.report import NUMBERS_FILE, Picture, save_images
 from unlearnkit.runs import Run
 
 METRICS = {
@@ -21,8 +29,18 @@ METRICS = {
     "neighbours_change_25": 0.35, "neighbours_change_50": 0.71, "neighbours_change_100": 0.95,
     "frechet_lpips_vgg": 0.82, "frechet_lpips_vgg_unpaired": 1.97,
     "frechet_lpips_vgg_floor": 1.91, "kid_lpips_vgg": 2.1e-5,
-    "n_distribution": 200.0, "preserved_distance": 0.021, "preserved_identity": 0.973, "n_preserved": 200.0,
+    "n_distribution": 200.0, "n_distribution_floor": 100.0,
+    "preserved_distance": 0.021, "preserved_identity": 0.973, "n_preserved": 200.0,
 }
+
+
+def declarations(about: About | None = None) -> dict[str, Number]:
+    """What the metrics behind :data:`METRICS` declare."""
+    metrics: dict[str, Metric] = {
+        "identity": Identity(), "earlier": Earlier(), "neighbours": Neighbours(), "distribution": Distribution(),
+        "preservation": Preservation(),
+    }
+    return declared(metrics, about or About(("Ada",), perceptual="LPIPS (VGG)"))
 
 
 def face(seed: int, drift: float = 0.0, size: int = 128) -> Tensor:
@@ -89,6 +107,7 @@ def made_up_run(out: Path, steps: int = 300) -> Run:
         terms = {name: value * float(rng.uniform(0.8, 1.2)) for name, value in terms.items()}
         run.log(step, {"total": sum(terms.values()), **terms})
     save_images(run, pictures())
+    run.write_json(NUMBERS_FILE, to_plain(declarations()))
     run.write_json("metrics.json", METRICS)
     run.update_manifest(inputs={"world.safetensors": "ab" * 32}, timings={"steps": 41.2, "metrics": 12.4})
     run.finish("finished")

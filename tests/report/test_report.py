@@ -11,10 +11,12 @@ from PIL import Image
 from rich.console import Console
 
 from unlearnkit.errors import RunError, ShapeError
+from unlearnkit.interfaces import About
+from unlearnkit.numbers import Number, to_plain
 from unlearnkit.report import Picture, load_images, save_images, summary_table, verdict, write_report
 from unlearnkit.runs import Run
 
-from .faces import METRICS, made_up_run
+from .faces import METRICS, declarations, made_up_run
 
 LEVELS = {"strangers_level": 0.15, "same_person_level": 0.85}
 
@@ -128,14 +130,15 @@ def test_verdict_looks_at_the_other_pictures_too(others, answer, says):
 
 def test_verdict_of_several_goes_by_the_one_best_recognised():
     numbers = {"erased_before": 0.9, "erased_after": 0.4, "n_erased": 2.0, **LEVELS}
-    found = verdict(numbers | {"erased_after_ada": 0.1, "erased_after_bo": 0.7})
+    found = verdict(numbers | {"erased_after_ada": 0.1, "erased_after_bo": 0.7}, people=["Ada", "Bo"])
     assert found.tone == "bad" and "At least one of 2" in found.person and "0.70" in found.person
+    assert verdict(numbers | {"erased_after_plugin": 0.9}, people=["Ada", "Bo"]).tone == "mixed", "nobody of that name"
 
 
 def test_other_pictures_of_several_go_by_the_person_best_recognised():
     numbers = {"erased_before": 0.9, "erased_after": 0.1, "others_after": 0.4, **LEVELS}
     assert "a likeness is left" in verdict(numbers).others
-    found = verdict(numbers | {"others_after_ada": 0.7, "others_after_bo": 0.1})
+    found = verdict(numbers | {"others_after_ada": 0.7, "others_after_bo": 0.1}, people=["Ada", "Bo"])
     assert "still recognised (similarity 0.70, of the person best recognised)" in found.others
 
 
@@ -149,7 +152,7 @@ def test_the_judge_must_have_known_each_of_several():
     numbers = {"erased_before": 0.7, "erased_after": 0.1, **LEVELS}
     each = {"erased_before_ada": 0.95, "erased_after_ada": 0.1, "erased_before_bo": 0.45, "erased_after_bo": 0.1}
     assert verdict(numbers).caution is None
-    assert "one of the people even before (0.45)" in verdict(numbers | each).caution
+    assert "one of the people even before (0.45)" in verdict(numbers | each, people=["Ada", "Bo"]).caution
 
 
 CHAIN = {"chain": [{"sha256": "a" * 64, "path": "", "people": ["Ada B."], "pictures": {}}]}
@@ -177,22 +180,38 @@ def test_earlier_erasures_that_nobody_measured_are_not_passed_over():
     assert "1 of 1 earlier edits (aaaaaaaaaaaaaaaa…) could not be measured again" in told
 
 
+def test_a_run_without_declarations_is_shown_by_bare_names(run):
+    (run.path / "numbers.json").unlink()
+    page = write_report(run).read_text()
+    assert "<td>erased_after<code" in page and "below two strangers (0.15)" in page and "lower is better" not in page
+
+
+def test_damaged_declarations_are_named(run):
+    run.write_text("numbers.json", '{"erased_after": 3}')
+    with pytest.raises(RunError, match=r"numbers\.json is damaged"):
+        write_report(run)
+
+
 def test_page_shows_several_people_and_those_erased_earlier(run):
     each = {f"erased_{when}_{who}": 0.4 for who in ("ada", "bo_b") for when in ("before", "after")}
     gone = {"earlier_ada_b_before": 0.9, "earlier_ada_b_then": 0.03, "earlier_ada_b_after": 0.71}
+    known = declarations(About(("Ada", "Bo B."), ("Ada B.",), "LPIPS (VGG)"))
     run.write_json("metrics.json", METRICS | each | gone)
+    run.write_json("numbers.json", to_plain(known))
+    config = (run.path / "config.toml").read_text()
+    run.write_text("config.toml", config + '[[request.people]]\nname = "Ada"\n[[request.people]]\nname = "Bo B."\n')
     run.update_manifest(**CHAIN)
     roles = ("before", "then", "after")
     save_images(run, [Picture("earlier", "Ada B.", 0, role, torch.zeros(3, 8, 8), 0.5) for role in roles])
     page = write_report(run).read_text()
-    for text in (">ada<", ">bo_b<", "Ada B., erased earlier<",
-                 "came back (0.03 → 0.71)", "Erased earlier, before this run: ada b",
+    for text in (">Ada<", ">Bo B.<", "Ada B., erased earlier<", "Other pictures of the erased people, after",
+                 "came back (0.03 → 0.71)", "Ada B., erased earlier: before this run", "Bo B., after<",
                  "earlier edit 1: not here", "before this run</figcaption>"):
         assert text in page, text
     console = Console(file=io.StringIO(), width=100)
-    console.print(summary_table(METRICS | each | gone, run.manifest))
+    console.print(summary_table(METRICS | each | gone, run.manifest, ["Ada", "Bo B."], known))
     text = console.file.getvalue()
-    for part in ("  bo b", "Ada B., erased earlier", "0.71"):
+    for part in ("  Bo B.", "all erased people", "Ada B., erased earlier", "0.71"):
         assert part in text, text
 
 
@@ -216,10 +235,21 @@ def test_verdict_without_something_to_compare_with():
 def test_summary_table(metrics):
     console = Console(file=io.StringIO(), width=100)
     manifest = {"seconds": 72.0, "memory": {"peak_bytes": 900 * 2**20}}
-    console.print(summary_table(metrics, manifest))
+    console.print(summary_table(metrics, manifest, ["Ada"], declarations()))
     text = console.file.getvalue()
-    for part in ("Forgotten", "0.93", "0.11", "two strangers", "1 min 12 s", "900 MiB", "chance 1.91"):
+    for part in ("Forgotten", "0.93", "0.11", "two strangers", "1 min 12 s", "900 MiB",
+                 "Fréchet (LPIPS (VGG)), unpaired", "1.970 (reference 1.910)", "bystanders, before to after"):
         assert part in text, text
+
+
+def test_numbers_of_plugins_are_shown_in_the_short_table_where_they_ask_for_it():
+    numbers = {"freckles": 0.5, "freckles_before": 0.25, "bare": 1.0}
+    known = {"freckles": Number("freckles", "Freckles per face", "higher", reference="freckles_before", digits=1,
+                                short="freckles [/]")}
+    console = Console(file=io.StringIO(), width=100)
+    console.print(summary_table(numbers, {}, [], known))
+    assert "freckles [/]" in console.file.getvalue() and "0.5 (reference 0.2)" in console.file.getvalue()
+    assert "bare" not in console.file.getvalue()
 
 
 def test_summary_table_of_nothing():

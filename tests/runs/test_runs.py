@@ -323,8 +323,10 @@ def test_checkpoint_survives_a_real_end_at_any_call(run, monkeypatch):
     for call in range(100):
         run.clear_checkpoint()
         run.save_checkpoint(tensors(1), {"step": 1})
+        run.close()  # the lock belongs to the process that took it: the child takes its own
         child = os.fork()
         if child == 0:
+            own = Run.open(run.path, resume=True)
             count = 0
 
             def dying(original):
@@ -336,7 +338,7 @@ def test_checkpoint_survives_a_real_end_at_any_call(run, monkeypatch):
 
             for name in ("open", "write", "fsync", "replace", "unlink"):
                 setattr(os, name, dying(getattr(os, name)))
-            run.save_checkpoint(data, {"step": 2})
+            own.save_checkpoint(data, {"step": 2})
             os._exit(0)
         code = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
         seen.add(stored_step(run))

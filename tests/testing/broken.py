@@ -21,6 +21,7 @@ from unlearnkit.interfaces import (
     Loss,
     Method,
     Metric,
+    Number,
     Pairs,
     Perceptual,
     Recovery,
@@ -70,8 +71,8 @@ class GoodLoss(Loss):
 class GoodTarget(TargetSelector):
     """A random latent for each person."""
 
-    def select(self, sources, generator, rng):
-        return generator.map(torch.randn(len(sources), generator.z_dim, generator=rng))
+    def select(self, erased, generator, rng):
+        return generator.map(torch.randn(len(erased), generator.z_dim, generator=rng))
 
 
 @attrs.define(eq=False)
@@ -116,6 +117,9 @@ class GoodMetric(Metric):
         views = None if views is None else views[:1].expand(4, -1)
         before, after = (g.render(latents, views).image for g in (evidence.frozen, evidence.edited))
         return {"change": float((before - after).abs().mean().detach()), "n_change": 4.0}
+
+    def numbers(self, about):
+        return (Number("change", "Change of random latents", count="n_change"),)
 
 
 @attrs.define(eq=False)
@@ -406,33 +410,33 @@ class LosingTensors(ToyGenerator):
 
 @broken("target/check_targets_have_the_shape_of_sources", "(3, 2, 3)")
 class OneTarget(GoodTarget):
-    def select(self, sources, generator, rng):
+    def select(self, erased, generator, rng):
         return generator.w_avg[None].clone()
 
 
 @broken("target/check_mean_face_has_a_target", "NaN")
 class Dividing(GoodTarget):
-    def select(self, sources, generator, rng):
-        offset = sources - generator.w_avg
+    def select(self, erased, generator, rng):
+        offset = erased - generator.w_avg
         return generator.w_avg - offset / offset.norm(dim=(1, 2), keepdim=True)
 
 
 @broken("target/check_targets_are_repeatable", "global random")
 class GlobalTarget(GoodTarget):
-    def select(self, sources, generator, rng):
-        return generator.map(torch.randn(len(sources), generator.z_dim))
+    def select(self, erased, generator, rng):
+        return generator.map(torch.randn(len(erased), generator.z_dim))
 
 
-@broken("target/check_selecting_changes_nothing", "sources")
+@broken("target/check_selecting_changes_nothing", "changes in erased")
 class InPlaceTarget(GoodTarget):
-    def select(self, sources, generator, rng):
-        return sources.add_(1)
+    def select(self, erased, generator, rng):
+        return erased.add_(1)
 
 
-@broken("target/check_selecting_changes_nothing", "changes in sources")
+@broken("target/check_selecting_changes_nothing", "changes in erased")
 class AliasTarget(GoodTarget):
-    def select(self, sources, generator, rng):
-        return sources
+    def select(self, erased, generator, rng):
+        return erased
 
 
 # ---------------------------------------------------------------- loss
@@ -484,7 +488,7 @@ class GlobalPairs(GoodLoss):
         return step.pairs(step.erased, step.targets + torch.randn(1))
 
 
-@broken("loss/check_naming_pairs_changes_nothing", "changes in sources")
+@broken("loss/check_naming_pairs_changes_nothing", "changes in erased")
 class InPlacePairs(GoodLoss):
     def pairs(self, step):
         return step.pairs(step.erased.mul_(0.5), step.targets)
@@ -829,16 +833,40 @@ class SpacedName(GoodMetric):
         return {"The change": 1.0}
 
 
+@broken("metric/check_numbers_are_declared", "['extra']")
+class Undeclared(GoodMetric):
+    def measure(self, evidence):
+        return {**GoodMetric.measure(self, evidence), "extra": 1.0}
+
+
+@broken("metric/check_numbers_are_declared", "'n_change', the count of 'change'")
+class MissingCount(GoodMetric):
+    def measure(self, evidence):
+        return {"change": 1.0}
+
+
+@broken("metric/check_numbers_are_declared", "twice: change")
+class DeclaredTwice(GoodMetric):
+    def numbers(self, about):
+        return 2 * GoodMetric.numbers(self, about)
+
+
+@broken("metric/check_declarations_hold_together", "a declared number as the reference of 'change'")
+class MissingReference(GoodMetric):
+    def numbers(self, about):
+        return (Number("change", "Change", count="n_change", reference="change_floor"),)
+
+
+@broken("metric/check_declarations_hold_together", "a tuple of unlearnkit.interfaces.Number")
+class DeclaresNames(GoodMetric):
+    def numbers(self, about):
+        return ("change",)
+
+
 @broken("metric/check_measuring_is_repeatable", "global random")
 class GlobalMetric(GoodMetric):
     def measure(self, evidence):
         return {"change": float(torch.rand(()))}
-
-
-@broken("metric/check_measuring_changes_nothing", "evidence.rng")
-class SpendsChance(GoodMetric):
-    def measure(self, evidence):
-        return {"change": float(torch.rand((), generator=evidence.rng))}
 
 
 @broken("metric/check_measuring_changes_nothing", "after.")
@@ -901,13 +929,6 @@ class AttackEditsEvidence(GoodAttack):
         with torch.no_grad():
             for value in case.evidence.edited.editable_parameters().values():
                 value.zero_()
-        return GoodAttack.attack(self, case)
-
-
-@broken("attack/check_attacking_changes_nothing", "evidence.rng")
-class AttackSpendsChance(GoodAttack):
-    def attack(self, case):
-        torch.rand((), generator=case.evidence.rng)
         return GoodAttack.attack(self, case)
 
 

@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from unlearnkit.audit.running import run_attacks
+from unlearnkit.attacks.running import run_attacks
 from unlearnkit.interfaces import Evidence, IdentityEncoder
 from unlearnkit.plugins import registry
 from unlearnkit.results import Attempted

@@ -18,7 +18,7 @@ from unlearnkit.checkpoints.torchdata import check_total, read_tensor
 from unlearnkit.checkpoints.zipped import read_archive
 
 WANTED = "expected an NVIDIA .pkl, a rosinality/pSp/e4e .pt or a .safetensors file"
-STRANGERS = {
+FOREIGN_SIGNATURES = {
     b"\x89PNG": "is a PNG picture",
     b"\xff\xd8\xff": "is a JPEG picture",
     b"\x1f\x8b": "is a gzip archive; unpack it first",
@@ -33,8 +33,8 @@ STRANGERS = {
 }
 
 
-def _stranger(start: bytes) -> str:
-    for signature, name in STRANGERS.items():
+def _foreign_format(start: bytes) -> str:
+    for signature, name in FOREIGN_SIGNATURES.items():
         if start.startswith(signature):
             return name
     text = start.lstrip().lower()
@@ -54,7 +54,7 @@ def read_contents(data: mmap.mmap) -> Contents:
         return read_safetensors(data)
     if start[:1] == b"\x80" and start[1:2] in (b"\2", b"\3", b"\4", b"\5"):
         return _read_pickles(data)
-    raise Damaged(f"{_stranger(start)}; {WANTED}")
+    raise Damaged(f"{_foreign_format(start)}; {WANTED}")
 
 
 def _read_pickles(data: mmap.mmap) -> Contents:

@@ -15,12 +15,12 @@ from importlib.metadata import version
 
 import click
 
-from unlearnkit.errors import Interrupted, UnlearnkitError
+from unlearnkit.errors import Interrupted, Mistakes, UnlearnkitError
 
 __all__ = ["cli", "main"]
 
 _COMMANDS = ("run", "audit", "bench", "compare", "apply", "sample", "invert", "plugins", "show", "new", "doctor",
-             "build-ext")
+             "build-ext", "completion")
 
 
 class _LazyGroup(click.Group):
@@ -88,7 +88,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
             raise
         if debug:
             traceback.print_exc()
-        click.echo(f"error: {line}", err=True)
+        for text in error.problems if isinstance(error, Mistakes) else (line,):
+            click.echo(f"error: {' '.join(text.split())}", err=True)
         code = 2
     raise SystemExit(code if isinstance(code, int) else 0)
 
@@ -97,8 +98,8 @@ def _line(error: Exception, arguments: Sequence[str]) -> str | None:
     """The one line that a user reads; None for a bug, which deserves its traceback."""
     if isinstance(error, click.UsageError):
         # click leaves the context out where an option lacks its value.
-        said = next((f"unlearnkit {word}" for word in arguments if word in _COMMANDS), "unlearnkit")
-        command = error.ctx.command_path if error.ctx else said
+        guess = next((f"unlearnkit {word}" for word in arguments if word in _COMMANDS), "unlearnkit")
+        command = error.ctx.command_path if error.ctx else guess
         text = f"{error.format_message()} (see '{command} --help')"
     elif isinstance(error, click.ClickException):
         text = error.format_message()

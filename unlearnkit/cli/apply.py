@@ -7,6 +7,7 @@ from pathlib import Path
 import click
 
 from unlearnkit.cli.common import FILE, OUT, check_new_file
+from unlearnkit.cli.output import json_option, print_json, stdout_reserved
 from unlearnkit.errors import ConfigError
 
 
@@ -14,7 +15,8 @@ from unlearnkit.errors import ConfigError
 @click.argument("edit", type=FILE)
 @click.option("--base", type=FILE, required=True, help="The generator's file that the edit was made for.")
 @click.option("--out", type=OUT, required=True, metavar="FILE", help="Where to write the edited generator.")
-def command(edit: Path, base: Path, out: Path) -> None:
+@json_option
+def command(edit: Path, base: Path, out: Path, as_json: bool) -> None:
     """Put EDIT (a run's edit.safetensors) on its base.
 
     The result has the format of the base: an NVIDIA pickle stays one. Another base is refused.
@@ -24,5 +26,9 @@ def command(edit: Path, base: Path, out: Path) -> None:
         raise ConfigError(f"--out: {out} is also read; choose another name")
     from unlearnkit.edits.file import apply_edit
 
-    apply_edit(edit, base, out)
-    click.echo(f"wrote {out}")
+    with stdout_reserved(as_json):
+        apply_edit(edit, base, out)
+    if as_json:
+        print_json("apply", {"edit": str(edit), "base": str(base), "out": str(out)})
+    else:
+        click.echo(f"wrote {out}")

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import click
 
-from unlearnkit.cli.common import SEED, check_device, console, table
-from unlearnkit.errors import ConfigError
+from unlearnkit.cli.common import SEED, ComponentName, complete_device, console, table
+from unlearnkit.cli.output import json_option, print_json, stdout_reserved
 
 if TYPE_CHECKING:
+    from rich.console import Console
+
     from unlearnkit.workflows.audit import Audit
 
 _RUN = click.Path(exists=True, file_okay=False, path_type=Path)
@@ -18,18 +21,21 @@ _RUN = click.Path(exists=True, file_okay=False, path_type=Path)
 
 @click.command()
 @click.argument("run", type=_RUN)
-@click.option("--attack", "attacks", multiple=True, metavar="NAME",
+@click.option("--attack", "attacks", multiple=True, type=ComponentName("attack"),
               help="Which attack; repeatable; without it, all ('unlearnkit show attack' lists them).")
 @click.option("--set", "sets", multiple=True, metavar="attack.NAME.FIELD=VALUE",
               help="Change one option, e.g. --set attack.relearning.pictures=3.")
 @click.option("--seed", type=SEED, default=0, show_default=True, metavar="N",
               help="Start of the random numbers; same seed, same audit.")
-@click.option("--device", metavar="DEVICE", help="auto, cpu, mps, cuda or cuda:N; without it, the run's.")
+@click.option("--device", metavar="DEVICE", shell_complete=complete_device,
+              help="auto, cpu, mps, cuda or cuda:N; without it, the run's.")
 @click.option("--quick", is_flag=True, help="Short attempts, for a first impression.")
+@json_option
 def command(
-    run: Path, attacks: tuple[str, ...], sets: tuple[str, ...], seed: int, device: str | None, quick: bool
+    run: Path, attacks: tuple[str, ...], sets: tuple[str, ...], seed: int, device: str | None, quick: bool,
+    as_json: bool,
 ) -> None:
-    """Attack the edited generator of a finished run, to get the person back.
+    """Attack the edited generator of a finished run to bring the person back.
 
     \b
     unlearnkit audit runs/mine            every attack with its whole budget
@@ -38,45 +44,49 @@ def command(
 
     Leaves audit.json and audit.html in the run's folder; an earlier audit stays, the next one is audit-2.
     """
+    with stdout_reserved(as_json):
+        audit = _audit(run, attacks, sets, seed, device, quick, console(stderr=as_json))
+    if as_json:
+        files = {"numbers": str(audit.numbers), "page": str(audit.page)}
+        print_json("audit", {**json.loads(audit.numbers.read_bytes()), "files": files})
+    else:
+        _show(audit)
+
+
+def _audit(
+    run: Path, attacks: tuple[str, ...], sets: tuple[str, ...], seed: int, device: str | None, quick: bool,
+    progress: Console,
+) -> Audit:
+    """Check what can be checked before any work is done, then attack."""
     from unlearnkit.plugins import registry
 
     for name in attacks:
         registry().get("attack", name)
-    tables = _tables(sets)
+    from unlearnkit.workflows.audit import attack_tables, audit_run
+
+    tables = attack_tables(sets)
     if device is not None:
+        from unlearnkit.workflows.preflight import check_device
+
         check_device(device)
-    from unlearnkit.workflows.audit import audit_run
-
-    _show(audit_run(run, attacks, tables, seed=seed, device=device, quick=quick, console=console()))
-
-
-def _tables(sets: tuple[str, ...]) -> dict[str, Any]:
-    """Options by attack, from ``attack.NAME.FIELD=VALUE``."""
-    from unlearnkit.config import nest, parse_set
-
-    spoken = dict(parse_set(text) for text in sets)
-    for key in spoken:
-        if len(key.split(".")) != 3 or not key.startswith("attack."):
-            raise ConfigError(f"--set {key}: expected attack.NAME.FIELD=VALUE, such as attack.relearning.steps=20; "
-                              "everything else was settled by the run")
-    return dict(nest(spoken).get("attack", {}))
+    return audit_run(run, attacks, tables, seed=seed, device=device, quick=quick, console=progress)
 
 
 def _show(audit: Audit) -> None:
     """The short table, and where everything lies."""
     from rich.markup import escape
 
-    from unlearnkit.audit.words import counted
+    from unlearnkit.attacks.words import counted
 
     people = len({result.person for result in audit.results}) > 1
     rows = table("attack", *(["person"] if people else []), "brings them back after", "best", "floor", "ceiling")
     for result in audit.results:
         effort = result.effort_to_recognise
         within = counted(result.budget if effort is None else effort, result.unit)
-        said = f"not within {within}" if effort is None else within
+        needed = f"not within {within}" if effort is None else within
         beside = {result.control_kind: f"{result.control.points[-1][1]:.2f}"}
         rows.add_row(
-            escape(result.attack), *([escape(result.person)] if people else []), escape(said),
+            escape(result.attack), *([escape(result.person)] if people else []), escape(needed),
             f"{result.edited.points[-1][1]:.2f}", beside.get("floor", ""), beside.get("ceiling", ""),
         )
     out = console()

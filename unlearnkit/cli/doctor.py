@@ -7,8 +7,12 @@ import os
 import platform
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
+import attrs
 import click
+
+from unlearnkit.cli.output import json_option, print_json, stdout_reserved
 
 _PACKAGES = (
     "unlearnkit", "torch", "torchvision", "numpy", "lpips", "facenet-pytorch", "pytorch-fid", "safetensors",
@@ -22,104 +26,154 @@ _WEIGHTS = (
 )
 
 
+@attrs.frozen
+class Check:
+    """One line of the table: what was looked for, in which ``group``, and what was found.
+
+    ``status`` is ``ok``, ``missing`` (something optional is not there) or ``broken``; ``values`` holds what ``found``
+    says as numbers and names, for programs.
+    """
+
+    group: str
+    name: str
+    status: str
+    found: str
+    values: dict[str, Any] = attrs.Factory(dict)
+
+
 @click.command()
-def command() -> None:
+@json_option
+def command(as_json: bool) -> None:
     """Say what is installed, what was found, and what to do about the rest."""
+    with stdout_reserved(as_json):
+        groups = (_versions(), _machine(), _kernels(), _weights(), _plugins(), _folder())
+        checks = [check for group in groups for check in group]
+    if as_json:
+        print_json("doctor", {"checks": [attrs.asdict(check) for check in checks]})
+        return
     from rich.markup import escape
 
     from unlearnkit.cli.common import console, table
 
     rows = table("what", "found")
-    for lines in (_versions(), _machine(), _kernels(), _weights(), _plugins(), _folder()):
-        for what, found in lines:
-            rows.add_row(escape(what), escape(found))
+    for check in checks:
+        rows.add_row(escape(check.name), escape(check.found))
     console().print(rows)
 
 
-def _versions() -> Iterator[tuple[str, str]]:
-    yield "python", f"{platform.python_version()} on {platform.system()} {platform.machine()}"
+def _versions() -> Iterator[Check]:
+    system, machine, version = platform.system(), platform.machine(), platform.python_version()
+    yield Check("packages", "python", "ok", f"{version} on {system} {machine}",
+                {"version": version, "system": system, "machine": machine})
     for package in _PACKAGES:
         try:
-            yield package, importlib.metadata.version(package)
+            version = importlib.metadata.version(package)
+            yield Check("packages", package, "ok", version, {"version": version})
         except importlib.metadata.PackageNotFoundError:
-            yield package, f"not installed; pip install {package}"
+            yield Check("packages", package, "missing", f"not installed; pip install {package}")
 
 
-def _machine() -> Iterator[tuple[str, str]]:
-    yield "CPU cores", str(os.cpu_count())
+def _machine() -> Iterator[Check]:
+    yield Check("machine", "CPU cores", "ok", str(os.cpu_count()), {"count": os.cpu_count()})
     try:
-        import torch
-
-        from unlearnkit.engine.machine import usable_threads
-
-        yield "torch threads", f"{usable_threads()} (--set threads=N or OMP_NUM_THREADS changes it)"
-        if not torch.cuda.is_available():
-            yield "CUDA devices", "none; everything runs on the CPU"
-        else:
-            for index in range(torch.cuda.device_count()):
-                properties = torch.cuda.get_device_properties(index)
-                yield f"cuda:{index}", f"{properties.name}, {properties.total_memory / 2**30:.1f} GiB"
+        yield from _torch()
     except (ImportError, OSError, RuntimeError) as error:
-        yield "torch", f"does not work: {' '.join(str(error).split())}"
+        yield Check("machine", "torch", "broken", f"does not work: {' '.join(str(error).split())}")
     try:
         import psutil
 
         memory = psutil.virtual_memory()
-        yield "memory", f"{memory.available / 2**30:.1f} of {memory.total / 2**30:.1f} GiB free"
+        yield Check(
+            "machine", "memory", "ok", f"{memory.available / 2**30:.1f} of {memory.total / 2**30:.1f} GiB free",
+            {"available_bytes": memory.available, "total_bytes": memory.total},
+        )
     except ImportError:
-        yield "memory", "unknown; pip install psutil"
+        yield Check("machine", "memory", "missing", "unknown; pip install psutil")
 
 
-def _kernels() -> Iterator[tuple[str, str]]:
+def _torch() -> Iterator[Check]:
+    import torch
+
+    from unlearnkit.engine.machine import usable_threads
+
+    threads = usable_threads()
+    yield Check("machine", "torch threads", "ok", f"{threads} (--set threads=N or OMP_NUM_THREADS changes it)",
+                {"count": threads})
+    if not torch.cuda.is_available():
+        yield Check("machine", "CUDA devices", "missing", "none; everything runs on the CPU", {"count": 0})
+        return
+    for index in range(torch.cuda.device_count()):
+        properties = torch.cuda.get_device_properties(index)
+        yield Check(
+            "machine", f"cuda:{index}", "ok", f"{properties.name}, {properties.total_memory / 2**30:.1f} GiB",
+            {"device": properties.name, "total_bytes": properties.total_memory},
+        )
+
+
+def _kernels() -> Iterator[Check]:
+    from unlearnkit.errors import BuildError
+
     try:
         from unlearnkit.ops import native
     except (ImportError, OSError, RuntimeError) as error:
-        yield "native kernels", f"unknown: {' '.join(str(error).split())}"
+        yield Check("kernels", "native kernels", "broken", f"unknown: {' '.join(str(error).split())}")
         return
     for device, found in native.status():
-        yield f"native kernels ({device})", " ".join(found.split())
+        try:
+            used = native.library(device)
+        except BuildError:  # UNLEARNKIT_NATIVE demands a kernel that does not work
+            yield Check("kernels", f"native kernels ({device})", "broken", " ".join(found.split()))
+            continue
+        status, values = ("ok", {"variant": used.variant, "path": str(used.path)}) if used else ("missing", {})
+        yield Check("kernels", f"native kernels ({device})", status, " ".join(found.split()), values)
 
 
-def _weights() -> Iterator[tuple[str, str]]:
+def _weights() -> Iterator[Check]:
     """Files that are downloaded once by the packages that own them; everything bundled works without."""
     cache = os.environ.get("XDG_CACHE_HOME") or "~/.cache"
     home = Path(os.environ.get("TORCH_HOME") or f"{cache}/torch").expanduser()
     for what, file, folder in _WEIGHTS:
         path = home / folder / file
+        there = path.is_file()
         advice = f"not found (optional): downloaded at first use, or put it there yourself: {path}"
-        yield what, str(path) if path.is_file() else advice
+        yield Check("weights", what, "ok" if there else "missing", str(path) if there else advice, {"path": str(path)})
     try:
         files = importlib.metadata.files("facenet-pytorch") or []
     except importlib.metadata.PackageNotFoundError:
         files = []
     networks = [file for file in files if file.name in ("pnet.pt", "rnet.pt", "onet.pt")]
     complete = len(networks) == 3 and all(Path(str(file.locate())).is_file() for file in networks)
-    yield "MTCNN face detector", "found" if complete else "not found; pip install 'facenet-pytorch<2.6'"
+    advice = "found" if complete else "not found; pip install 'facenet-pytorch<2.6'"
+    yield Check("weights", "MTCNN face detector", "ok" if complete else "missing", advice)
 
 
-def _plugins() -> Iterator[tuple[str, str]]:
+def _plugins() -> Iterator[Check]:
     from unlearnkit.errors import PluginError
     from unlearnkit.plugins import registry
 
     try:
         found = registry()
     except PluginError as error:  # UNLEARNKIT_STRICT_PLUGINS is set
-        yield "plugins", str(error)
+        yield Check("plugins", "plugins", "broken", str(error))
         return
     for plugin in found.plugins:
+        status = "ok" if plugin.error is None else "missing" if plugin.disabled else "broken"
+        label = "BROKEN: " if status == "broken" else ""
         state = plugin.error or f"works, registers {len(plugin.registrations)}"
-        label = "" if plugin.error is None or plugin.disabled else "BROKEN: "
-        yield f"plugin {plugin.name}", f"{label}{state} ({plugin.distribution} {plugin.version})"
+        yield Check(
+            "plugins", f"plugin {plugin.name}", status, f"{label}{state} ({plugin.distribution} {plugin.version})",
+            {"plugin": plugin.name, "distribution": plugin.distribution, "version": plugin.version},
+        )
     for sentence in found.duplicates():
-        yield "problem", sentence
+        yield Check("plugins", "problem", "broken", sentence)
 
 
-def _folder() -> Iterator[tuple[str, str]]:
+def _folder() -> Iterator[Check]:
     import tempfile
 
     try:
         here = Path.cwd()
         with tempfile.TemporaryFile(dir=here):
-            yield "working folder", f"{here} can be written"
+            yield Check("folder", "working folder", "ok", f"{here} can be written", {"path": str(here)})
     except OSError as error:
-        yield "working folder", f"cannot be written ({error.strerror}); give --out DIR"
+        yield Check("folder", "working folder", "broken", f"cannot be written ({error.strerror}); give --out DIR")

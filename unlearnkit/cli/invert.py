@@ -6,29 +6,21 @@ from pathlib import Path
 
 import click
 
-from unlearnkit.cli.common import (
-    FILE,
-    OUT,
-    check_device,
-    check_new_file,
-    check_pictures,
-    one,
-    settings_options,
-    told,
-)
+from unlearnkit.cli.common import FILE, OUT, ComponentName, check_new_file, resolve_for, settings_options
 from unlearnkit.errors import ConfigError
 
 
 @click.command()
 @click.argument("image", type=FILE)
-@click.option("--generator", metavar="NAME", help="Which generator; without --checkpoint, the bundled one.")
+@click.option("--generator", type=ComponentName("generator"),
+              help="Which generator; without --checkpoint, the bundled one.")
 @click.option("--checkpoint", type=FILE, help="The generator's file of weights.")
-@click.option("--inverter", metavar="NAME", help="How to find the latent.")
+@click.option("--inverter", type=ComponentName("inverter"), help="How to find the latent.")
 @click.option("--out", type=OUT, required=True, metavar="FILE", help="Where to write the latent.")
 @settings_options
 def command(
     image: Path, generator: str | None, checkpoint: Path | None, inverter: str | None, out: Path,
-    config: Path | None, sets: tuple[str, ...], device: str | None,
+    config: Path | None, set: tuple[str, ...], device: str | None,
 ) -> None:
     """Find the latent of IMAGE.
 
@@ -36,21 +28,16 @@ def command(
     and what the latent looks like.
     """
     check_new_file(out)
-    if out.exists() and out.samefile(image):
-        raise ConfigError(f"--out: {out} is the picture itself; choose another name")
-    check_pictures([image], "IMAGE")
-    from unlearnkit.config import resolve
-    from unlearnkit.plugins import registry
+    if out.exists():
+        raise ConfigError(f"--out: {out} exists and is never overwritten; choose another name")
+    from unlearnkit.config import INVERT
+    from unlearnkit.workflows.invert import invert
+    from unlearnkit.workflows.options import absolute
+    from unlearnkit.workflows.preflight import check_device
 
-    options = {
-        "generator.name": generator, "generator.checkpoint": one(checkpoint), "inverter.name": inverter,
+    settings = resolve_for(INVERT, config, set, {
+        "generator.name": generator, "generator.checkpoint": absolute(checkpoint), "inverter.name": inverter,
         "device": device,
-    }
-    sections = ("generator", "inverter", "identity", "perceptual")
-    settings = resolve(told(config, sets, options), registry(), sections)
-    check_device(settings["device"])
-    chosen = settings["generator"]
-    from unlearnkit.workflows import oneshot
-
-    file = Path(chosen["checkpoint"]) if "checkpoint" in chosen else None
-    oneshot.invert(image, chosen["name"], settings.get("inverter", {}).get("name"), file, out, settings)
+    })
+    check_device(settings.device)
+    invert(settings, image, out)

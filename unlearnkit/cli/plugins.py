@@ -1,21 +1,61 @@
-"""``unlearnkit plugins``: what is installed, what it offers, and what is broken."""
+"""``unlearnkit plugins``: what is installed, what it offers, and what is broken. Imports no torch."""
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING, Any
+
 import click
+
+from unlearnkit.cli.output import json_option, print_json, stdout_reserved
+
+if TYPE_CHECKING:
+    from unlearnkit.plugins import Registry
+    from unlearnkit.plugins.registration import Plugin
 
 
 @click.command()
-def command() -> None:
+@json_option
+def command(as_json: bool) -> None:
     """List plugins, what they register, and what is wrong with broken ones."""
+    from unlearnkit.plugins import registry
+
+    if as_json:
+        with stdout_reserved():
+            document = _document(registry())
+        print_json("plugins", document)
+    else:
+        _show(registry())
+
+
+def _document(found: Registry) -> dict[str, Any]:
+    return {
+        "plugins": [
+            {
+                "name": plugin.name, "distribution": plugin.distribution, "version": plugin.version,
+                "state": _state(plugin), "error": plugin.error,
+                "components": [
+                    {"kind": entry.kind, "name": entry.name, "description": entry.description, "path": entry.path}
+                    for entry in plugin.registrations
+                ],
+            }
+            for plugin in found.plugins
+        ],
+        "problems": list(found.duplicates()),
+    }
+
+
+def _state(plugin: Plugin) -> str:
+    return "loaded" if plugin.error is None else "disabled" if plugin.disabled else "broken"
+
+
+def _show(found: Registry) -> None:
     from rich.markup import escape
 
     from unlearnkit.cli.common import console, table
-    from unlearnkit.plugins import registry
 
-    found, out = registry(), console()
+    out = console()
     for plugin in found.plugins:
-        state = "" if plugin.error is None else " [disabled]" if plugin.disabled else " [broken]"
+        state = "" if plugin.error is None else f" [{_state(plugin)}]"
         out.print(escape(f"{plugin.name}  ({plugin.distribution} {plugin.version}){state}"), soft_wrap=True)
         if plugin.error:
             out.print(escape(f"  {plugin.error}"), soft_wrap=True)

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from unlearnkit.cli.common import FILE, OUT, SEED, console, settings_options
+from unlearnkit.cli.common import FILE, OUT, SEED, ComponentName, console, settings_options
+from unlearnkit.cli.output import stdout_reserved
 from unlearnkit.errors import RunError
 
 if TYPE_CHECKING:
@@ -19,8 +20,10 @@ _WITH_RESUME = {"resume", "dry_run", "debug"}
 
 
 @click.command()
-@click.option("--method", metavar="NAME", help="How to unlearn ('unlearnkit show method' lists the methods).")
-@click.option("--generator", metavar="NAME", help="Which generator; without --checkpoint, the bundled one.")
+@click.option("--method", type=ComponentName("method"),
+              help="How to unlearn ('unlearnkit show method' lists the methods).")
+@click.option("--generator", type=ComponentName("generator"),
+              help="Which generator; without --checkpoint, the bundled one.")
 @click.option("--checkpoint", type=FILE, help="The generator's file of weights (.pkl, .pt, .safetensors).")
 @click.option("--image", type=FILE, multiple=True,
               help="Picture of the person; repeatable: the first is erased, the others judge.")
@@ -32,11 +35,12 @@ _WITH_RESUME = {"resume", "dry_run", "debug"}
               help="Start from an earlier edit: a finished run's folder, or an edit.safetensors.")
 @click.option("--bystander", type=FILE, multiple=True,
               help="Picture of somebody who must stay as they are; repeatable.")
-@click.option("--target", metavar="NAME", help="How to choose the face that takes the person's place.")
-@click.option("--inverter", metavar="NAME", help="How to find the latent of a picture.")
-@click.option("--identity", metavar="NAME", help="Identity encoder that losses use.")
-@click.option("--judge", metavar="NAME", help="Identity encoder that judges the result; use another one.")
-@click.option("--perceptual", metavar="NAME", help="Perceptual distance.")
+@click.option("--target", type=ComponentName("target"), help="How to choose the face that takes the person's place.")
+@click.option("--inverter", type=ComponentName("inverter"), help="How to find the latent of a picture.")
+@click.option("--identity", type=ComponentName("identity"), help="Identity encoder that losses use.")
+@click.option("--judge", type=ComponentName("identity"),
+              help="Identity encoder that judges the result; use another one.")
+@click.option("--perceptual", type=ComponentName("perceptual"), help="Perceptual distance.")
 @click.option("--steps", type=click.IntRange(min=1), metavar="N", help="Number of steps of the method.")
 @click.option("--seed", type=SEED, metavar="N", help="Start of the random numbers; same seed, same run.")
 @settings_options
@@ -58,11 +62,13 @@ def command(ctx: click.Context, out: Path | None, resume: Path | None, dry_run: 
         _check_resume(ctx, resume)
         _resume(resume, dry_run)
         return
-    settings = RunOptions(**options).settings()
-    from unlearnkit.workflows import run
+    with stdout_reserved(dry_run):
+        settings = RunOptions(**options).settings(out)
+        from unlearnkit.workflows import run
 
+        if dry_run:
+            run.dry_run(settings, out)
     if dry_run:
-        run.dry_run(settings, out)
         _print(settings.table())
     else:
         _show(run.start_run(settings, out, console()))
@@ -73,17 +79,23 @@ def _resume(folder: Path, dry_run: bool) -> None:
     from unlearnkit.workflows import run
 
     if dry_run:
-        _print(Run.open(folder).settings.table())
+        with stdout_reserved():
+            settings = Run.open(folder).settings
+        _print(settings.table())
     else:
         _show(run.continue_run(folder, console()))
 
 
 def _show(run: Run) -> None:
     """The short table, and where everything lies."""
-    from unlearnkit.report import summary_table
+    from unlearnkit.report import NUMBERS_FILE, summary_table
+    from unlearnkit.report.numbers import read_declared
 
     out = console()
-    out.print(summary_table(run.read_json("metrics.json") or {}, run.manifest))
+    out.print(summary_table(
+        run.read_json("metrics.json") or {}, run.manifest, run.request.names,
+        read_declared(run.read_json(NUMBERS_FILE), str(run.path / NUMBERS_FILE)),
+    ))
     used = ", ".join(f"{section} {run.chosen[section]}" for section in ("judge", "identity", "perceptual"))
     out.print(f"measured with: {used}", soft_wrap=True, markup=False)
     out.print(f"run: {run.path}", soft_wrap=True, markup=False)

@@ -1,110 +1,106 @@
-"""``unlearnkit show``: the options of a component, or what came out of a run."""
+"""``unlearnkit show``: the components of a kind, the options of one, or the results of a run."""
 
 from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+import attrs
 import click
 
+from unlearnkit.cli.common import complete_component
+from unlearnkit.cli.output import json_option, print_json, stdout_reserved
 from unlearnkit.errors import ConfigError, RunError, nearest
-from unlearnkit.plugins.registration import KINDS
+from unlearnkit.plugins.registration import KINDS, Registration
+
+if TYPE_CHECKING:
+    from click.shell_completion import CompletionItem
+
+_SUBJECTS = (*KINDS, "run")
+
+
+def _complete_kind(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[str]:
+    return [kind for kind in _SUBJECTS if kind.startswith(incomplete)]
+
+
+def _complete_name(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:
+    from click.shell_completion import CompletionItem
+
+    kind = ctx.params.get("kind", "")
+    return [CompletionItem(incomplete, type="dir")] if kind == "run" else complete_component(kind, incomplete)
 
 
 @click.command()
-@click.argument("kind")
-@click.argument("name", required=False)
-def command(kind: str, name: str | None) -> None:
-    """Show the options of a component, or a run's summary.
+@click.argument("kind", shell_complete=_complete_kind)
+@click.argument("name", required=False, shell_complete=_complete_name)
+@json_option
+def command(kind: str, name: str | None, as_json: bool) -> None:
+    """Show the options of a component, or the results of a run.
 
     \b
     unlearnkit show method            names of all methods
     unlearnkit show method guide      its options
-    unlearnkit show run runs/guide-1  what came out of a run
+    unlearnkit show run runs/guide-1  the results of a run
 
     KIND: generator, inverter, target, loss, method, identity, perceptual, metric, attack, or run.
     """
-    if kind == "run":
+    if kind not in _SUBJECTS:
+        raise ConfigError(f"there is no kind '{kind}'.{nearest(kind, _SUBJECTS)} Kinds: {', '.join(_SUBJECTS)}.")
+    if kind == "run" and name is None:
+        raise click.UsageError("show run needs the folder of a run", click.get_current_context())
+    with stdout_reserved(as_json):
         if name is None:
-            raise click.UsageError("show run needs the folder of a run", click.get_current_context())
-        _show_run(Path(name))
-    elif kind not in KINDS:
-        kinds = [*KINDS, "run"]
-        raise ConfigError(f"there is no kind '{kind}'.{nearest(kind, kinds)} Kinds: {', '.join(kinds)}.")
-    elif name is None:
-        _show_names(kind)
+            what, document = "components", _components(kind)
+        elif kind == "run":
+            what, document = "run", _run(Path(name))
+        else:
+            what, document = "component", _component(kind, name)
+    if as_json:
+        print_json(what, document)
     else:
-        _show_component(kind, name)
+        {"components": _show_components, "run": _show_run, "component": _show_component}[what](document)
 
 
-def _show_names(kind: str) -> None:
-    from rich.markup import escape
+# ---------------------------------------------------------------- documents, as --json prints them
 
-    from unlearnkit.cli.common import console, table
+def _components(kind: str) -> dict[str, Any]:
     from unlearnkit.plugins import registry
 
     found = registry()
-    rows = table("name", "description", "from")
-    for name in found.names(kind):
-        entry = found.get(kind, name)
-        rows.add_row(escape(name), escape(entry.description), escape(entry.owner))
-    console().print(rows if rows.rows else f"no plugin offers a {kind}")
+    return {"kind": kind, "components": [_registration(found.get(kind, name)) for name in found.names(kind)]}
 
 
-def _show_component(kind: str, name: str) -> None:
-    from rich.markup import escape
-
-    from unlearnkit.cli.common import console, table
+def _component(kind: str, name: str) -> dict[str, Any]:
     from unlearnkit.config import describe
     from unlearnkit.plugins import registry
 
-    found, out = registry(), console()
-    entry, options = found.get(kind, name), describe(found.component_class(kind, name))
-    out.print(escape(f"{kind} {name}: {entry.description}\nfrom {entry.owner}, {entry.path}"), soft_wrap=True)
-    columns: dict[str, list[str]] = {
-        "option": [option.name for option in options],
-        "type": [option.type for option in options],
-        "default": ["(must be given)" if option.required else _text(option.default) for option in options],
-        "unit": [option.unit for option in options],
-        "allowed": [option.allowed for option in options],
-        "what it does": [option.help for option in options],
-    }
-    # A narrow window has no room for columns that say nothing.
-    columns = {title: cells for title, cells in columns.items() if any(cells)}
-    rows = table(*columns)
-    for cells in zip(*columns.values(), strict=True):
-        rows.add_row(*(escape(cell) for cell in cells))
-    out.print(rows if options else "It has no options.")
-    if entry.preset:
-        out.print("It sets, unless you say otherwise:")
-        for key, value in sorted(entry.preset.items()):
-            out.print(escape(f"  {key} = {_text(value)}"), soft_wrap=True)
+    found = registry()
+    entry = found.get(kind, name)
+    options = [attrs.asdict(option) for option in describe(found.component_class(kind, name))]
+    return {"kind": kind, **_registration(entry), "options": options, "preset": dict(sorted(entry.preset.items()))}
 
 
-def _show_run(folder: Path) -> None:
-    from rich.markup import escape
+def _registration(entry: Registration) -> dict[str, Any]:
+    return {"name": entry.name, "description": entry.description, "path": entry.path, "plugin": entry.plugin,
+            "distribution": entry.distribution, "version": entry.version}
 
-    from unlearnkit.cli.common import console, table
+
+def _run(folder: Path) -> dict[str, Any]:
     from unlearnkit.config import read_toml
+    from unlearnkit.numbers import to_plain
+    from unlearnkit.report.numbers import NUMBERS_FILE, read_declared
 
     if not (folder / "config.toml").is_file():
-        raise RunError(f"{folder} is no run folder: it holds no config.toml")
-    settings, manifest = read_toml(folder / "config.toml"), _json(folder / "manifest.json")
-    out = console()
-    for section in ("method", "generator", "target"):
-        out.print(escape(f"{section}: {settings.get(section, {}).get('name', '-')}"), soft_wrap=True)
-    for key in ("status", "seconds", "seed", "device"):
-        if key in manifest:
-            out.print(escape(f"{key}: {manifest[key]}"), soft_wrap=True)
-    metrics = _json(folder / "metrics.json")
-    rows = table("metric", "value")
-    for key, value in sorted(metrics.items()):
-        rows.add_row(escape(key), escape(f"{value:.4g}" if isinstance(value, float) else str(value)))
-    out.print(rows if metrics else "no metrics yet")
-    for file in ("edit.safetensors", "report.html"):
-        if (folder / file).is_file():
-            out.print(escape(f"{folder / file}"), soft_wrap=True)
+        raise RunError(f"{folder} is not a run folder: it holds no config.toml")
+    declared = read_declared(_json(folder / NUMBERS_FILE), str(folder / NUMBERS_FILE))
+    files = {"edit": folder / "edit.safetensors", "report": folder / "report.html"}
+    return {
+        "folder": str(folder), "settings": read_toml(folder / "config.toml"),
+        "manifest": _json(folder / "manifest.json"), "metrics": _json(folder / "metrics.json"),
+        "numbers": to_plain(declared),
+        "files": {name: str(file) if file.is_file() else None for name, file in files.items()},
+    }
 
 
 def _json(path: Path) -> dict[str, Any]:
@@ -115,6 +111,74 @@ def _json(path: Path) -> dict[str, Any]:
     except (ValueError, OSError) as error:
         raise RunError(f"{path} cannot be read: {error}") from error
     return value if isinstance(value, dict) else {}
+
+
+# ---------------------------------------------------------------- the same, for people
+
+def _show_components(document: dict[str, Any]) -> None:
+    from rich.markup import escape
+
+    from unlearnkit.cli.common import console, table
+
+    rows = table("name", "description", "from")
+    for entry in document["components"]:
+        rows.add_row(escape(entry["name"]), escape(entry["description"]), escape(_owner(entry)))
+    console().print(rows if rows.rows else f"no plugin offers a {document['kind']}")
+
+
+def _show_component(document: dict[str, Any]) -> None:
+    from rich.markup import escape
+
+    from unlearnkit.cli.common import console, table
+
+    out, options = console(), document["options"]
+    title = f"{document['kind']} {document['name']}: {document['description']}"
+    out.print(escape(f"{title}\nfrom {_owner(document)}, {document['path']}"), soft_wrap=True)
+    columns: dict[str, list[str]] = {
+        "option": [option["name"] for option in options],
+        "type": [option["type"] for option in options],
+        "default": ["(must be given)" if option["required"] else _text(option["default"]) for option in options],
+        "unit": [option["unit"] for option in options],
+        "allowed": [option["allowed"] for option in options],
+        "what it does": [option["help"] for option in options],
+    }
+    # A narrow window has no room for columns that say nothing.
+    columns = {title: cells for title, cells in columns.items() if any(cells)}
+    rows = table(*columns)
+    for cells in zip(*columns.values(), strict=True):
+        rows.add_row(*(escape(cell) for cell in cells))
+    out.print(rows if options else "It has no options.")
+    if document["preset"]:
+        out.print("It sets, unless you say otherwise:")
+        for key, value in document["preset"].items():
+            out.print(escape(f"  {key} = {_text(value)}"), soft_wrap=True)
+
+
+def _show_run(document: dict[str, Any]) -> None:
+    from rich.markup import escape
+
+    from unlearnkit.cli.common import console, table
+    from unlearnkit.numbers import from_plain
+    from unlearnkit.report.numbers import flat, lines
+
+    settings, manifest, out = document["settings"], document["manifest"], console()
+    for section in ("method", "generator", "target"):
+        out.print(escape(f"{section}: {settings.get(section, {}).get('name', '-')}"), soft_wrap=True)
+    for key in ("status", "seconds", "seed", "device"):
+        if key in manifest:
+            out.print(escape(f"{key}: {manifest[key]}"), soft_wrap=True)
+    rows = table("number", "value", "better", "samples", "what it is")
+    for line in lines(flat(document["metrics"]), from_plain(document["numbers"])):
+        title = "" if line.title == line.name else escape(line.title)
+        rows.add_row(escape(line.name), line.value, line.better, line.count, title)
+    out.print(rows if rows.rows else "no metrics yet")
+    for file in document["files"].values():
+        if file is not None:
+            out.print(escape(file), soft_wrap=True)
+
+
+def _owner(entry: dict[str, Any]) -> str:
+    return f"plugin '{entry['plugin']}' ({entry['distribution']} {entry['version']})"
 
 
 def _text(value: Any) -> str:

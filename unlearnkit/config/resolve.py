@@ -38,19 +38,30 @@ _REQUIRED = ("generator", "method")
 Tables = dict[str, Any]
 
 
-def resolve(user_settings: Mapping[str, Any], registry: Registry, uses: Uses = RUN) -> Settings:
+def resolve(
+    user_settings: Mapping[str, Any], registry: Registry, uses: Uses = RUN, *, mistakes: Gather | None = None
+) -> Settings:
     """Complete settings of a command, from what the user says: nested tables or dotted names.
+
+    ``mistakes``: where to put what is wrong instead of raising it; the settings then lack the sections in ``failed``.
 
     :raises ConfigError: for a setting that does not exist, has a wrong value, or that the command does not use;
         :class:`~unlearnkit.errors.Mistakes` where there are several.
     """
-    user = nest(user_settings)
-    mistakes = Gather()
-    for key, table in user.items():
+    gathered = Gather() if mistakes is None else mistakes
+    settings = _resolve(nest(user_settings), registry, uses, gathered)
+    if mistakes is None:
+        gathered.raise_any()
+    return settings
+
+
+def _resolve(said: Tables, registry: Registry, uses: Uses, mistakes: Gather) -> Settings:
+    user: Tables = {}
+    for key, table in said.items():
         with mistakes:
             _check_table(key, table)
             uses.check(key, table)
-    mistakes.raise_any()  # what is no table cannot be read any further
+            user[key] = table
     below = _below(user, registry, uses, mistakes)
     settings = merge(below, user)
     found: Tables = {}
@@ -67,8 +78,8 @@ def resolve(user_settings: Mapping[str, Any], registry: Registry, uses: Uses = R
         found |= _lists(settings, user, registry, mistakes)
         with mistakes:
             _agree(found, user)
-    mistakes.raise_any()
-    return Settings(**found, uses=uses)
+    failed = {section for section in uses.sections if section not in found or (section in said and section not in user)}
+    return Settings(**{"generator": None, **found}, uses=uses, failed=frozenset(failed))
 
 
 # ---------------------------------------------------------------- what lies below the user's own words

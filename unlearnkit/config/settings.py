@@ -156,7 +156,7 @@ class Uses:
         """
         lists = _LISTS if self.lists else ()
         if key == "request" and self.request:
-            wrong = sorted(set(table) - set(self.request)) if isinstance(table, Mapping) else []
+            wrong = sorted((set(table) & set(RUN.request)) - set(self.request)) if isinstance(table, Mapping) else []
             unused = f"request.{wrong[0]}" if wrong else None
         else:
             unused = None if key in (*self.sections, *self.fields, *lists) else key
@@ -230,6 +230,8 @@ class Settings(RunSettings):
     samples: int = 200
     request: RequestSettings = attrs.field(factory=RequestSettings)
     uses: Uses = attrs.field(default=RUN, repr=False)
+    failed: frozenset[str] = attrs.field(default=frozenset(), repr=False)
+    """Sections of which nothing is known, since something in them is wrong; only where mistakes are gathered."""
 
     def chosen(self) -> dict[str, Choice[Any]]:
         """The components that were chosen, by section."""

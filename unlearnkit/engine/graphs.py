@@ -16,19 +16,19 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
-from unlearnkit.engine.readings import Said
+from unlearnkit.engine.step_numbers import TermList
 from unlearnkit.interfaces import Job, Loss, Pairs
 
-__all__ = ["WARM_UP", "Body", "CudaRecorder", "GraphedStep", "Recorder", "StaticPairs", "why_not"]
+__all__ = ["WARM_UP", "Body", "CudaRecorder", "GraphedStep", "Recorder", "StaticPairs", "reason_against"]
 
 WARM_UP = 3
 """Steps that run as ever before one is recorded: Adam makes its state, cuDNN chooses, what is constant is rendered."""
 
-Body = Callable[[Mapping[str, Pairs]], Said]
+Body = Callable[[Mapping[str, Pairs]], TermList]
 """A step as a function of its pairs: gradients anew, and Adam's step."""
 
 
-def why_not(job: Job, adds_terms: bool) -> str | None:
+def reason_against(job: Job, adds_terms: bool) -> str | None:
     """Why the steps of this job cannot be recorded, as the end of a sentence; None if they can."""
     if job.device.type != "cuda":
         return f"the device is {job.device}"
@@ -73,10 +73,10 @@ def _form(asked: Mapping[str, Pairs]) -> list[tuple[object, ...]]:
 class Recorder(Protocol):
     """Runs steps beside a recording, and records one; :class:`CudaRecorder` is the true one."""
 
-    def aside(self, run: Callable[[], Said]) -> Said:
+    def aside(self, run: Callable[[], TermList]) -> TermList:
         """Run a step before recording."""
 
-    def record(self, run: Callable[[], Said]) -> tuple[Said, Callable[[], None]]:
+    def record(self, run: Callable[[], TermList]) -> tuple[TermList, Callable[[], None]]:
         """Record a step without running it: the tensors that will hold its numbers, and what replays it."""
 
 
@@ -87,11 +87,11 @@ class GraphedStep:
         self._body, self._job, self._recorder = body, job, recorder
         self._static: StaticPairs | None = None
         self._weights: dict[str, dict[str, float]] = {}
-        self._said: Said = []
+        self._terms: TermList = []
         self._replay: Callable[[], None] = lambda: None
         self._done, self._given_up = 0, False
 
-    def step(self, asked: Mapping[str, Pairs]) -> Said:
+    def step(self, asked: Mapping[str, Pairs]) -> TermList:
         """Do one step on these pairs; its numbers are overwritten by the next."""
         if not self._given_up and self._done < WARM_UP:
             self._done += 1
@@ -104,19 +104,19 @@ class GraphedStep:
             return self._body(asked)
         self._static.fill(asked)
         self._replay()
-        return self._said
+        return self._terms
 
-    def _warm_up(self, asked: Mapping[str, Pairs]) -> Said:
+    def _warm_up(self, asked: Mapping[str, Pairs]) -> TermList:
         before = self._job.rng.get_state()
-        said = self._recorder.aside(lambda: self._body(asked))
+        terms = self._recorder.aside(lambda: self._body(asked))
         if not torch.equal(before, self._job.rng.get_state()):
             self._give_up("rendering draws random numbers (noise or jitter)")
-        return said
+        return terms
 
     def _record(self, asked: Mapping[str, Pairs]) -> None:
         static = StaticPairs(asked, self._job.device)
         try:
-            self._said, self._replay = self._recorder.record(lambda: self._body(static.pairs))
+            self._terms, self._replay = self._recorder.record(lambda: self._body(static.pairs))
         except RuntimeError as error:
             self._give_up(f"recording failed ({str(error).splitlines()[0]})")
             return
@@ -140,19 +140,19 @@ class GraphedStep:
 class CudaRecorder:
     """torch's recipe: warm up on a stream of its own, record, replay. Not run on a GPU yet."""
 
-    def aside(self, run: Callable[[], Said]) -> Said:
+    def aside(self, run: Callable[[], TermList]) -> TermList:
         """Run a step on a side stream, as work before a recording must."""
         side, here = torch.cuda.Stream(), torch.cuda.current_stream()
         side.wait_stream(here)
         with torch.cuda.stream(side):
-            said = run()
+            terms = run()
         here.wait_stream(side)
-        return said
+        return terms
 
-    def record(self, run: Callable[[], Said]) -> tuple[Said, Callable[[], None]]:
+    def record(self, run: Callable[[], TermList]) -> tuple[TermList, Callable[[], None]]:
         """Record a step: gradients that it makes lie in the graph's own memory, since it begins without any."""
         torch.cuda.synchronize()
         graph = torch.cuda.CUDAGraph()
         with torch.cuda.graph(graph):
-            said = run()
-        return said, graph.replay
+            terms = run()
+        return terms, graph.replay

@@ -19,8 +19,8 @@ import torch
 from torch import Tensor, nn
 
 from unlearnkit.config import option
-from unlearnkit.engine.graphs import Body, CudaRecorder, GraphedStep, why_not
-from unlearnkit.engine.readings import Reading, Said, lateness
+from unlearnkit.engine.graphs import Body, CudaRecorder, GraphedStep, reason_against
+from unlearnkit.engine.step_numbers import StepNumbers, TermList, read_delay
 from unlearnkit.errors import ConfigError, ShapeError
 from unlearnkit.interfaces import Generator, Job, Loss, Method, Pairs, Rendering, Step
 
@@ -89,15 +89,18 @@ class PairLoop(Method):
         return {name: forget[name] + retain[name] for name in forget}
 
     def extra_terms(self, job: Job) -> dict[str, Tensor]:
-        """What the method itself adds to the loss of the micro-batch that was just rendered: weighted, summed over its
-        pairs, one number each."""
+        """What the method itself adds to the loss, weighted; asked after each micro-batch was rendered.
+
+        * one number a pair of the micro-batch, ``(n,)``: summed over all pairs of the step
+        * one number, ``()``: counts once a step however it is cut into micro-batches, as their mean over pairs
+        """
         return {}
 
     def _graphed(self, job: Job) -> bool:
         """True if steps shall be recorded, and can be; warns if they cannot."""
         if not job.cuda_graph:
             return False
-        reason = why_not(job, self.splits or type(self).extra_terms is not PairLoop.extra_terms)
+        reason = reason_against(job, self.splits or type(self).extra_terms is not PairLoop.extra_terms)
         if reason is not None:
             warnings.warn(f"no CUDA graph: {reason}; steps run one kernel at a time", stacklevel=2)
         return reason is None
@@ -110,48 +113,51 @@ class PairLoop(Method):
         saved = job.progress.load()
         start = 0 if saved is None else _restore(*saved, parameters, adam, job.rng)
         graph = GraphedStep(_whole_step(job, cache, parameters, adam), job, CudaRecorder()) if graphed else None
-        late = lateness(job.device)
-        waiting: deque[Reading] = deque()
+        delay = read_delay(job.device)
+        waiting: deque[StepNumbers] = deque()
         for index in range(start, self.steps):
             view = job.edited.sample_views(1, job.rng)
             step = Step(index, job.edited, job.erased, job.targets, view, job.rng, job.selector)
             if graph is not None:
-                waiting.append(Reading(index, [graph.step(_ask(job, step))], job.device))
+                waiting.append(StepNumbers(index, [graph.step(_ask(job, step))], job.device))
             else:
                 adam.zero_grad(set_to_none=True)
-                waiting.append(Reading(index, self._gradients(job, step, cache, parameters), job.device))
-                if not late:
+                waiting.append(StepNumbers(index, self._gradients(job, step, cache, parameters), job.device))
+                if not delay:
                     waiting[-1].check()  # before the step: it would lead nowhere
                 adam.step()
-            self._report(job, waiting, late)
+            self._report(job, waiting, delay)
             if job.progress.due() or index + 1 == self.steps:
                 self._report(job, waiting, 0)  # first: the log may know more than the checkpoint, not less
                 job.progress.save(*_snapshot(index + 1, parameters, adam, job.rng))
 
-    def _report(self, job: Job, waiting: deque[Reading], keep: int) -> None:
+    def _report(self, job: Job, waiting: deque[StepNumbers], keep: int) -> None:
         """Read the numbers of the oldest steps, until those of ``keep`` steps are left unread."""
         while len(waiting) > keep:
-            reading = waiting.popleft()
-            job.progress.step(reading.index, self.steps, reading.check())
+            numbers = waiting.popleft()
+            job.progress.step(numbers.index, self.steps, numbers.check())
 
     def _gradients(
         self, job: Job, step: Step, cache: dict[Any, Rendering], parameters: dict[str, nn.Parameter]
-    ) -> list[Said]:
+    ) -> list[TermList]:
         """Fill in the gradients of a step; returns its numbers, of each side where it ``splits``."""
         if not self.splits:
             return [accumulate(job, _ask(job, step), cache, parameters, self.extra_terms)]
-        said: list[Said] = []
+        terms: list[TermList] = []
         sides: list[dict[str, Tensor]] = []
+        asked = _ask(job, step)
+        count = _count(asked)
         for retains in (False, True):
             losses = {name: loss for name, loss in job.losses.items() if loss.retains == retains}
             side = attrs.evolve(job, losses=losses)
-            said.append(accumulate(side, _ask(side, step), cache, parameters, self.extra_terms))
+            pairs = {name: asked[name] for name in losses}
+            terms.append(accumulate(side, pairs, cache, parameters, self.extra_terms, count))
             sides.append({name: torch.zeros_like(p) if p.grad is None else p.grad for name, p in parameters.items()})
             for parameter in parameters.values():
                 parameter.grad = None
         for name, gradient in self.combine(*sides).items():
             parameters[name].grad = gradient
-        return said
+        return terms
 
 
 # ---------------------------------------------------------------- one step
@@ -181,7 +187,7 @@ def backward(
 
     :raises UnlearnkitError: if the total is not finite.
     """
-    return Reading(step.index, [accumulate(job, _ask(job, step), cache, parameters)], job.device).check()
+    return StepNumbers(step.index, [accumulate(job, _ask(job, step), cache, parameters)], job.device).check()
 
 
 def _whole_step(
@@ -189,11 +195,11 @@ def _whole_step(
 ) -> Body:
     """A step as a function of its pairs alone: what :mod:`unlearnkit.engine.graphs` records."""
 
-    def body(asked: Mapping[str, Pairs]) -> Said:
+    def body(asked: Mapping[str, Pairs]) -> TermList:
         adam.zero_grad(set_to_none=True)
-        said = accumulate(job, asked, cache, parameters)
+        terms = accumulate(job, asked, cache, parameters)
         adam.step()
-        return said
+        return terms
 
     return body
 
@@ -206,37 +212,55 @@ def _ask(job: Job, step: Step) -> dict[str, Pairs]:
 def accumulate(
     job: Job, asked: Mapping[str, Pairs], cache: dict[Any, Rendering],
     parameters: Mapping[str, Tensor] = MappingProxyType({}),
-    extra_terms: Callable[[Job], dict[str, Tensor]] = lambda job: {},
-) -> Said:
+    extra_terms: Callable[[Job], dict[str, Tensor]] = lambda job: {}, pairs_in_step: int | None = None,
+) -> TermList:
     """Accumulate the gradient of all losses on the pairs that they ``asked`` for; nothing here waits for a device.
 
-    Equal to the gradient of the summed loss: the terms add up over pairs, so micro-batches do not change it.
+    Equal to the gradient of the summed loss: the terms add up over pairs, so micro-batches do not change it. Of what
+    ``extra_terms`` gives, a single number counts once in ``pairs_in_step`` pairs (by default those asked for).
     """
-    count = sum(len(pairs) for pairs in asked.values())
+    count = _count(asked)
     size = micro_batch_size(job.device, job.edited.resolution, count)
-    said: Said = []
+    terms: TermList = []
     for batch in _micro_batches(job.losses, asked, size):
         value = torch.zeros((), device=job.device)
         frozen = _render_frozen(job, batch, cache)
         edited = _render(job.edited, batch, "edited", job.rng)
-        for name, number in extra_terms(job).items():
+        share = sum(len(segment.pairs) for segment in batch) / (pairs_in_step or count)
+        for name, extra in extra_terms(job).items():
+            number = _extra_term(name, extra, batch, share)
             value = value + number
-            said.append((name, number.detach()))
+            terms.append((name, number.detach()))
         for segment, a, b in zip(batch, edited, frozen, strict=True):
             weights = segment.loss.weights()
             for name, numbers in segment.loss.terms(a, b, job.measures).items():
                 _check_term(segment, name, numbers, weights)
                 value = value + weights[name] * numbers.sum()
-                said.append((f"{segment.name}/{name}", numbers.detach().sum()))
+                terms.append((f"{segment.name}/{name}", numbers.detach().sum()))
         value.backward()
-        said.append(("total", value.detach()))
-    return said + _penalties(job, parameters)
+        terms.append(("total", value.detach()))
+    return terms + _penalties(job, parameters)
 
 
-def _penalties(job: Job, parameters: Mapping[str, Tensor]) -> Said:
+def _count(asked: Mapping[str, Pairs]) -> int:
+    return sum(len(pairs) for pairs in asked.values())
+
+
+def _extra_term(name: str, extra: Tensor, batch: list[Segment], share: float) -> Tensor:
+    """What a method adds for one micro-batch: the sum of one number a pair, or the micro-batch's share of one."""
+    if extra.shape == ():
+        return share * extra
+    count = sum(len(segment.pairs) for segment in batch)
+    if extra.shape != (count,):
+        raise ShapeError(f"extra term {name!r} has shape {tuple(extra.shape)}, expected one number, (), or one a pair "
+                         f"that was rendered, ({count},)")
+    return extra.sum()
+
+
+def _penalties(job: Job, parameters: Mapping[str, Tensor]) -> TermList:
     """Accumulate the gradient of what losses say of the parameters themselves."""
     value: Tensor | None = None
-    said: Said = []
+    terms: TermList = []
     for label, loss in job.losses.items():
         weights = loss.weights()
         for name, number in loss.penalty(parameters).items():
@@ -246,12 +270,12 @@ def _penalties(job: Job, parameters: Mapping[str, Tensor]) -> Said:
                     "each needs one number, (), and a weight of the same name"
                 )
             value = weights[name] * number + (0.0 if value is None else value)
-            said.append((f"{label}/{name}", number.detach()))
+            terms.append((f"{label}/{name}", number.detach()))
     if value is None:
-        return said
+        return terms
     if value.requires_grad:
         value.backward()
-    return [*said, ("total", value.detach())]
+    return [*terms, ("total", value.detach())]
 
 
 def _check_term(segment: Segment, name: str, numbers: Tensor, weights: dict[str, float]) -> None:

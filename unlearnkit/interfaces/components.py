@@ -299,14 +299,18 @@ class Metric(Component):
         """Numbers by name (``snake_case``), with sample counts where a number is an estimate."""
 
     def numbers(self, about: About) -> tuple[Number, ...]:
-        """Declare every number that :meth:`measure` may return: its title, which way is better, its unit and count."""
+        """Declare every number that :meth:`measure` may return: its title, which way is better, its unit and count.
+
+        Known before a run starts, from the options and ``about`` alone. A count ``n_...`` need not be declared itself
+        where another number names it as its ``count``. What is not declared is shown by its bare name.
+        """
         return ()
 
 
 class Attack(Component):
     """Tries to get an erased person back out of the edited generator, with a budget, and beside it a control.
 
-    The similarity is the judge's, to the person's pictures: see :mod:`unlearnkit.audit.trace`, which keeps the best.
+    The similarity is the judge's, to the person's pictures: see :mod:`unlearnkit.attacks.trace`, which keeps the best.
     """
 
     unit: ClassVar[str]

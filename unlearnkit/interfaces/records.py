@@ -14,6 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from unlearnkit.errors import ShapeError
+from unlearnkit.numbers import About, Number
 from unlearnkit.streams import stream
 
 if TYPE_CHECKING:
@@ -261,6 +262,12 @@ class Evidence:
     samples: int = 200
     original: Generator | None = None
 
+    @property
+    def about(self) -> About:
+        """What the names of numbers depend on."""
+        people, earlier = ([person.name for person in group] for group in (self.request.people, self.request.earlier))
+        return About(tuple(people), tuple(earlier), self.perceptual.label, self.frozen.has_views)
+
     def stream(self, purpose: str, index: int = 0) -> torch.Generator:
         """Random numbers (CPU) for one purpose: no metric changes what another draws, and none sees the same people."""
         return stream(self.seed, f"evidence/{purpose}", index)
@@ -268,39 +275,6 @@ class Evidence:
     def random_latents(self, count: int, rng: torch.Generator) -> Tensor:
         """Latents ``(count, num_ws, w_dim)`` of random people, none of whom was erased."""
         return draw_people(self.frozen, count, rng, self.request.erased)
-
-
-@attrs.frozen
-class Number:
-    """What a metric declares of one of its numbers, so that nobody has to guess it from the name.
-
-    * ``name``: ``snake_case``, as :meth:`Metric.measure` returns it
-    * ``title``: what a table calls it: ``"Erased person, after"``
-    * ``better``: ``"higher"``, ``"lower"``, or empty where neither is
-    * ``unit``: empty for a plain number, such as a cosine
-    * ``count``: the name of the number that says from how many pictures or pairs it was estimated
-    """
-
-    name: str
-    title: str
-    better: str = attrs.field(default="", validator=attrs.validators.in_(("higher", "lower", "")))
-    unit: str = ""
-    count: str = ""
-
-
-@attrs.frozen
-class About:
-    """What the names of a metric's numbers may depend on, known before a run starts.
-
-    * ``people``, ``earlier``: what the people are called who are, and who were, erased
-    * ``perceptual``: the label of the perceptual distance
-    * ``has_views``: whether the generator needs a view
-    """
-
-    people: tuple[str, ...] = ()
-    earlier: tuple[str, ...] = ()
-    perceptual: str = "perceptual"
-    has_views: bool = False
 
 
 @attrs.frozen(eq=False)

@@ -8,7 +8,7 @@ import attrs
 import torch
 from torch import Tensor
 
-from unlearnkit.interfaces import Evidence, Metric
+from unlearnkit.interfaces import About, Evidence, Metric, Number
 from unlearnkit.metrics.gallery import Gallery
 
 __all__ = ["Distribution", "frechet_distance", "frechet_to_moments", "kernel_distance", "space"]
@@ -36,7 +36,7 @@ class Distribution(Metric):
         sample = Gallery.of(evidence).sample if evidence.samples >= 4 else None
         if sample is None:
             return {}
-        label, before, after = space(evidence), sample.pooled_before, sample.pooled_after
+        label, before, after = space(evidence.perceptual.label), sample.pooled_before, sample.pooled_after
         half = len(before) // 2
         first, second = slice(0, half), slice(half, 2 * half)
         numbers = {"n_distribution": float(len(before)), "n_distribution_floor": float(half)}
@@ -46,10 +46,36 @@ class Distribution(Metric):
             numbers[f"{name}_floor"] = distance(before[first], before[second])
         return numbers
 
+    def numbers(self, about: About) -> tuple[Number, ...]:
+        """Both distances of the same latents, of different ones, and of the frozen generator with itself."""
+        label, features = space(about.perceptual), f"in {about.perceptual} features"
+        return (
+            *pairings(f"frechet_{label}", f"Fréchet distance {features}", "n_distribution",
+                      short=f"Fréchet ({about.perceptual})", least=0.0),
+            *pairings(f"kid_{label}", f"Kernel distance (MMD²) {features}", "n_distribution"),
+        )
 
-def space(evidence: Evidence) -> str:
-    """What names of numbers call the feature space of the perceptual distance: ``LPIPS (VGG)`` -> ``lpips_vgg``."""
-    return re.sub(r"[^a-z0-9]+", "_", evidence.perceptual.label.lower()).strip("_")
+
+def pairings(
+    name: str, title: str, count: str, short: str = "", least: float | None = None
+) -> tuple[Number, Number, Number]:
+    """Declares a distance between N pictures before and after, ``*_unpaired`` and ``*_floor``, with their counts.
+
+    ``least``: zero for a distance; None for an unbiased estimate of one, which may fall below.
+    """
+    halves, floor = f"{count}_floor", f"{name}_floor"
+    return (
+        Number(name, f"{title}, same latents before and after", "lower", count=count, least=least,
+               short=short and f"{short}, paired"),
+        Number(f"{name}_unpaired", f"{title}, different latents", "lower", count=halves, reference=floor, least=least,
+               short=short and f"{short}, unpaired"),
+        Number(floor, f"{title}, frozen generator against itself", count=halves, least=least),
+    )
+
+
+def space(label: str) -> str:
+    """What names of numbers call the feature space of a perceptual distance: ``LPIPS (VGG)`` -> ``lpips_vgg``."""
+    return re.sub(r"[^a-z0-9]+", "_", label.lower()).strip("_")
 
 
 def frechet_distance(a: Tensor, b: Tensor) -> float:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import attrs
 
-from unlearnkit.interfaces import Evidence, Metric
-from unlearnkit.metrics.gallery import Gallery, unusable
+from unlearnkit.interfaces import About, Evidence, Metric, Number
+from unlearnkit.metrics.gallery import Cosine, Gallery, unusable, unusable_numbers
 from unlearnkit.metrics.identity import group
 from unlearnkit.options.names import slugs
 
@@ -49,3 +49,14 @@ class Earlier(Metric):
             numbers[f"n_earlier_{slug}"] = float(len(latents))
             counts += [faces.counts, then.counts]
         return numbers | unusable("_earlier", counts)
+
+    def numbers(self, about: About) -> tuple[Number, ...]:
+        """Three similarities for each person whom an earlier edit erased; pictures without one face."""
+        moments = (("before", "in the original checkpoint", ""), ("then", "before this run", ""),
+                   ("after", "after this run", "lower"))
+        each = (
+            Cosine(f"earlier_{slug}_{moment}", f"{name}, erased earlier: {words}", better, count=f"n_earlier_{slug}")
+            for name, slug in zip(about.earlier, slugs(about.earlier), strict=True)
+            for moment, words, better in moments
+        )
+        return (*each, *(unusable_numbers("_earlier", "Pictures of people erased earlier") if about.earlier else ()))

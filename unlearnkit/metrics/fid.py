@@ -15,8 +15,8 @@ from torch import Tensor, nn
 from unlearnkit.checkpoints import file_sha256
 from unlearnkit.config import option
 from unlearnkit.errors import ConfigError
-from unlearnkit.interfaces import Evidence, Generator, Metric
-from unlearnkit.metrics.distribution import frechet_distance, frechet_to_moments, kernel_distance
+from unlearnkit.interfaces import About, Evidence, Generator, Metric, Number
+from unlearnkit.metrics.distribution import frechet_distance, frechet_to_moments, kernel_distance, pairings
 from unlearnkit.metrics.gallery import slices
 
 __all__ = ["FID", "read_moments"]
@@ -49,6 +49,15 @@ class FID(Metric):
     _network: nn.Module | None = attrs.field(init=False, default=None, repr=False)
     _moments: tuple[Tensor, Tensor] | None = attrs.field(init=False, default=None, repr=False)
 
+    def check(self) -> None:
+        """Look for the weights, and read the statistics.
+
+        :raises ConfigError: if a file is missing or another one.
+        """
+        _find(self.weights)
+        if self.real is not None:
+            read_moments(self.real)
+
     def prepare(self, device: torch.device) -> None:
         """Read the weights onto ``device``, and the statistics.
 
@@ -74,6 +83,19 @@ class FID(Metric):
             old, new = (frechet_to_moments(seen, *self._moments) for seen in (before, after))
             numbers |= {"fid_real_before": old, "fid_real_after": new, "delta_fid_real": new - old}
         return numbers
+
+    def numbers(self, about: About) -> tuple[Number, ...]:
+        """FID and KID of the same latents, of different ones and by chance; with ``real``, FID to real pictures."""
+        found = (*pairings("fid_pre", "FID", "n_fid", "FID", 0.0), *pairings("kid_inception", "KID", "n_fid"))
+        if self.real is None:
+            return found
+        return (
+            *found,
+            Number("fid_real_before", "FID to real pictures, before", count="n_fid", least=0.0),
+            Number("fid_real_after", "FID to real pictures, after", "lower", count="n_fid", least=0.0),
+            Number("delta_fid_real", "FID to real pictures, after minus before", "lower", count="n_fid",
+                   short="change of FID to real pictures"),
+        )
 
     @torch.no_grad()
     def _features(self, evidence: Evidence, generator: Generator, count: int) -> Tensor:

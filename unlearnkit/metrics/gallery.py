@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
-from functools import cached_property
+from functools import cached_property, partial
 from weakref import WeakKeyDictionary
 
 import attrs
@@ -11,13 +11,19 @@ import torch
 from torch import Tensor
 
 from unlearnkit.errors import ShapeError
-from unlearnkit.interfaces import Evidence, Generator, Perceptual, Person, draw_people
+from unlearnkit.interfaces import Evidence, Generator, Number, Perceptual, Person, draw_people
 from unlearnkit.streams import stream
 
-__all__ = ["BATCH", "Faces", "Gallery", "Sample", "front_images", "similarity", "slices", "unusable"]
+__all__ = [
+    "BATCH", "Cosine", "Faces", "Gallery", "Sample", "front_images", "similarity", "slices", "unusable",
+    "unusable_numbers",
+]
 
 BATCH = 8
 """Pictures rendered at once."""
+
+Cosine = partial(Number, least=-1.0, most=1.0)
+"""Declares a similarity of identities."""
 
 _GALLERIES: WeakKeyDictionary[Evidence, Gallery] = WeakKeyDictionary()
 
@@ -185,6 +191,16 @@ def unusable(name: str, counts: Iterable[Mapping[str, Tensor]]) -> dict[str, flo
         numbers[f"n_no_face{name}{suffix}"] = float((count == 0).sum())
         numbers[f"n_several_faces{name}{suffix}"] = float((count > 1).sum())
     return numbers
+
+
+def unusable_numbers(name: str, pictures: str = "Pictures") -> tuple[Number, ...]:
+    """Declares what :func:`unusable` counts; ``pictures`` says of whom: ``"Pictures of neighbours"``."""
+    return tuple(
+        Number(f"n_{kind}{name}{suffix}", f"{pictures} in which the judge finds {words}{which}", "lower",
+               count=f"n_faces_sought{name}{suffix}", least=0.0, digits=0)
+        for suffix, which in (("", ""), ("_after", ", edited generator only"))
+        for kind, words in (("no_face", "no face"), ("several_faces", "several faces"))
+    )
 
 
 def slices(total: int) -> Iterator[slice]:

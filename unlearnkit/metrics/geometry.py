@@ -6,7 +6,7 @@ import attrs
 import torch
 from torch import Tensor
 
-from unlearnkit.interfaces import Evidence, Generator, Metric
+from unlearnkit.interfaces import About, Evidence, Generator, Metric, Number
 from unlearnkit.metrics.gallery import BATCH
 
 __all__ = ["Geometry"]
@@ -42,6 +42,18 @@ class Geometry(Metric):
             "depth_between_bystanders": float((staying - staying.roll(1, 0)).abs().mean()),
             "n_geometry": float(len(latents)),
         }
+
+    def numbers(self, about: About) -> tuple[Number, ...]:
+        """The mean absolute differences; only the count for a generator without depth."""
+        between, unit = "depth_between_bystanders", "world units"
+        return (
+            Number("depth_change_erased", "Depth of the erased person, difference before vs. after", unit=unit,
+                   reference=between, least=0.0),
+            Number("depth_change_bystanders", "Depth of bystanders, difference before vs. after", "lower", unit,
+                   count="n_geometry", reference=between, least=0.0, short="change of bystanders' depth"),
+            Number(between, "Depth of bystanders, difference between two of them, before", unit=unit,
+                   count="n_geometry", least=0.0),
+        )
 
 
 def _others(evidence: Evidence) -> Tensor:

@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 import attrs
 import torch
 from torch import Tensor
 
-from unlearnkit.interfaces import Evidence, Metric, Person
+from unlearnkit.interfaces import About, Evidence, Metric, Number, Person
 from unlearnkit.metrics.collapse import pairwise_similarity
-from unlearnkit.metrics.gallery import Faces, Gallery, similarity, unusable
+from unlearnkit.metrics.gallery import Cosine, Faces, Gallery, similarity, unusable, unusable_numbers
 from unlearnkit.options.names import slugs
 
 __all__ = ["Identity", "group"]
+
+_LEVELS = ("strangers", "same_person")
 
 
 @attrs.define
@@ -59,7 +61,60 @@ class Identity(Metric):
         numbers |= _strangers(strangers) | _same_person([faces for _, faces in people])
         numbers |= unusable("", [faces.counts for faces in (*(faces for _, faces in people), *strangers)])
         levels = evidence.judge.levels() or {}
-        return numbers | {f"{name}_level": float(value) for name, value in levels.items()}
+        return numbers | {f"{name}_level": float(levels[name]) for name in _LEVELS if name in levels}
+
+    def numbers(self, about: About) -> tuple[Number, ...]:
+        """Similarities by group and, where there are several people, by person; levels; pictures without one face."""
+        several = len(about.people) > 1
+        each = list(zip(about.people, slugs(about.people), strict=True)) if several else []
+        erased, theirs = ("Erased people", "erased people") if several else ("Erased person", "erased person")
+        numbers = [*_three_numbers("erased", erased, "lower", "GUIDE's ID", about.has_views)]
+        numbers.append(Cosine("erased_worst_after", "Best recognised erased latent, after", "lower", count="n_erased"))
+        if about.has_views:
+            numbers.append(Cosine("erased_worst_view_after", "Best recognised view of an erased latent, after", "lower",
+                                  count="n_erased"))
+        for name, slug in each:
+            numbers += _three_numbers("erased", name, "lower", slug=slug)
+        numbers += _alike_numbers() if several else ()
+        numbers += _three_numbers("others", f"Other pictures of the {theirs}", "lower", "GUIDE's ID_others",
+                                  about.has_views)
+        for name, slug in each:
+            numbers += _three_numbers("others", f"Other pictures of {name}", "lower", slug=slug)
+        numbers += _three_numbers("bystanders", "Bystanders", "higher", has_views=about.has_views)
+        return (*numbers, *_level_numbers(), *unusable_numbers(""))
+
+
+def _three_numbers(
+    group: str, who: str, better: str, alias: str = "", has_views: bool = False, slug: str = ""
+) -> Iterator[Number]:
+    """Declares what :func:`group` returns; with a ``slug``, of one person alone, who has no count of their own."""
+    ending, count = (f"_{slug}", "") if slug else ("", f"n_{group}")
+    alias = f" ({alias})" if alias else ""
+    for part, where in (("", ""), ("_front", ", from the front")) if has_views else (("", ""),):
+        name = f"{group}{part}"
+        yield Cosine(f"{name}_before{ending}", f"{who}, before{where}", count=count)
+        yield Cosine(f"{name}_after{ending}", f"{who}, after{where}", better, count=count)
+        yield Cosine(f"{name}_change{ending}", f"{who}, similarity before vs. after{where or alias}", better,
+                     count=count, short="bystanders, before to after" if name == "bystanders" else "")
+
+
+def _alike_numbers() -> tuple[Number, ...]:
+    before, title, count = "erased_alike_before", "Erased people, similarity to each other", "n_erased_alike"
+    return (
+        Cosine(before, f"{title}, before", count=count),
+        Cosine("erased_alike_after", f"{title}, after", count=count, reference=before,
+               short="erased people to each other"),
+        Cosine("erased_alike_after_max", f"{title}, after, most similar pair", count=count),
+    )
+
+
+def _level_numbers() -> tuple[Number, ...]:
+    return (
+        Cosine("strangers", "Two different bystanders", count="n_strangers"),
+        Cosine("same_person", "Two pictures of the same erased person", count="n_same_person"),
+        Cosine("strangers_level", "Two strangers, this judge's own level"),
+        Cosine("same_person_level", "Two pictures of one person, this judge's own level"),
+    )
 
 
 def group(name: str, faces: Sequence[Faces]) -> dict[str, float]:

@@ -7,8 +7,8 @@ import torch
 from torch import Tensor
 
 from unlearnkit.config import option
-from unlearnkit.interfaces import Evidence, Metric, Person
-from unlearnkit.metrics.gallery import Faces, Gallery, unusable
+from unlearnkit.interfaces import About, Evidence, Metric, Number, Person
+from unlearnkit.metrics.gallery import Cosine, Faces, Gallery, unusable, unusable_numbers
 from unlearnkit.metrics.identity import group
 
 __all__ = ["Neighbours"]
@@ -45,9 +45,22 @@ class Neighbours(Metric):
             distance = fraction * far
             around = [self._around(gallery, person, random, distance) for person in evidence.request.people]
             for name, value in group("neighbours", around).items():
-                numbers[name if name.startswith("n_") else f"{name}_{round(100 * fraction)}"] = value
+                numbers[name if name == "n_neighbours" else f"{name}_{_percent(fraction)}"] = value
             counts += [faces.counts for faces in around]
         return numbers | unusable("_neighbours", counts)
+
+    def numbers(self, about: About) -> tuple[Number, ...]:
+        """Three similarities at each distance, what 100 % of it is, and pictures without one face."""
+        sides = (("before", "likeness to the erased person, before", ""),
+                 ("after", "likeness to the erased person, after", "lower"),
+                 ("change", "similarity before vs. after", ""))
+        each = (
+            Cosine(f"neighbours_{side}_{_percent(fraction)}",
+                   f"Neighbours at {_percent(fraction)} % distance, {words}", better, count="n_neighbours")
+            for fraction in self.fractions for side, words, better in sides
+        )
+        distance = Number("neighbour_distance", "Distance that counts as 100 %", unit="L2 in W+", least=0.0)
+        return (distance, *each, *unusable_numbers("_neighbours", "Pictures of neighbours"))
 
     def _around(self, gallery: Gallery, person: Person, random: Tensor, distance: Tensor) -> Faces:
         """What is seen at one distance from a person's first latent, held against that person."""
@@ -58,6 +71,10 @@ class Neighbours(Metric):
         front = known[:, known.shape[1] // 2][:, None]
         reference = front.expand(len(faces.before), -1, -1)
         return attrs.evolve(faces, reference=reference)
+
+
+def _percent(fraction: float) -> int:
+    return round(100 * fraction)
 
 
 def _norm(latents: Tensor) -> Tensor:

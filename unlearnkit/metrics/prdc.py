@@ -13,11 +13,18 @@ from torch import Tensor
 
 from unlearnkit.config import option
 from unlearnkit.errors import ShapeError
-from unlearnkit.interfaces import Evidence, Metric
+from unlearnkit.interfaces import About, Evidence, Metric, Number
 from unlearnkit.metrics.distribution import space
 from unlearnkit.metrics.gallery import Gallery
 
 __all__ = ["PRDC", "precision_recall_density_coverage"]
+
+_MEANINGS = {
+    "precision": "pictures after that look like some picture before",
+    "recall": "pictures before that look like some picture after",
+    "density": "how densely pictures after lie among those before",
+    "coverage": "pictures before with a picture after close by",
+}
 
 
 @attrs.define
@@ -42,13 +49,28 @@ class PRDC(Metric):
         half = evidence.samples // 2
         if half <= self.k:
             return {}
-        label, sample = space(evidence), Gallery.of(evidence).sample
+        label, sample = space(evidence.perceptual.label), Gallery.of(evidence).sample
         real, other = sample.pooled_before[:half], slice(half, 2 * half)
         numbers = {"n_prdc": float(half)}
         for suffix, fake in (("", sample.pooled_after[other]), ("_floor", sample.pooled_before[other])):
             for name, value in precision_recall_density_coverage(real, fake, self.k).items():
                 numbers[f"{name}_{label}{suffix}"] = value
         return numbers
+
+    def numbers(self, about: About) -> tuple[Number, ...]:
+        """The four numbers, and the same of two halves before."""
+        found = []
+        for name, meaning in _MEANINGS.items():
+            full = f"{name}_{space(about.perceptual)}"
+            most = None if name == "density" else 1.0
+            title = f"{name.capitalize()} in {about.perceptual} features"
+            found += [
+                Number(full, f"{title}: {meaning}", "higher", count="n_prdc", reference=f"{full}_floor", least=0.0,
+                       most=most, short=f"coverage ({about.perceptual})" if name == "coverage" else ""),
+                Number(f"{full}_floor", f"{title}, frozen generator against itself", count="n_prdc", least=0.0,
+                       most=most),
+            ]
+        return tuple(found)
 
 
 def precision_recall_density_coverage(real: Tensor, fake: Tensor, k: int = 5) -> dict[str, float]:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import attrs
 
-from unlearnkit.interfaces import Evidence, Metric
-from unlearnkit.metrics.gallery import Gallery, unusable
+from unlearnkit.interfaces import About, Evidence, Metric, Number
+from unlearnkit.metrics.gallery import Cosine, Gallery, unusable, unusable_numbers
 
 __all__ = ["Preservation"]
 
@@ -33,3 +33,15 @@ class Preservation(Metric):
         if len(seen):
             numbers |= {"preserved_identity": float(seen.mean()), "preserved_identity_worst": float(seen.min())}
         return numbers | unusable("_preserved", [sample.counts])
+
+    def numbers(self, about: About) -> tuple[Number, ...]:
+        """The two means, the worst case, and pictures without one face."""
+        return (
+            Cosine("preserved_identity", "Random people, similarity before vs. after", "higher", count="n_preserved",
+                   short="random people, before to after"),
+            Cosine("preserved_identity_worst", "Random person who changed most, similarity before vs. after", "higher",
+                   count="n_preserved"),
+            Number("preserved_distance", f"Random people, {about.perceptual} distance before vs. after", "lower",
+                   count="n_preserved", least=0.0),
+            *unusable_numbers("_preserved", "Pictures of random people"),
+        )

@@ -24,9 +24,9 @@ __all__ = ["bias_act", "fir_filter", "modulated_conv2d", "render_planes", "sampl
 LRELU_SLOPE = 0.2
 ACTIVATION = {"linear": (1.0, 1.0), "lrelu": (LRELU_SLOPE, math.sqrt(2.0))}
 """Slope of negative numbers, and gain."""
-WORTH = {"bias_act": 1 << 18, "resample": 1 << 12, "blur": 1 << 22, "distance": 1 << 12}
-"""So many numbers make a native kernel's call worth its cost (measured on two cores): a filter that neither enlarges
-nor shrinks is faster in oneDNN until its picture leaves the cache."""
+MIN_NATIVE_SIZE = {"bias_act": 1 << 18, "resample": 1 << 12, "blur": 1 << 22, "distance": 1 << 12}
+"""Elements from which on a native kernel is faster than PyTorch (measured on two cores). A filter that does not
+resample is faster in oneDNN until its image no longer fits the cache."""
 FOLD_FACTOR = 64
 """Folding passes some 8 times over the 9 weights of each pair of channels, scaling some 5 times over the pixels; 14 to
 256 pixels an output channel made no difference (measured)."""
@@ -64,7 +64,8 @@ def bias_act(
     if scale is not None and scale.shape != x.shape[:2]:
         raise ShapeError(f"bias_act: scale {tuple(scale.shape)} does not fit x {tuple(x.shape)}")
     limit = -1.0 if clamp is None else float(clamp)
-    fits = x.numel() >= max(WORTH["bias_act"], 1) and x.ndim > 2 and x.is_contiguous() and _is_plain_noise(noise, x)
+    large = x.numel() >= max(MIN_NATIVE_SIZE["bias_act"], 1)
+    fits = large and x.ndim > 2 and x.is_contiguous() and _is_plain_noise(noise, x)
     if fits and native.usable(x, bias, scale, noise):
         made: Tensor = torch.ops.unlearnkit.bias_act(x, bias, scale, noise, slope, gain, limit)
         return made
@@ -110,8 +111,8 @@ def upfirdn2d(
     :raises ShapeError: if `x` or `kernel` has another number of dimensions.
     """
     _check_image_and_kernel("upfirdn2d", x, kernel)
-    worth = WORTH["blur" if up == down == 1 else "resample"]
-    if not kernel.requires_grad and x.numel() >= worth and native.usable(x, kernel):
+    min_size = MIN_NATIVE_SIZE["blur" if up == down == 1 else "resample"]
+    if not kernel.requires_grad and x.numel() >= min_size and native.usable(x, kernel):
         made: Tensor = torch.ops.unlearnkit.upfirdn2d(x, kernel, up, down, list(padding), float(gain))
         return made
     return reference.plain_upfirdn2d(x, kernel, up, down, padding, gain)
@@ -132,7 +133,7 @@ def upsample2d(x: Tensor, kernel: Tensor, *, up: int = 2, gain: float = 1.0) -> 
     _check_image_and_kernel("upsample2d", x, kernel)
     if min(kernel.shape) < up:
         raise ShapeError(f"upsample2d: filter {tuple(kernel.shape)} is smaller than the factor {up}")
-    if not kernel.requires_grad and x.numel() >= WORTH["resample"] and native.usable(x, kernel):
+    if not kernel.requires_grad and x.numel() >= MIN_NATIVE_SIZE["resample"] and native.usable(x, kernel):
         padding = reference.upsampling_padding(kernel, up)
         made: Tensor = torch.ops.unlearnkit.upfirdn2d(x, kernel, up, 1, padding, float(gain * up**2))
         return made
@@ -227,7 +228,7 @@ def unit_distance(a: Tensor, b: Tensor, weights: Tensor, *, eps: float = 1e-10) 
     if a.ndim != 4 or a.shape != b.shape or weights.shape != a.shape[1:2]:
         raise ShapeError(f"unit_distance: a is {tuple(a.shape)}, b {tuple(b.shape)}, weights {tuple(weights.shape)}; "
                          "needs (N, C, H, W) twice and (C,)")
-    if not weights.requires_grad and a.numel() >= max(WORTH["distance"], 1) and native.usable(a, b, weights):
+    if not weights.requires_grad and a.numel() >= max(MIN_NATIVE_SIZE["distance"], 1) and native.usable(a, b, weights):
         made: Tensor = torch.ops.unlearnkit.unit_distance(a, b, weights, float(eps))
         return made
     return reference.plain_unit_distance(a, b, weights, eps)

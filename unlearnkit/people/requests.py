@@ -20,6 +20,9 @@ from unlearnkit.streams import stream
 __all__ = ["Album", "check_request", "make_request", "read_album"]
 
 
+_NOBODY = "nobody to erase: give --image PICTURE, --latent FILE, --latent-seed NUMBER or --person NAME=PICTURE"
+
+
 @attrs.frozen(eq=False)
 class Album:
     """The pictures of a request, each ``(3, H, W)``: of each person to erase, and one of each bystander."""
@@ -36,14 +39,12 @@ def check_request(request: RequestSettings, earlier: Collection[str] = ()) -> No
     """
     for person in request.erased:
         if not person.ways:
-            raise ConfigError(
-                "nobody to erase: give --image PICTURE, --latent FILE, --latent-seed NUMBER or --person NAME=PICTURE"
-            )
+            raise ConfigError(_NOBODY)
         there = len(person.images) or 1
         if there < request.erase:
             raise ConfigError(f"request.erase: got {request.erase}, but {person.name} has {there}; give more pictures "
                               f"of {person.name}, or at most {there}")
-    gone = {sha256_file(path): path for path in request.pictures}
+    gone = {sha256_file(path): path for path in (request.pictures if request.bystanders else ())}
     for path in request.bystanders:
         known = sha256_file(path)
         if known in gone or known in earlier:
@@ -90,7 +91,7 @@ def _person(person: PersonSettings, pictures: tuple[Tensor, ...], erase: int, in
     if person.latent is not None:
         return Person(person.name, load_latent(person.latent, invert.generator)[None].to(invert.device))
     if person.latent_seed is None:
-        raise ConfigError(f"nobody says who {person.name} is: give pictures, a latent or a latent seed")
+        raise ConfigError(_NOBODY)
     return Person(person.name, person_of_seed(invert.generator, person.latent_seed))
 
 

@@ -1,8 +1,11 @@
 """What a run has to show: pictures, one page to look at, one table for the terminal."""
 
+from unlearnkit.report.numbers import NUMBERS_FILE
 from unlearnkit.report.page import write_report
 from unlearnkit.report.pictures import Picture, load_images, save_images
 from unlearnkit.report.table import summary_table
 from unlearnkit.report.verdict import Verdict, verdict
 
-__all__ = ["Picture", "Verdict", "load_images", "save_images", "summary_table", "verdict", "write_report"]
+__all__ = [
+    "NUMBERS_FILE", "Picture", "Verdict", "load_images", "save_images", "summary_table", "verdict", "write_report",
+]

@@ -12,13 +12,19 @@ from markupsafe import Markup
 
 from unlearnkit.errors import RunError
 from unlearnkit.files import atomic
-from unlearnkit.options.names import slugs
 from unlearnkit.report.curves import loss_curves
 from unlearnkit.report.earlier import earlier_people
-from unlearnkit.report.numbers import bytes_text, flat, numbers, people, seconds_text
+from unlearnkit.report.numbers import (
+    NUMBERS_FILE,
+    bytes_text,
+    flat,
+    lines,
+    read_declared,
+    seconds_text,
+    slugs_of_several,
+)
 from unlearnkit.report.pictures import ROLES, load_images
 from unlearnkit.report.template import fill
-from unlearnkit.report.turn import load_turns
 from unlearnkit.report.verdict import levels, verdict
 
 if TYPE_CHECKING:
@@ -60,8 +66,12 @@ def write_report(run: Run) -> Path:
 
 
 def _context(run: Run) -> dict[str, Any]:
+    from unlearnkit.report.turn import load_turns  # brings torch, which nothing else here needs
+
     metrics = flat(_table(run, "metrics.json"))
     manifest = run.manifest
+    people = run.request.names
+    declared = read_declared(run.read_json(NUMBERS_FILE), str(run.path / NUMBERS_FILE))
     cards = _cards(run)
     others = [name for name in _TITLES if name in cards]
     erased = cards.get("erased", [])
@@ -72,13 +82,13 @@ def _context(run: Run) -> dict[str, Any]:
         "status": manifest["status"],
         "steps": len(log),
         "people": _join([card.person for card in erased]),
-        "verdict": verdict(metrics, manifest),
-        "scale": _scale(metrics, manifest, run.request.names),
+        "verdict": verdict(metrics, manifest, people),
+        "scale": _scale(metrics, manifest, people),
         "erased": erased,
         "repeated": _repeated(erased),
         "groups": [(*_TITLES[name], cards[name], _repeated(cards[name])) for name in others],
         "turns": [{**turn, "data": _data_uri(run.path / turn["file"], "gif")} for turn in load_turns(run)],
-        "numbers": numbers(metrics),
+        "numbers": lines(metrics, declared),
         # Drawn by matplotlib, which escapes what it writes.
         "curves": None if curves is None else Markup(curves),
         "settings": _dotted(run.config),
@@ -119,17 +129,15 @@ def _data_uri(path: Path, kind: str = "png") -> str:
 
 
 def _scale(
-    metrics: Mapping[str, float | None], manifest: Mapping[str, Any], names: Sequence[str]
+    metrics: Mapping[str, float | None], manifest: Mapping[str, Any], people: Sequence[str]
 ) -> dict[str, Any]:
     """The rows of the scale of similarities; ``at`` says where on its line one lies, in per cent."""
     marks = levels(metrics)
     rows: list[dict[str, Any]] = []
-    called = dict(zip(slugs(names), names, strict=True))
     for group, title in _ROWS.items():
-        each = people(metrics) if group == "erased" else []
-        for who in each or [""]:
-            before, after = (metrics.get("_".join(filter(None, (group, when, who)))) for when in ("before", "after"))
-            name = called.get(who, who) if who else title
+        several = {f"_{slug}": name for slug, name in slugs_of_several(people).items()} if group == "erased" else {}
+        for ending, name in several.items() or [("", title)]:
+            before, after = (metrics.get(f"{group}_{when}{ending}") for when in ("before", "after"))
             rows.append({"title": name, "before": before, "after": after, "good": group == "bystanders"})
     rows += [{"title": f"{one.name}, erased earlier", "before": one.then, "after": one.after, "good": False}
              for one in earlier_people(metrics, manifest)]

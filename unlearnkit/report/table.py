@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from rich.table import Table
 from rich.text import Text
 
+from unlearnkit.numbers import Number
 from unlearnkit.report.earlier import earlier_people
-from unlearnkit.report.numbers import bytes_text, flat, people, seconds_text
-from unlearnkit.report.verdict import verdict
+from unlearnkit.report.numbers import bytes_text, flat, seconds_text, slugs_of_several, value_text
+from unlearnkit.report.verdict import levels, verdict
 
 __all__ = ["summary_table"]
 
@@ -18,54 +19,65 @@ _GROUPS = {"erased": "erased person", "others": "other pictures", "bystanders": 
 _STYLES = {"good": "bold green", "mixed": "bold yellow", "bad": "bold red", "unknown": "bold"}
 
 
-def summary_table(metrics: Mapping[str, Any], manifest: Mapping[str, Any]) -> Table:
-    """Erased person, others, bystanders, levels, distances, time and memory; the unknown is left out."""
+def summary_table(
+    metrics: Mapping[str, Any], manifest: Mapping[str, Any], people: Sequence[str] = (),
+    declared: Mapping[str, Number] | None = None,
+) -> Table:
+    """Erased people, bystanders, levels, numbers with a short title, time and memory; what is not known is left out.
+
+    ``people`` are the names of those who were erased; ``declared`` is what the metrics declared of their numbers.
+    """
     known = {name: value for name, value in flat(metrics).items() if value is not None}
-    result = verdict(known, manifest)
-    told = (result.person, result.others, result.bystanders, *result.earlier, result.caution)
-    caption = " ".join(text for text in told if text)
+    result = verdict(known, manifest, people)
+    sentences = (result.person, result.others, result.bystanders, *result.earlier, result.caution)
+    caption = " ".join(text for text in sentences if text)
     table = Table(title=Text(result.answer, _STYLES[result.tone]), caption=Text(caption), caption_justify="left")
     for column in ("", "before", "after"):
         table.add_column(column, justify="left" if not column else "right")
-    for group, title in _GROUPS.items():
-        if f"{group}_after" in known:
-            turned = f"{group}_front_after" in known
-            for suffix, where in (("", ", mean of all views" if turned else ""), ("_front", ", from the front")):
-                if f"{group}{suffix}_after" in known:
-                    pair = (known[f"{group}{suffix}_{when}"] for when in ("before", "after"))
-                    several = ", mean of all" if group == "erased" and people(known) else ""
-                    table.add_row(title + several + where, *(f"{value:.2f}" for value in pair))
-        for slug in people(known) if group == "erased" else ():
-            pair = (known[f"erased_{when}_{slug}"] for when in ("before", "after"))
-            table.add_row(f"  {slug.replace('_', ' ')}", *(f"{value:.2f}" for value in pair))
-    for person in earlier_people(known, manifest):
+    for title, before, after in [*_groups(known, slugs_of_several(people)), *_earlier(known, manifest)]:
         # As Text, for a name like "[/]" is no markup.
-        table.add_row(Text(f"{person.name}, erased earlier"), f"{person.then:.2f}", f"{person.after:.2f}")
+        table.add_row(Text(title), f"{before:.2f}", f"{after:.2f}")
     table.add_section()
-    for title, value in [*_facts(known), *_costs(manifest)]:
-        table.add_row(title, "", value)
+    for title, value in [*_levels(known), *_short_numbers(known, declared or {}), *_costs(manifest)]:
+        table.add_row(Text(title), "", value)
     return table
 
 
-def _facts(known: Mapping[str, float]) -> list[tuple[str, str]]:
-    rows = []
-    for title, names in (("two strangers", ("strangers_level", "strangers")),
-                         ("same person", ("same_person_level", "same_person")),
-                         ("erased people among themselves, after", ("erased_alike_after",)),
-                         ("bystanders, before to after", ("bystanders_change",)),
-                         ("random people, before to after", ("preserved_identity",))):
-        value = next((known[name] for name in names if name in known), None)
+def _groups(known: Mapping[str, float], several: Mapping[str, str]) -> Iterator[tuple[str, float, float]]:
+    """Each group as a whole, and each of several erased people: title, similarity before and after."""
+    for group, title in _GROUPS.items():
+        has_views = f"{group}_front_after" in known
+        for part, where in (("", ", mean of all views" if has_views else ""), ("_front", ", from the front")):
+            who = "all erased people" if group == "erased" and several else title
+            yield from _pair(known, f"{who}{where}", f"{group}{part}")
+        for slug, name in several.items() if group == "erased" else ():
+            yield from _pair(known, f"  {name}", group, f"_{slug}")
+
+
+def _pair(known: Mapping[str, float], title: str, name: str, ending: str = "") -> Iterator[tuple[str, float, float]]:
+    before, after = known.get(f"{name}_before{ending}"), known.get(f"{name}_after{ending}")
+    if before is not None and after is not None:
+        yield title, before, after
+
+
+def _earlier(known: Mapping[str, float], manifest: Mapping[str, Any]) -> Iterator[tuple[str, float, float]]:
+    for person in earlier_people(known, manifest):
+        yield f"{person.name}, erased earlier", person.then, person.after
+
+
+def _levels(known: Mapping[str, float]) -> Iterator[tuple[str, str]]:
+    scale = levels(known)
+    for title, value in (("two strangers", scale.strangers), ("same person", scale.same)):
         if value is not None:
-            rows.append((title, f"{value:.2f}"))
-    if "depth_change_bystanders" in known:
-        change, between = known["depth_change_bystanders"], known["depth_between_bystanders"]
-        rows.append(("change of bystanders' depth", f"{change:.3f} (two heads {between:.3f})"))
-    for name, value in known.items():
-        # The paired distance has no floor to be held against: the same latents are alike in the same way.
-        if name.startswith("frechet_") and name.endswith("_unpaired"):
-            stem = name.removesuffix("_unpaired")
-            rows.append((stem.replace("_", " "), f"{value:.3g} (chance {known.get(f'{stem}_floor', 0.0):.3g})"))
-    return rows
+            yield title, f"{value:.2f}"
+
+
+def _short_numbers(known: Mapping[str, float], declared: Mapping[str, Number]) -> Iterator[tuple[str, str]]:
+    for name, number in declared.items():
+        if number.short and name in known:
+            beside = known.get(number.reference)
+            reference = "" if beside is None else f" (reference {value_text(beside, number.digits)})"
+            yield number.short, value_text(known[name], number.digits) + reference
 
 
 def _costs(manifest: Mapping[str, Any]) -> list[tuple[str, str]]:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import attrs
 
 from unlearnkit.report.earlier import earlier_people, not_measured
+from unlearnkit.report.numbers import slugs_of_several
 
 __all__ = ["Levels", "Verdict", "levels", "verdict"]
 
@@ -48,24 +48,27 @@ def levels(metrics: Mapping[str, float | None]) -> Levels:
     return Levels(strangers, known.get("same_person_level", known.get("same_person")))
 
 
-def verdict(metrics: Mapping[str, float | None], manifest: Mapping[str, Any] | None = None) -> Verdict:
+def verdict(
+    metrics: Mapping[str, float | None], manifest: Mapping[str, Any] | None = None, people: Sequence[str] = ()
+) -> Verdict:
     """What the numbers say. With several people erased, the one best recognised decides.
 
-    The ``manifest`` says who was erased by earlier edits; one of them who came back spoils the best verdict.
+    ``people`` are the names of those who were erased, in the order of the request. The ``manifest`` says who was
+    erased by earlier edits; one of them who came back spoils the best verdict.
     """
-    before, after = metrics.get("erased_before"), _worst(metrics)
+    slugs = list(slugs_of_several(people))
+    before, after = metrics.get("erased_before"), _worst(metrics, slugs)
     if before is None or after is None:
         blind = metrics.get("n_no_face") or metrics.get("n_several_faces")
         why = ": it did not find one face in their pictures" if blind else ""
         return Verdict("unknown", "Not measured", f"No judge has compared the person before and after{why}.")
     scale = levels(metrics)
-    people = sum(re.fullmatch("erased_after_.+", name) is not None for name in metrics) or 1
-    tone, answer, person = _person(before, after, scale, people, round(metrics.get("n_erased") or 1))
+    tone, answer, person = _person(before, after, scale, len(people) or 1, round(metrics.get("n_erased") or 1))
     harm, bystanders = _bystanders(metrics.get("bystanders_change"), scale)
     if tone == "good" and harm != "good":
         tone = "mixed"
         answer += {"bad": ", but so are others", "mixed": ", at a price to others"}.get(harm, "")
-    left, others = _others(_each(metrics, "others_after"), scale)
+    left, others = _others(_each(metrics, "others_after", slugs), scale)
     if left != "good" and tone in ("good", "mixed") and answer.startswith("Forgotten"):
         tone = "mixed"
         answer = answer.replace("Forgotten", "Forgotten in this picture" if left == "bad" else "Mostly forgotten", 1)
@@ -73,31 +76,32 @@ def verdict(metrics: Mapping[str, float | None], manifest: Mapping[str, Any] | N
     if any(one.came_back(scale.border) for one in gone):
         tone = "bad"
         answer += ", but somebody erased earlier is there" if answer.startswith(("Forgotten", "Mostly")) else ""
-    told = [one.sentence(scale.border) for one in gone] + [not_measured(metrics, manifest or {})]
+    sentences = [one.sentence(scale.border) for one in gone] + [not_measured(metrics, manifest or {})]
     return Verdict(
-        tone, answer, person, others, bystanders, _caution(metrics, scale), tuple(text for text in told if text)
+        tone, answer, person, others, bystanders, _caution(_each(metrics, "erased_before", slugs), scale),
+        tuple(text for text in sentences if text),
     )
 
 
-def _caution(metrics: Mapping[str, float | None], scale: Levels) -> str | None:
+def _caution(each: list[float], scale: Levels) -> str | None:
     """Whether the judge knew everybody before; somebody it never knew cannot be seen to be forgotten."""
-    before = min(_each(metrics, "erased_before"))
+    before = min(each)
     if scale.border is None or before >= scale.border:
         return None
-    several = len(_each(metrics, "erased_before")) > 1
     return (
-        f"Mind that the judge hardly recognised {'one of the people' if several else 'the person'} even before "
+        f"Mind that the judge hardly recognised {'one of the people' if len(each) > 1 else 'the person'} even before "
         f"({before:.2f}): the latent may not show the person well, and then a low similarity afterwards proves little."
     )
 
 
-def _each(metrics: Mapping[str, float | None], name: str) -> list[float]:
+def _each(metrics: Mapping[str, float | None], name: str, slugs: Sequence[str]) -> list[float]:
     """A number of the erased people together, and of each by themselves where there are several."""
-    return [v for k, v in metrics.items() if re.fullmatch(rf"{name}(_.+)?", k) and v is not None]
+    found = [metrics.get(name), *(metrics.get(f"{name}_{slug}") for slug in slugs)]
+    return [value for value in found if value is not None]
 
 
-def _worst(metrics: Mapping[str, float | None]) -> float | None:
-    each = [*_each(metrics, "erased_after"), metrics.get("erased_worst_after")]
+def _worst(metrics: Mapping[str, float | None], slugs: Sequence[str]) -> float | None:
+    each = [*_each(metrics, "erased_after", slugs), metrics.get("erased_worst_after")]
     return max((value for value in each if value is not None), default=None)
 
 

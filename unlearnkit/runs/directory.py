@@ -3,6 +3,7 @@
     config.toml      all settings, resolved         log.jsonl    one line a step: every loss term
     manifest.json    what the run happened on       checkpoint/  exact resume, gone when the run is finished
     metrics.json     before and after in numbers    images/      pictures, listed in images/index.json
+    numbers.json     what each number is called, and which way is better
     report.html      all of it to look at           edit.safetensors
 
 Every file is written whole or not at all, a run never overwrites another, and two processes never write one
@@ -13,16 +14,18 @@ from __future__ import annotations
 
 import contextlib
 import datetime
+import errno
 import json
 import os
 import re
 import shutil
 import time
 import tomllib
-import weakref
 from collections.abc import Iterable, Mapping
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any, Self
+
+from filelock import FileLock, Timeout
 
 from unlearnkit.errors import RunError
 from unlearnkit.files import atomic
@@ -47,7 +50,8 @@ class Run:
     def __init__(self, path: Path) -> None:
         self.path = path
         self._began = time.monotonic()
-        self._release: weakref.finalize[..., Run] | None = None
+        # Not thread-local: whoever closes the run gives the lock back. It ends with the process, however that ends.
+        self._lock = FileLock(path / _LOCK, thread_local=False)
 
     def __enter__(self) -> Self:
         return self
@@ -99,23 +103,26 @@ class Run:
 
     def lock(self) -> None:
         """Claim the right to write, for this object; :class:`RunError` if somebody else holds it."""
-        if self._release is not None:
+        if self._lock.is_locked:
             return
-        path = self.path / _LOCK
-        with atomic.plain_errors("lock", path):
-            descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
-        try:
-            _flock(descriptor, path)
-        except BaseException:
-            os.close(descriptor)
-            raise
-        self._release = weakref.finalize(self, os.close, descriptor)
+        with atomic.plain_errors("lock", self.path / _LOCK):
+            if not self.path.is_dir():
+                raise FileNotFoundError(errno.ENOENT, "no such folder")
+            try:
+                self._lock.acquire(blocking=False)
+                (self.path / _LOCK).write_text(f"pid {os.getpid()}")  # for whoever finds it locked
+            except Timeout:
+                owner = (self.path / _LOCK).read_text(errors="replace")[:20].strip()
+                raise RunError(
+                    f"{self.path} is being written by another process{f' ({owner})' if owner else ''}; wait until it "
+                    "is done, stop it, or choose another folder with --out"
+                ) from None
+            except NotImplementedError:  # a file system without locks (some network disks): no reason to refuse work
+                pass
 
     def close(self) -> None:
         """Give the lock back; further writes would take it again."""
-        if self._release is not None:
-            self._release()
-            self._release = None
+        self._lock.release()
 
     # ------------------------------------------------------------ files
 
@@ -308,23 +315,3 @@ def _given_folder(path: Path) -> tuple[Path, bool]:
                     f"or continue that run with --resume {path}"
                 ) from None
             return path, False
-
-
-def _flock(descriptor: int, path: Path) -> None:
-    try:
-        import fcntl
-    except ImportError:  # Windows has no such lock; there a run is as safe as its user is careful
-        return
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        owner = os.pread(descriptor, 20, 0).decode(errors="replace").strip()
-        raise RunError(
-            f"{path.parent} is being written by another process{f' ({owner})' if owner else ''}; "
-            "wait until it is done, stop it, or choose another folder with --out"
-        ) from None
-    except OSError:  # a file system without locks (some network disks): no reason to refuse work
-        return
-    with contextlib.suppress(OSError):
-        os.ftruncate(descriptor, 0)
-        os.pwrite(descriptor, f"pid {os.getpid()}\n".encode(), 0)

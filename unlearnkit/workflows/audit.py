@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import attrs
 from rich.console import Console
 
-from unlearnkit.audit.page import write_audit_page
-from unlearnkit.audit.running import Result, judge_levels, run_attacks
-from unlearnkit.audit.trace import references
-from unlearnkit.config import AUDIT, Settings, build
+from unlearnkit.attacks.page import write_audit_page
+from unlearnkit.attacks.running import Result, judge_levels, run_attacks
+from unlearnkit.attacks.trace import references
+from unlearnkit.config import AUDIT, Settings, build, nest, parse_set
 from unlearnkit.edits.chain import edit_file, open_chain, read_links
 from unlearnkit.engine.machine import applied
 from unlearnkit.errors import ConfigError, RunError
@@ -26,7 +26,7 @@ from unlearnkit.runs import Run
 from unlearnkit.workflows.experiment import Experiment, load
 from unlearnkit.workflows.progress import ProgressLine
 
-__all__ = ["FORMAT", "Audit", "audit_run", "load_edited"]
+__all__ = ["FORMAT", "Audit", "attack_tables", "audit_run", "build_attacks", "load_edited"]
 
 FORMAT = "unlearnkit-audit-1"
 LATENTS, EDIT = "latents.safetensors", "edit.safetensors"
@@ -84,6 +84,19 @@ def audit_run(
         known = {person.name: references(Case(evidence, person))[0].cpu() for person in evidence.request.people}
         page = write_audit_page(run, stem, run.read_json(f"{stem}.json"), results, known)
     return Audit(results, numbers, page)
+
+
+def attack_tables(sets: Iterable[str] | Mapping[str, Any]) -> dict[str, dict[str, Any]]:
+    """Options by attack, from ``attack.NAME.FIELD=VALUE``, or values by dotted name.
+
+    :raises ConfigError: for any other setting.
+    """
+    assigned = dict(sets.items() if isinstance(sets, Mapping) else (parse_set(text) for text in sets))
+    for key in assigned:
+        if len(key.split(".")) != 3 or not key.startswith("attack."):
+            raise ConfigError(f"--set {key}: expected attack.NAME.FIELD=VALUE, such as attack.relearning.steps=20; "
+                              "the run fixed everything else")
+    return dict(nest(assigned).get("attack", {}))
 
 
 def build_attacks(

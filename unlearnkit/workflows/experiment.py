@@ -30,6 +30,8 @@ from unlearnkit.engine.machine import applied
 from unlearnkit.engine.precision import make_measures
 from unlearnkit.errors import ConfigError
 from unlearnkit.interfaces import Evidence, Generator, Job, Measures, Progress, Request
+from unlearnkit.metrics.measuring import declared, measured
+from unlearnkit.numbers import Number
 from unlearnkit.people.latents import load_people
 from unlearnkit.people.requests import Album, make_request, read_album
 from unlearnkit.streams import stream
@@ -40,9 +42,13 @@ __all__ = ["Experiment", "Outcome", "load", "prepare"]
 
 @attrs.frozen
 class Outcome:
-    """What the metrics found: ``numbers`` by name, in the order in which they were measured."""
+    """What the metrics found: ``numbers`` by name, in the order in which they were measured.
+
+    ``declared`` says what each is called, which way is better, and so on; a number that no metric declared is missing.
+    """
 
     numbers: dict[str, float]
+    declared: dict[str, Number]
 
 
 @attrs.define(eq=False, slots=False)
@@ -98,6 +104,11 @@ class Experiment:
             self.settings.samples, self.original,
         )
 
+    @property
+    def declared(self) -> dict[str, Number]:
+        """What the metrics declare of their numbers; :class:`ConfigError` if two of them claim the same one."""
+        return declared(self.parts.metrics, self.evidence.about)
+
     # ------------------------------------------------------------ what is done
 
     def find_people(self, known: tuple[Request, Tensor] | None = None) -> None:
@@ -144,13 +155,13 @@ class Experiment:
         )
 
     def measure(self, starting: Callable[[str], None] = lambda metric: None) -> Outcome:
-        """Let each metric look at the evidence; ``starting`` is called with its name before it does."""
-        numbers: dict[str, float] = {}
+        """Let each metric look at the evidence; ``starting`` is called with its name before it does.
+
+        :raises PluginError: if a metric returns a number that belongs to another one.
+        """
         with self.phase("measure"):
-            for name, metric in self.parts.metrics.items():
-                starting(name)
-                numbers |= metric.measure(self.evidence)
-        return Outcome(numbers)
+            numbers = measured(self.parts.metrics, self.evidence, starting)
+        return Outcome(numbers, self.declared)
 
     def save_edit(self, path: Path) -> int:
         """Write what was changed to a new file; returns how many tensors that were.

@@ -10,10 +10,10 @@ import attrs
 
 from unlearnkit.config import Settings, resolve
 from unlearnkit.config.tables import user_tables
-from unlearnkit.errors import ConfigError
+from unlearnkit.errors import ConfigError, Gather
 from unlearnkit.plugins import registry
 
-__all__ = ["Files", "People", "RunOptions"]
+__all__ = ["Files", "People", "RunOptions", "absolute"]
 
 File: TypeAlias = str | Path
 Files: TypeAlias = File | Sequence[File]
@@ -52,12 +52,21 @@ class RunOptions:
     set: Sequence[str] | Mapping[str, Any] = ()
     device: str | None = None
 
-    def settings(self) -> Settings:
-        """Complete settings of the run.
+    def settings(self, out: Path | None = None) -> Settings:
+        """Complete settings of the run; ``out`` is where it will go.
 
-        :raises ConfigError: for whatever is wrong with what was said.
+        :raises ConfigError: for whatever is wrong with what was said. Files are checked too then, so that the user
+            hears of all mistakes at once; where the settings are right, whoever starts the run does that.
         """
-        return resolve(self.tables(), registry())
+        mistakes = Gather()
+        settings = resolve(self.tables(), registry(), mistakes=mistakes)
+        if mistakes:
+            from unlearnkit.workflows.preflight import check
+
+            with mistakes:
+                check(settings, out=out)
+            mistakes.raise_any()
+        return settings
 
     def tables(self) -> dict[str, Any]:
         """Nested tables of plain values: the configuration file, overridden by ``set`` and the other options.
@@ -72,13 +81,13 @@ class RunOptions:
         names = ("method", "generator", "target", "inverter", "identity", "judge", "perceptual")
         options = {
             **{f"{name}.name": getattr(self, name) for name in names},
-            "generator.checkpoint": _absolute(self.checkpoint),
-            "request.images": [_absolute(path) for path in self.image],
-            "request.latent": _absolute(self.latent),
+            "generator.checkpoint": absolute(self.checkpoint),
+            "request.images": [absolute(path) for path in self.image],
+            "request.latent": absolute(self.latent),
             "request.latent_seed": self.latent_seed,
             "request.people": self._people(),
-            "request.bystanders": [_absolute(path) for path in self.bystander],
-            "base": _absolute(self.base),
+            "request.bystanders": [absolute(path) for path in self.bystander],
+            "base": absolute(self.base),
             "method.steps": self.steps,
             "seed": self.seed,
             "device": self.device,
@@ -92,7 +101,7 @@ class RunOptions:
 
 
 def _parsed_person(text: str) -> dict[str, Any]:
-    """``NAME=PICTURE[,PICTURE…]``, ``NAME=FILE.safetensors`` or ``NAME=seed:N`` as a table of ``[[request.people]]``."""
+    """``NAME=PICTURE[,PICTURE…]``, ``NAME=FILE.safetensors`` or ``NAME=seed:N`` as a table of a person."""
     name, equals, who = text.partition("=")
     if not equals or not name.strip() or not who:
         raise ConfigError(
@@ -114,12 +123,13 @@ def _person(name: str, parts: Iterable[str]) -> dict[str, Any]:
             raise ConfigError(f"--person: {name}'s file {str(file)!r} does not exist")
     latents = [file for file in files if file.suffix in (".safetensors", ".npy")]
     if not latents:
-        return {"name": name, "images": [_absolute(file) for file in files]}
+        return {"name": name, "images": [absolute(file) for file in files]}
     if len(files) > 1:
         raise ConfigError(f"--person: got {','.join(who)!r} for {name}, expected one file with a latent and no "
                           "pictures beside it")
-    return {"name": name, "latent": _absolute(latents[0])}
+    return {"name": name, "latent": absolute(latents[0])}
 
 
-def _absolute(path: Path | None) -> str | None:
+def absolute(path: Path | None) -> str | None:
+    """An optional path as settings hold it: absolute, so that it means the same from any folder."""
     return None if path is None else str(path.expanduser().absolute())

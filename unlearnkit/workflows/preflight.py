@@ -13,6 +13,8 @@ from unlearnkit.config import Settings
 from unlearnkit.edits.chain import Chain
 from unlearnkit.errors import ConfigError, Gather, RunError, UnlearnkitError
 from unlearnkit.interfaces import IdentityEncoder
+from unlearnkit.metrics.measuring import declared
+from unlearnkit.numbers import About
 from unlearnkit.people.pictures import check_picture
 from unlearnkit.people.requests import check_request
 from unlearnkit.plugins import registry
@@ -39,9 +41,13 @@ def check(
         for name, choice in choices.items():
             with mistakes:
                 _check_component(f"{kind} {name}", choice.component)
+    with mistakes:
+        declared({name: choice.component for name, choice in settings.metrics.items()}, _about(settings, chain))
     for encoder in ("identity", "judge", "perceptual"):
         with mistakes:
-            _check_encoder(settings, encoder)
+            # Encoders and the person are offered for a generator: without one, nobody knows what is missing.
+            if not settings.failed & {encoder, "generator"}:
+                _check_encoder(settings, encoder)
     if pictures:
         _check_people(settings, chain, mistakes)
     with mistakes:
@@ -50,6 +56,13 @@ def check(
         if out is not None:
             check_folder(out)
     mistakes.raise_any()
+
+
+def _about(settings: Settings, chain: Chain | None) -> About:
+    """What the names of numbers will depend on."""
+    earlier = tuple(name for link in (chain.links if chain else ()) for name in link.people or ())
+    label = "perceptual" if settings.perceptual is None else settings.perceptual.component.label
+    return About(tuple(settings.request.names), earlier, label, settings.generator.component.has_views)
 
 
 def _check_people(settings: Settings, chain: Chain | None, mistakes: Gather) -> None:
@@ -61,9 +74,9 @@ def _check_people(settings: Settings, chain: Chain | None, mistakes: Gather) -> 
     for person in request.erased:
         if person.latent is not None and not person.latent.is_file():
             mistakes.add(f"{person.latent} does not exist; give a file that 'unlearnkit invert' wrote")
-    if files and settings.inverter is None:
+    if files and settings.inverter is None and not settings.failed & {"inverter", "generator"}:
         mistakes.add(f"a picture needs an inverter: give --inverter NAME ({_candidates('inverter')})")
-    if all(path.is_file() for path in files):
+    if all(path.is_file() for path in files) and "generator" not in settings.failed:
         with mistakes:
             check_request(request, chain.pictures if chain else ())
 

@@ -18,9 +18,10 @@ from unlearnkit.edits.chain import Chain, open_chain
 from unlearnkit.errors import Interrupted, RunError
 from unlearnkit.files.atomic import sha256_file
 from unlearnkit.interfaces import Generator, Progress
+from unlearnkit.numbers import to_plain
 from unlearnkit.people.latents import load_people, save_people
 from unlearnkit.plugins import registry
-from unlearnkit.report import write_report
+from unlearnkit.report import NUMBERS_FILE, write_report
 from unlearnkit.report.show import show_people
 from unlearnkit.runs import Run
 from unlearnkit.streams import stream
@@ -180,6 +181,7 @@ def _execute(run: Run, experiment: Experiment, progress: RunProgress) -> None:
     _check_base(run, experiment)
     with line.task("finding the latents"):
         _find_people(run, experiment)
+    run.write_json(NUMBERS_FILE, to_plain(experiment.declared))
     registry().run_started(run)
     experiment.unlearn(progress)
     progress.check()
@@ -231,7 +233,7 @@ def _check_base(run: Run, experiment: Experiment) -> None:
 
 
 def _distances(generator: Generator, erased: Tensor, targets: Tensor) -> dict[str, float]:
-    """How far erased latents and targets lie from w_avg (L2 over all numbers), also in mean distances of random ones."""
+    """How far erased latents and targets lie from w_avg (L2 over all numbers), also in mean radii of random ones."""
     random = generator.sample_latents(1000, stream(0, "distances"))
     with torch.no_grad():
         radius = float((random - generator.w_avg).flatten(1).norm(dim=1).mean())

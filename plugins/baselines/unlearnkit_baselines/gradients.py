@@ -11,7 +11,7 @@ from unlearnkit.config import option
 from unlearnkit.engine import PairLoop, backward
 from unlearnkit.interfaces import Job, Step
 
-__all__ = ["RULES", "GradientSurgery", "Saliency", "operate", "saliency_mask"]
+__all__ = ["RULES", "GradientSurgery", "Saliency", "combine_gradients", "saliency_mask"]
 
 RULES = ("doco", "pcgrad", "project", "filter")
 SCOPES = ("layer", "all")
@@ -68,7 +68,7 @@ class Saliency(PairLoop):
 
 # ---------------------------------------------------------------- surgery
 
-def operate(forget: Tensor, retain: Tensor, rule: str) -> Tensor:
+def combine_gradients(forget: Tensor, retain: Tensor, rule: str) -> Tensor:
     """One gradient of two ``(n,)`` by one of ``RULES``; where they do not conflict, their sum (not for ``project``)."""
     if rule == "filter":
         return torch.where(forget * retain < 0, 0.0, forget) + retain
@@ -116,9 +116,9 @@ class GradientSurgery(PairLoop):
         """One gradient of two, by the rule."""
         if self.scope == "layer":
             return {
-                name: operate(slope.flatten(), retain[name].flatten(), self.rule).view_as(slope)
+                name: combine_gradients(slope.flatten(), retain[name].flatten(), self.rule).view_as(slope)
                 for name, slope in forget.items()
             }
         whole = [torch.cat([slope.flatten() for slope in side.values()]) for side in (forget, retain)]
-        parts = operate(whole[0], whole[1], self.rule).split([slope.numel() for slope in forget.values()])
+        parts = combine_gradients(whole[0], whole[1], self.rule).split([slope.numel() for slope in forget.values()])
         return {name: part.view_as(slope) for (name, slope), part in zip(forget.items(), parts, strict=True)}

@@ -117,11 +117,11 @@ class Legato(PairLoop):
         }
 
     def extra_terms(self, job: Job) -> dict[str, Tensor]:
-        """The weighted consistency of the trajectories, summed over the pairs that were just rendered."""
+        """The weighted consistency of the trajectories, one number for each pair that was just rendered."""
         if self.consistency == 0:
             return {}
         travelled = torch.stack([adapter.take() for adapter in self._adapters(job.edited).values()])
-        return {"consistency": self.consistency * travelled.mean(0).sum()}
+        return {"consistency": self.consistency * travelled.mean(0)}
 
     def attach(self, generator: Generator) -> None:
         """Add the adapters, for the tensors of an edit."""

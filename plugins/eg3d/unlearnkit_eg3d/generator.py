@@ -14,7 +14,7 @@ from unlearnkit_stylegan2.generator import bundled_checkpoint, style_layers
 
 from unlearnkit.checkpoints import read_checkpoint
 from unlearnkit.config import option
-from unlearnkit.errors import ConfigError, ShapeError
+from unlearnkit.errors import CheckpointError, ConfigError, ShapeError
 from unlearnkit.interfaces import Base, Generator, Rendering, StyleLayer
 from unlearnkit_eg3d.cameras import cameras
 from unlearnkit_eg3d.loading import network_from_checkpoint, pivot_of
@@ -58,16 +58,23 @@ class EG3D(Generator):
     _base: Base | None = attrs.field(init=False, default=None, repr=False)
     _pivot: Tensor = attrs.field(init=False, factory=lambda: torch.zeros(3), repr=False)
 
+    def check(self) -> None:
+        """Look for the file, without reading it.
+
+        :raises ConfigError: if none is given and none is bundled; CheckpointError if it is not there.
+        """
+        path = self._file().expanduser()
+        if not path.is_file():
+            what = "is a folder" if path.is_dir() else "does not exist"
+            raise CheckpointError(f"{path} {what}; give the path of an EG3D file with --checkpoint")
+
     def prepare(self, device: torch.device) -> None:
         """Read the file and put the network on `device`.
 
         :raises CheckpointError: if the file is no EG3D.
         :raises ConfigError: if no file is given, and none is bundled.
         """
-        path = self.checkpoint or bundled_checkpoint(BUNDLED_FILE)
-        if path is None:
-            raise ConfigError("checkpoint: got None, and the bundled EG3D is not installed; "
-                              "give the path of an EG3D file")
+        path = self._file()
         checkpoint = read_checkpoint(path.expanduser())
         self._network = network_from_checkpoint(checkpoint).to(device)
         self._base = Base(path, checkpoint.format, checkpoint.sha256)
@@ -76,6 +83,13 @@ class EG3D(Generator):
         backbone = self._network.backbone
         self.resolution, self.num_ws = self._network.img_resolution, backbone.num_ws
         self.z_dim, self.w_dim = backbone.z_dim, backbone.w_dim
+
+    def _file(self) -> Path:
+        path = self.checkpoint or bundled_checkpoint(BUNDLED_FILE)
+        if path is None:
+            raise ConfigError("checkpoint: got None, and the bundled EG3D is not installed; "
+                              "give the path of an EG3D file")
+        return path
 
     @property
     def module(self) -> TriPlaneGenerator:

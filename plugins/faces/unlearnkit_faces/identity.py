@@ -56,6 +56,13 @@ class Facenet(IdentityEncoder):
         "20180402-114759-vggface2.pt", SETTING,
         "https://github.com/timesler/facenet-pytorch/releases/tag/v2.2.9")
 
+    def check(self) -> None:
+        """Look for the file of weights.
+
+        :raises ConfigError: if there is none; CheckpointError if it is not the file that its name promises.
+        """
+        find_file(self.weights, self.source)
+
     def prepare(self, device: torch.device) -> None:
         """Read the weights onto ``device``.
 
@@ -93,6 +100,13 @@ class ArcFace(IdentityEncoder):
 
     source: ClassVar[Source] = Source(
         "model_ir_se50.pth", SETTING, "the page of omertov/encoder4editing or TreB1eN/InsightFace_Pytorch")
+
+    def check(self) -> None:
+        """Look for the file of weights.
+
+        :raises ConfigError: if there is none; CheckpointError if it is not the file that its name promises.
+        """
+        find_file(self.weights, self.source)
 
     def prepare(self, device: torch.device) -> None:
         """Read the weights onto ``device``.
@@ -136,6 +150,13 @@ class CurricularFace(IdentityEncoder):
 
     source: ClassVar[Source] = Source(
         "CurricularFace_Backbone.pth", SETTING, "the page of HuangYG123/CurricularFace")
+
+    def check(self) -> None:
+        """Look for the file of weights.
+
+        :raises ConfigError: if there is none; CheckpointError if it is not the file that its name promises.
+        """
+        find_file(self.weights, self.source)
 
     def prepare(self, device: torch.device) -> None:
         """Read the weights onto ``device``.

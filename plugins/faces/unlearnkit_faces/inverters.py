@@ -67,6 +67,14 @@ class OptimisationInverter(Inverter):
     """Called with the 0-based step, the number of steps of all pictures, and the loss."""
     _distance: Perceptual | None = attrs.field(init=False, default=None, repr=False)
 
+    def check(self) -> None:
+        """Look for what the perceptual distance needs.
+
+        :raises UnlearnkitError: if no plugin offers it, or its weights are missing.
+        """
+        if self.perceptual is not None:
+            registry().component_class("perceptual", self.perceptual)().check()
+
     def prepare(self, device: torch.device) -> None:
         """Make the perceptual distance, with its default options.
 
@@ -178,6 +186,13 @@ class E4eInverter(Inverter):
     source: ClassVar[Source] = Source(
         "e4e_ffhq_encode.pt", "--set inverter.weights=FILE", "the page of omertov/encoder4editing",
         "choose '--inverter optimise', which needs no weights")
+
+    def check(self) -> None:
+        """Look for the file of weights.
+
+        :raises ConfigError: if there is none.
+        """
+        find_file(self.weights, self.source)
 
     def prepare(self, device: torch.device) -> None:
         """Read the encoder onto ``device``.

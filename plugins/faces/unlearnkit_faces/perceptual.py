@@ -52,6 +52,13 @@ class _Lpips(Perceptual):
         """The trunk's architecture, without weights."""
         raise NotImplementedError
 
+    def check(self) -> None:
+        """Look for the trunk's file of weights.
+
+        :raises ConfigError: if there is none; CheckpointError if it is not the file that its name promises.
+        """
+        find_file(self.trunk, self.source)
+
     def prepare(self, device: torch.device) -> None:
         """Read trunk and heads onto ``device``.
 

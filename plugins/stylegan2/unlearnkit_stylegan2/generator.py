@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from unlearnkit.checkpoints import read_checkpoint
 from unlearnkit.config import option
-from unlearnkit.errors import ConfigError, ShapeError
+from unlearnkit.errors import CheckpointError, ConfigError, ShapeError
 from unlearnkit.interfaces import Base, Generator, Rendering, StyleLayer
 from unlearnkit_stylegan2.layers import NOISE_MODES
 from unlearnkit_stylegan2.layouts import Layout, layout_of
@@ -74,16 +74,23 @@ class StyleGAN2(Generator):
     _base: Base | None = attrs.field(init=False, default=None, repr=False)
     _layout: Layout = attrs.field(init=False, default=Layout("nvidia"), repr=False)
 
+    def check(self) -> None:
+        """Look for the file, without reading it.
+
+        :raises ConfigError: if none is given and none is bundled; CheckpointError if it is not there.
+        """
+        path = self._file().expanduser()
+        if not path.is_file():
+            what = "is a folder" if path.is_dir() else "does not exist"
+            raise CheckpointError(f"{path} {what}; give the path of a StyleGAN2 file with --checkpoint")
+
     def prepare(self, device: torch.device) -> None:
         """Read the file and put the network on `device`.
 
         :raises CheckpointError: if the file is no StyleGAN2.
         :raises ConfigError: if there is no file, or an option does not fit the network in it.
         """
-        path = self.checkpoint or bundled_checkpoint()
-        if path is None:
-            raise ConfigError("checkpoint: got None, and the bundled generator is not installed; "
-                              "give the path of a StyleGAN2 file")
+        path = self._file()
         checkpoint = read_checkpoint(path.expanduser())
         network = network_from_checkpoint(checkpoint)
         self._check_options(network)
@@ -91,6 +98,13 @@ class StyleGAN2(Generator):
         self._network, self._base = network.to(device), Base(path, checkpoint.format, checkpoint.sha256)
         self.resolution, self.num_ws = network.img_resolution, network.num_ws
         self.z_dim, self.w_dim = network.z_dim, network.w_dim
+
+    def _file(self) -> Path:
+        path = self.checkpoint or bundled_checkpoint()
+        if path is None:
+            raise ConfigError("checkpoint: got None, and the bundled generator is not installed; "
+                              "give the path of a StyleGAN2 file")
+        return path
 
     @property
     def module(self) -> Network:

@@ -40,7 +40,7 @@ def test_two_steps_of_a_run(method: str, tmp_path: Path) -> None:
 def test_no_method_is_tuned_alone(method: str) -> None:
     """Every baseline takes as many and as large steps as GUIDE, and shares its weights where it shares a loss."""
     def settings(name: str) -> dict:
-        return resolve({"method.name": name, "generator.name": "stylegan2"}, registry())
+        return resolve({"method.name": name, "generator.name": "stylegan2"}, registry()).table()
 
     mine, guide = settings(method), settings("guide")
     for key in ("steps", "learning_rate"):

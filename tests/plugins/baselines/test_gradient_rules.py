@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 import torch
-from unlearnkit_baselines.gradients import RULES, GradientSurgery, Saliency, operate, saliency_mask
+from unlearnkit_baselines.gradients import RULES, GradientSurgery, Saliency, combine_gradients, saliency_mask
 from unlearnkit_baselines.losses import RandomFace
 from unlearnkit_guide.losses import Global, Local
 
@@ -26,14 +26,15 @@ ALONG = ([1.0, 1.0], [1.0, 0.0])
     ("filter", ([1.0, -2.0], [1.0, 1.0]), [2.0, 1.0]),  # forget (1, 0)
 ])
 def test_rules_by_hand(rule: str, sides: tuple[list[float], list[float]], wanted: list[float]) -> None:
-    torch.testing.assert_close(operate(torch.tensor(sides[0]), torch.tensor(sides[1]), rule), torch.tensor(wanted))
+    combined = combine_gradients(torch.tensor(sides[0]), torch.tensor(sides[1]), rule)
+    torch.testing.assert_close(combined, torch.tensor(wanted))
 
 
 @pytest.mark.parametrize("rule", RULES)
 def test_with_nothing_to_retain_forgetting_is_whole(rule: str) -> None:
     forget = torch.tensor([1.0, -2.0])
-    assert torch.equal(operate(forget, torch.zeros(2), rule), forget)
-    assert torch.equal(operate(torch.zeros(2), forget, rule), forget)
+    assert torch.equal(combine_gradients(forget, torch.zeros(2), rule), forget)
+    assert torch.equal(combine_gradients(torch.zeros(2), forget, rule), forget)
 
 
 def test_what_is_left_of_forgetting_does_not_work_against_retaining():
@@ -41,7 +42,7 @@ def test_what_is_left_of_forgetting_does_not_work_against_retaining():
     for _ in range(50):
         forget, retain = torch.randn(2, 9, generator=rng)
         for rule in ("doco", "project", "filter"):
-            assert float((operate(forget, retain, rule) - retain) @ retain) > -1e-5
+            assert float((combine_gradients(forget, retain, rule) - retain) @ retain) > -1e-5
 
 
 def test_a_layer_alone_or_all_together():
@@ -103,7 +104,7 @@ def test_the_mask_follows_forgetting_only():
     masks = []
     for each in (job, alone):
         method = Saliency()
-        method.start(each, each.generator.editable_parameters())
+        method.start(each, each.edited.editable_parameters())
         masks.append(method._mask)
     assert all(torch.equal(masks[0][name], masks[1][name]) for name in masks[0])
 

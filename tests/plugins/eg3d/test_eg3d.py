@@ -281,10 +281,10 @@ def test_what_is_random_and_what_is_not() -> None:
 def test_the_released_preset_follows_the_released_program() -> None:
     user = {"method.name": "guide-released", "generator.name": "eg3d", "generator.checkpoint": str(FILE),
             "identity.name": "demo-identity", "judge.name": "demo-judge", "perceptual.name": "demo-trunk"}
-    settings = resolve(user, registry())
+    settings = resolve(user, registry()).table()
     wanted = {"noise": "random", "jitter": "random", "pivot": "origin", "feature_pass": "separate"}
     assert wanted.items() <= settings["generator"].items()
-    clean = resolve(user | {"method.name": "guide"}, registry())["generator"]
+    clean = resolve(user | {"method.name": "guide"}, registry()).table()["generator"]
     wanted = {"noise": "const", "jitter": "none", "pivot": "checkpoint", "feature_pass": "same"}
     assert wanted.items() <= clean.items()
     assert (clean["yaw"], clean["pitch"]) == (pytest.approx(math.pi / 12), -0.2)

@@ -1,13 +1,14 @@
-"""What a metric promises: before and after to named finite numbers, without touching either."""
+"""What a metric promises: before and after to named, declared, finite numbers, without touching either."""
 
 from __future__ import annotations
 
 import math
 import re
+from collections import Counter
 
 import torch
 
-from unlearnkit.interfaces import Evidence, Generator
+from unlearnkit.interfaces import About, Evidence, Generator, Number
 from unlearnkit.testing.expect import expect, twice, unchanged
 from unlearnkit.testing.subject import Subject
 from unlearnkit.testing.world import make_evidence
@@ -27,6 +28,30 @@ def check_numbers_have_names(subject: Subject) -> None:
                 expect(plain, f"'{name}' to be a finite plain number", f"{value!r} of type {type(value).__name__}")
 
 
+def check_numbers_are_declared(subject: Subject) -> None:
+    """``numbers`` declares all that ``measure`` returns, each once, with a title; its counts and references exist."""
+    for before in subject.worlds():
+        for people in (1, 2):
+            evidence = _evidence(subject, before, people)
+            declared = _declared(subject, evidence.about)
+            measured = subject.component.measure(evidence)
+            counts = {number.count for number in declared.values()}
+            unknown = sorted(measured.keys() - declared.keys() - counts)
+            expect(not unknown, "every number that measure() returns in numbers(about), itself or as a count", unknown)
+            for name in measured.keys() & declared.keys():
+                count = declared[name].count
+                expect(not count or count in measured, f"'{count}', the count of '{name}', from measure()", "none")
+
+
+def check_declarations_hold_together(subject: Subject) -> None:
+    """Before anything is known of a run, ``numbers`` works too; a reference names another declared number."""
+    for about in (About(), About(("Ada", "Bo B."), ("Cy",), "LPIPS (VGG)", has_views=True)):
+        declared = _declared(subject, about)
+        for number in declared.values():
+            known = not number.reference or number.reference in declared
+            expect(known, f"a declared number as the reference of '{number.name}'", repr(number.reference))
+
+
 def check_measuring_is_repeatable(subject: Subject) -> None:
     """Equal evidence gives equal numbers; draws come from ``evidence.stream`` only."""
     before = subject.world()
@@ -37,7 +62,7 @@ def check_measuring_is_repeatable(subject: Subject) -> None:
 def check_measuring_changes_nothing(subject: Subject) -> None:
     """Both generators, the request's latents and pictures stay as they are.
 
-    What one metric draws must not change what the next one sees: draw from a copy of the rng.
+    What is drawn comes from ``evidence.stream``, so no metric changes what the next one sees.
     """
     evidence = _evidence(subject, subject.world())
     people = (*evidence.request.people, *evidence.request.bystanders)
@@ -59,6 +84,16 @@ def check_no_change_can_be_measured(subject: Subject) -> None:
     numbers = subject.component.measure(make_evidence(before, before))
     bad = {name: value for name, value in numbers.items() if not math.isfinite(value)}
     expect(not bad, "finite numbers where nothing has changed", f"{bad}")
+
+
+def _declared(subject: Subject, about: About) -> dict[str, Number]:
+    """What the metric declares, by name; each name once."""
+    numbers = subject.component.numbers(about)
+    sound = isinstance(numbers, tuple) and all(isinstance(number, Number) for number in numbers)
+    expect(sound, "a tuple of unlearnkit.interfaces.Number from numbers(about)", f"{numbers!r:.80}")
+    twice_declared = sorted(name for name, times in Counter(number.name for number in numbers).items() if times > 1)
+    expect(not twice_declared, "each number declared once", f"twice: {', '.join(twice_declared)}")
+    return {number.name: number for number in numbers}
 
 
 def _evidence(subject: Subject, before: Generator, people: int = 1) -> Evidence:

@@ -47,7 +47,7 @@ def finding(
     attack: Attack, found: Recovery, efforts: tuple[int | None, int | None], ratio: tuple[float | None, str],
     scale: Levels,
 ) -> Finding:
-    """The finding of one attack on one person; ``efforts`` and ``ratio`` as :class:`~unlearnkit.audit.running.Result`
+    """The finding of one attack on one person; ``efforts`` and ``ratio`` as :class:`~unlearnkit.attacks.running.Result`
     has them."""
     effort, control = efforts
     best, beside = found.edited.points[-1][1], found.control.points[-1][1]

@@ -10,11 +10,11 @@ import pytest
 import torch
 from torch import Tensor
 
-from unlearnkit.audit.reinversion import ReinversionW, ReinversionWPlus
-from unlearnkit.audit.relearning import Relearning, stranger
-from unlearnkit.audit.running import effort_to_recognise, run_attacks
-from unlearnkit.audit.sampling import Neighbours, RandomSearch
-from unlearnkit.audit.trace import Trace, references
+from unlearnkit.attacks.reinversion import ReinversionW, ReinversionWPlus
+from unlearnkit.attacks.relearning import Relearning, stranger
+from unlearnkit.attacks.running import effort_to_recognise, run_attacks
+from unlearnkit.attacks.sampling import Neighbours, RandomSearch
+from unlearnkit.attacks.trace import Trace, references
 from unlearnkit.errors import UnlearnkitError
 from unlearnkit.interfaces import Attack, Attempt, Case, Evidence, Generator, Person, Rendering
 from unlearnkit.report.verdict import Levels
@@ -68,15 +68,15 @@ def test_curves_rise_within_the_budget(attack: Attack) -> None:
 @pytest.mark.parametrize("attack", ATTACKS, ids=lambda attack: type(attack).__name__)
 def test_generators_and_chance_stay_as_they_are(attack: Attack) -> None:
     given = evidence(edited())
-    before = [copy.deepcopy(g.module.state_dict()) for g in (given.before, given.after)]
-    state = given.rng.get_state()
-    flags = [p.requires_grad for p in given.after.module.parameters()]
+    before = [copy.deepcopy(g.module.state_dict()) for g in (given.frozen, given.edited)]
+    state = torch.get_rng_state()  # of all chance there is beside the evidence's streams, which cannot be used up
+    flags = [p.requires_grad for p in given.edited.module.parameters()]
     attack.attack(case(given))
-    for old, generator in zip(before, (given.before, given.after), strict=True):
+    for old, generator in zip(before, (given.frozen, given.edited), strict=True):
         assert all(torch.equal(old[name], value) for name, value in generator.module.state_dict().items())
         assert all(parameter.grad is None for parameter in generator.module.parameters())
-    assert torch.equal(state, given.rng.get_state())
-    assert flags == [p.requires_grad for p in given.after.module.parameters()]
+    assert torch.equal(state, torch.get_rng_state())
+    assert flags == [p.requires_grad for p in given.edited.module.parameters()]
 
 
 LED = [attack for attack in ATTACKS if not isinstance(attack, RandomSearch)]
@@ -121,13 +121,13 @@ def test_budgets_are_kept_to_the_picture() -> None:
     for attack, (after, before) in counts.items():
         given = evidence()
         attack.attack(case(given))
-        assert (given.after.rendered, given.before.rendered) == (after, before), type(attack)
+        assert (given.edited.rendered, given.frozen.rendered) == (after, before), type(attack)
 
 
 def test_relearning_works_on_copies_only() -> None:
     given = evidence()
     Relearning(steps=5).attack(case(given))
-    assert given.after.rendered == 0 and given.before.rendered == 3 + 16  # the evidence's pictures, strangers
+    assert given.edited.rendered == 0 and given.frozen.rendered == 3 + 16  # the evidence's pictures, strangers
 
 
 def test_relearning_is_judged_on_pictures_that_it_did_not_see() -> None:
@@ -175,10 +175,10 @@ def test_neighbours_lie_where_they_claim() -> None:
 def test_a_search_from_the_mean_knows_no_latent() -> None:
     given = evidence()
     found = ReinversionWPlus(steps=30, start="mean").attack(case(given))
-    assert found.edited.points == found.control.points and given.after.rendered == 31
+    assert found.edited.points == found.control.points and given.edited.rendered == 31
     trace = Trace(case(given), references(case(given)))
     with torch.no_grad():
-        mean = float(trace.likeness(given.before.render(given.before.w_avg[None]).image))
+        mean = float(trace.likeness(given.frozen.render(given.frozen.w_avg[None]).image))
     assert found.edited.points[0] == (0, pytest.approx(mean)) and found.edited.points[-1][1] > mean
 
 
@@ -189,7 +189,7 @@ def test_several_erased_pictures_are_all_attacked() -> None:
     around = Neighbours(latents=10).around(case(given))
     assert torch.equal(around[:2], person.latents[:2])
     ReinversionW(steps=3).attack(case(given))
-    assert given.after.rendered == 2 * 2 * 4
+    assert given.edited.rendered == 2 * 2 * 4
 
 
 def test_the_attacker_may_use_the_encoder_of_the_losses() -> None:

@@ -18,8 +18,8 @@ from unlearnkit_guide.method import Guide
 from unlearnkit_stylegan2.generator import StyleGAN2
 
 from unlearnkit.engine import loop as engine
-from unlearnkit.engine import readings
-from unlearnkit.engine.readings import Reading
+from unlearnkit.engine import step_numbers
+from unlearnkit.engine.step_numbers import StepNumbers
 from unlearnkit.errors import Interrupted, UnlearnkitError
 from unlearnkit.interfaces import Generator, Job, Loss, Measures, Progress, Step
 from unlearnkit.testing.world import ToyIdentity, ToyPerceptual, ToyViewGenerator, toy_job
@@ -134,7 +134,7 @@ def test_nothing_is_read_before_the_end_of_a_step(make) -> None:
     assert {number.device.type for _, number in said} == {"meta"}
     assert any(parameter.grad is not None for parameter in parameters.values())
     with pytest.raises(Exception, match="meta"):  # the end of the step, where it is read
-        Reading(0, [said], job.device).check()
+        StepNumbers(0, [said], job.device).check()
 
 
 # ---------------------------------------------------------------- one step late, as on a GPU
@@ -166,14 +166,14 @@ def run(steps: int = 5, more: dict[str, Loss] | None = None, **watching) -> Watc
 
 def test_late_numbers_are_the_same_and_always_before_the_checkpoint(monkeypatch) -> None:
     prompt = run(due_at=(2,)).events
-    monkeypatch.setattr(engine, "lateness", lambda device: 1)
+    monkeypatch.setattr(engine, "read_delay", lambda device: 1)
     assert run(due_at=(2,)).events == prompt
     assert [event[0] for event in prompt] == [0, 1, 2, "saved", 3, 4, "saved"]
 
 
 def test_late_numbers_leave_one_step_unread(monkeypatch) -> None:
     unread: list[int] = []
-    monkeypatch.setattr(engine, "lateness", lambda device: 1)
+    monkeypatch.setattr(engine, "read_delay", lambda device: 1)
     report = engine.PairLoop._report
 
     def watched(self, job, waiting, keep):
@@ -200,7 +200,7 @@ class ExplodingAt(Local):
 
 @pytest.mark.parametrize("late", [0, 1])
 def test_an_infinite_loss_is_never_saved(monkeypatch, late: int) -> None:
-    monkeypatch.setattr(engine, "lateness", lambda device: late)
+    monkeypatch.setattr(engine, "read_delay", lambda device: late)
     progress = Watching(due_at=(1, 2, 3))
     with pytest.raises(UnlearnkitError, match="at step 2"):
         Guide(steps=9).unlearn(toy_job({"exploding": ExplodingAt()}, progress=progress))
@@ -208,7 +208,7 @@ def test_an_infinite_loss_is_never_saved(monkeypatch, late: int) -> None:
 
 
 def test_a_late_run_resumes_to_the_bit(monkeypatch) -> None:
-    monkeypatch.setattr(engine, "lateness", lambda device: 1)
+    monkeypatch.setattr(engine, "read_delay", lambda device: 1)
 
     class Stops(Watching):
         kept = None
@@ -229,13 +229,13 @@ def test_a_late_run_resumes_to_the_bit(monkeypatch) -> None:
     second = toy_job(losses(), seed=5, progress=Stops())
     second.progress.kept = first.kept
     Guide(steps=6, learning_rate=0.01).unlearn(second)
-    for a, b in zip(whole.generator.module.parameters(), second.generator.module.parameters(), strict=True):
+    for a, b in zip(whole.edited.module.parameters(), second.edited.module.parameters(), strict=True):
         assert torch.equal(a, b)
 
 
 def test_lateness() -> None:
-    assert readings.lateness(torch.device("cuda")) == 1
-    assert readings.lateness(torch.device("cpu")) == readings.lateness(torch.device("mps")) == 0
+    assert step_numbers.read_delay(torch.device("cuda")) == 1
+    assert step_numbers.read_delay(torch.device("cpu")) == step_numbers.read_delay(torch.device("mps")) == 0
 
 
 def test_sides_are_summed_apart() -> None:
@@ -243,16 +243,16 @@ def test_sides_are_summed_apart() -> None:
         return torch.tensor(value)
 
     sides = [[("a", one(0.1)), ("total", one(0.2)), ("a", one(0.3))], [("a", one(1.0)), ("total", one(2.0))]]
-    said = Reading(7, sides, torch.device("cpu")).check()
+    said = StepNumbers(7, sides, torch.device("cpu")).check()
     assert list(said) == ["total", "a"]
     assert said == {"total": float(one(0.2)) + 2.0, "a": (float(one(0.1)) + float(one(0.3))) + 1.0}
-    assert Reading(0, [[]], torch.device("cpu")).check() == {"total": 0.0}
+    assert StepNumbers(0, [[]], torch.device("cpu")).check() == {"total": 0.0}
 
 
 @pytest.mark.gpu
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")
 def test_reading_from_a_gpu() -> None:
     said = [("total", torch.tensor(1.5, device="cuda")), ("a", torch.tensor(2.5, device="cuda"))]
-    assert Reading(0, [said], torch.device("cuda")).check() == {"total": 1.5, "a": 2.5}
+    assert StepNumbers(0, [said], torch.device("cuda")).check() == {"total": 1.5, "a": 2.5}
 
 

@@ -10,7 +10,7 @@ import attrs
 import torch
 from torch import Tensor
 
-from unlearnkit.audit.trace import Trace, erased_latents, references
+from unlearnkit.attacks.trace import Trace, erased_latents, references
 from unlearnkit.config import option
 from unlearnkit.interfaces import Attack, Attempt, Case, Generator, Recovery
 from unlearnkit.metrics.gallery import BATCH, front_images

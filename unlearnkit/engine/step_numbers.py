@@ -11,13 +11,13 @@ from torch import Tensor
 
 from unlearnkit.errors import UnlearnkitError
 
-__all__ = ["Reading", "Said", "lateness"]
+__all__ = ["StepNumbers", "TermList", "read_delay"]
 
-Said = list[tuple[str, Tensor]]
+TermList = list[tuple[str, Tensor]]
 """What the micro-batches of a step say: a label and one number each, on the device. ``total`` is among the labels."""
 
 
-def lateness(device: torch.device) -> int:
+def read_delay(device: torch.device) -> int:
     """How many steps later the numbers of a step are read: on CUDA one, so that the loop never waits for them.
 
     A loss that is not finite is then noticed one step late, but always before a checkpoint is written.
@@ -25,16 +25,16 @@ def lateness(device: torch.device) -> int:
     return 1 if device.type == "cuda" else 0
 
 
-class Reading:
+class StepNumbers:
     """The numbers of step ``index`` on their way to the host.
 
-    :param sides: what was said, apart for losses that were back-propagated apart; each ``Said`` is summed by itself.
+    :param sides: the terms, apart for losses that were back-propagated apart; each ``TermList`` is summed by itself.
     """
 
-    def __init__(self, index: int, sides: Sequence[Said], device: torch.device) -> None:
+    def __init__(self, index: int, sides: Sequence[TermList], device: torch.device) -> None:
         self.index = index
-        self._labels = [[label for label, _ in said] for said in sides]
-        numbers = [number.detach().reshape(()).to(device, non_blocking=True) for said in sides for _, number in said]
+        self._labels = [[label for label, _ in terms] for terms in sides]
+        numbers = [number.detach().reshape(()).to(device, non_blocking=True) for terms in sides for _, number in terms]
         self._host = torch.stack(numbers) if numbers else torch.zeros(0)
         self._arrived: torch.cuda.Event | None = None
         if self._host.device.type == "cuda":

@@ -3,9 +3,9 @@ from __future__ import annotations
 import pytest
 import torch
 
-from unlearnkit.audit.reinversion import ReinversionW
-from unlearnkit.audit.relearning import Relearning
-from unlearnkit.audit.words import Finding, counted, finding, overall, speedup
+from unlearnkit.attacks.reinversion import ReinversionW
+from unlearnkit.attacks.relearning import Relearning
+from unlearnkit.attacks.words import Finding, counted, finding, overall, speedup
 from unlearnkit.interfaces import Attack, Attempt, Recovery
 from unlearnkit.report.verdict import Levels
 

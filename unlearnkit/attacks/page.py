@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from markupsafe import Markup
 
-from unlearnkit.audit.words import counted, overall
+from unlearnkit.attacks.words import counted, overall
 from unlearnkit.report.curves import COLOURS, INK, drawing, dress
 from unlearnkit.report.numbers import seconds_text
 from unlearnkit.report.pictures import png
@@ -18,7 +18,7 @@ from unlearnkit.report.template import fill
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from unlearnkit.audit.running import Result
+    from unlearnkit.attacks.running import Result
     from unlearnkit.runs import Run
 
 __all__ = ["attack_curve", "write_audit_page"]

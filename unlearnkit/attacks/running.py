@@ -8,7 +8,7 @@ from typing import Any
 import attrs
 from torch import Tensor
 
-from unlearnkit.audit.words import Finding, finding, speedup
+from unlearnkit.attacks.words import Finding, finding, speedup
 from unlearnkit.interfaces import Attack, Attempt, Case, Evidence, IdentityEncoder
 from unlearnkit.metrics.identity import Identity
 from unlearnkit.report.verdict import Levels, levels

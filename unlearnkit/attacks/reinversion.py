@@ -10,8 +10,8 @@ import attrs
 import torch
 from torch import Tensor
 
-from unlearnkit.audit.resemblance import Guided, Resemblance
-from unlearnkit.audit.trace import Trace, erased_latents, references
+from unlearnkit.attacks.resemblance import Guided, Resemblance
+from unlearnkit.attacks.trace import Trace, erased_latents, references
 from unlearnkit.config import option
 from unlearnkit.interfaces import Attempt, Case, Generator, Recovery
 

@@ -1,0 +1,201 @@
+"""The Python front door: what ``import unlearnkit`` offers. Every option has its name on the command line."""
+
+from __future__ import annotations
+
+import base64
+import io
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Self
+
+import torch
+from rich.console import Console
+
+from unlearnkit.config import INVERT, SAMPLE, resolve
+from unlearnkit.config.tables import user_tables
+from unlearnkit.edits.file import apply_edit, put_on
+from unlearnkit.engine import freeze
+from unlearnkit.errors import RunError
+from unlearnkit.interfaces import Generator
+from unlearnkit.people.pictures import load_picture
+from unlearnkit.plugins import registry
+from unlearnkit.report import summary_table, verdict
+from unlearnkit.report.pictures import load_images
+from unlearnkit.runs import directory
+from unlearnkit.workflows.assembly import pick_device, prepared
+from unlearnkit.workflows.options import Files, People, RunOptions, absolute
+from unlearnkit.workflows.run import start_run
+
+if TYPE_CHECKING:
+    from unlearnkit.attacks.running import Result
+    from unlearnkit.report import Verdict
+
+__all__ = ["Run", "apply_edit", "audit", "invert", "load_generator", "unlearn"]
+
+
+class Run(directory.Run):
+    """A run directory. In a notebook it shows itself: pictures, verdict, numbers."""
+
+    @classmethod
+    def open(cls, path: Path | str, *, resume: bool = False) -> Self:
+        """Open the run in a folder; ``resume`` claims the right to write at once.
+
+        :raises RunError: if there is no run in it, or its files are damaged.
+        """
+        return super().open(path, resume=resume)
+
+    def __repr__(self) -> str:
+        return f"unlearnkit.Run({str(self.path)!r})"
+
+    @property
+    def numbers(self) -> dict[str, float | None]:
+        """What was measured, by name; empty before the run is finished."""
+        return dict(self.read_json("metrics.json") or {})
+
+    @property
+    def verdict(self) -> Verdict:
+        """What the numbers say, in words."""
+        return verdict(self.numbers, self.manifest)
+
+    @property
+    def edit(self) -> Path:
+        """The file with the tensors that were changed."""
+        return self.path / "edit.safetensors"
+
+    @property
+    def report(self) -> Path:
+        """The page with everything on it."""
+        return self.path / "report.html"
+
+    def show(self) -> None:
+        """Print verdict and headline numbers, as the command line does."""
+        Console(highlight=False).print(summary_table(self.numbers, self.manifest))
+
+    def _repr_html_(self) -> str:
+        """What a notebook shows."""
+        place = f"<p><code>{_escaped(str(self.path))}</code></p>"
+        if self.manifest["status"] != "finished":
+            return f"<p>{_escaped(repr(self))}: {self.manifest['status']}</p>{place}"
+        console = Console(width=100, highlight=False, file=io.StringIO(), record=True, force_jupyter=False)
+        console.print(summary_table(self.numbers, self.manifest))
+        table = console.export_html(inline_styles=True, code_format="<pre style='line-height:normal'>{code}</pre>")
+        figures = "".join(self._figure(entry) for entry in load_images(self) if entry["group"] == "erased")
+        return f"<div style='display:flex;gap:12px;flex-wrap:wrap'>{figures}</div>{table}{place}"
+
+    def _figure(self, entry: Mapping[str, Any]) -> str:
+        data = base64.b64encode((self.path / entry["file"]).read_bytes()).decode()
+        return (
+            f"<figure style='margin:0'><img width='128' src='data:image/png;base64,{data}' "
+            f"alt='{_escaped(entry['role'])}'><figcaption>{_escaped(entry['role'])}</figcaption></figure>"
+        )
+
+
+def unlearn(
+    method: str = "guide", generator: str = "stylegan2", *, checkpoint: str | Path | None = None, image: Files = (),
+    latent: str | Path | None = None, latent_seed: int | None = None, person: People = (),
+    base: str | Path | None = None, bystander: Files = (), target: str | None = None, inverter: str | None = None,
+    identity: str | None = None, judge: str | None = None, perceptual: str | None = None, steps: int | None = None,
+    seed: int | None = None, config: str | Path | None = None, set: Sequence[str] | Mapping[str, Any] = (),
+    device: str | None = None, out: str | Path | None = None, quiet: bool = False,
+) -> Run:
+    """Erase a person from a generator, as ``unlearnkit run`` does: the same options under the same names.
+
+    * ``image``, ``bystander``: a path or several; ``person``: ``{"Ada": ["a.png", "b.png"]}`` for several people
+    * ``set``: values by dotted name, ``{"target.distance": 20}``, or the command line's ``section.field=value``
+    * ``out``: a new folder; without it ``runs/NAME-TIME``
+    * ``quiet``: shows no progress
+
+    :raises UnlearnkitError: for every mistake, before a folder is made.
+    """
+    options = RunOptions(
+        method=method, generator=generator, checkpoint=checkpoint, image=image, latent=latent, latent_seed=latent_seed,
+        person=person, base=base, bystander=bystander, target=target, inverter=inverter, identity=identity, judge=judge,
+        perceptual=perceptual, steps=steps, seed=seed, config=config, set=set, device=device,
+    )
+    folder = _path(out)
+    return _as_ours(start_run(options.settings(folder), folder, _console(quiet), Run))
+
+
+def load_generator(
+    generator: str = "stylegan2", *, checkpoint: str | Path | None = None, edit: str | Path | None = None,
+    set: Sequence[str] | Mapping[str, Any] = (), device: str | None = None,
+) -> Generator:
+    """A generator that is ready to render, with an edit on it if one is given; its parameters are frozen.
+
+    :raises UnlearnkitError: if a file is missing, damaged, or does not belong to the other.
+    """
+    said = {"generator.name": generator, "generator.checkpoint": absolute(_path(checkpoint)), "device": device}
+    settings = resolve(user_tables(None, set, said), registry(), SAMPLE)
+    made = prepared(settings.generator, pick_device(settings.device))
+    if edit is not None:
+        put_on(made, Path(edit))
+    freeze(made.module)
+    return made
+
+
+def invert(
+    image: str | Path, generator: Generator | str = "stylegan2", *, checkpoint: str | Path | None = None,
+    inverter: str | None = None, set: Sequence[str] | Mapping[str, Any] = (), device: str | None = None,
+) -> torch.Tensor:
+    """The latent ``(num_ws, w_dim)`` of a picture; ``generator`` is a name, or what :func:`load_generator` returned.
+
+    :raises UnlearnkitError: if the picture cannot be read, or no inverter is there.
+    """
+    name = generator if isinstance(generator, str) else _name_of(generator)
+    file = absolute(_path(checkpoint)) if isinstance(generator, str) else _file_of(generator)
+    said = {"generator.name": name, "generator.checkpoint": file, "inverter.name": inverter, "device": device}
+    settings = resolve(user_tables(None, set, said), registry(), INVERT)
+    if settings.inverter is None:
+        raise RunError(f"no inverter is chosen for {name}; give inverter=NAME")
+    where = pick_device(settings.device)
+    made = prepared(settings.generator, where) if isinstance(generator, str) else generator
+    picture = load_picture(Path(image), made.resolution, settings.request.align)[None].to(where)
+    return prepared(settings.inverter, where).invert(picture, made).detach()[0]
+
+
+def audit(
+    run: Run | str | Path, *, attack: str | Sequence[str] = (), set: Sequence[str] | Mapping[str, Any] = (),
+    seed: int = 0, device: str | None = None, quick: bool = False, quiet: bool = False,
+) -> list[Result]:
+    """Attack the edited generator of a finished run, to get the person back, as ``unlearnkit audit`` does.
+
+    :raises UnlearnkitError: if the run is not finished, or an attack does not exist.
+    """
+    from unlearnkit.workflows.audit import attack_tables, audit_run
+
+    folder = run.path if isinstance(run, directory.Run) else Path(run)
+    names = [attack] if isinstance(attack, str) else list(attack)
+    tables = attack_tables(set)
+    return audit_run(folder, names, tables, seed=seed, device=device, quick=quick, console=_console(quiet)).results
+
+
+def _console(quiet: bool) -> Console:
+    return Console(highlight=False, quiet=quiet)
+
+
+def _as_ours(run: directory.Run) -> Run:
+    assert isinstance(run, Run)
+    return run
+
+
+def _path(value: str | Path | None) -> Path | None:
+    return None if value is None else Path(value)
+
+
+def _name_of(generator: Generator) -> str:
+    """The name that a generator's class is registered by."""
+    found = registry()
+    for name in found.names("generator"):
+        if found.component_class("generator", name) is type(generator):
+            return name
+    raise RunError(f"{type(generator).__name__} is registered by no plugin; give the name of a generator")
+
+
+def _file_of(generator: Generator) -> str | None:
+    return str(generator.base.path) if generator.base.path.is_file() else None
+
+
+def _escaped(text: str) -> str:
+    import html
+
+    return html.escape(text, quote=True)

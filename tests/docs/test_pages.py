@@ -56,7 +56,7 @@ def code_lines(page: Path) -> list[str]:
 def commands() -> list[tuple[str, str]]:
     """Each ``unlearnkit ...`` of the code blocks, with the page it is on."""
     known = "|".join(cli.list_commands(click.Context(cli)))
-    pattern = re.compile(rf"\bunlearnkit (?:{known})\b[^&|#]*")
+    pattern = re.compile(rf"\bunlearnkit (?:{known})\b[^&|#>)]*")
     return [(page.name, part) for page in PAGES for line in code_lines(page) for part in pattern.findall(line)]
 
 

@@ -10,12 +10,14 @@ from torch import Tensor
 from unlearnkit.attacks.running import run_attacks
 from unlearnkit.interfaces import Evidence, IdentityEncoder
 from unlearnkit.plugins import registry
-from unlearnkit.results import Attempted
+from unlearnkit.results import AttackResult
 
 __all__ = ["audit"]
 
 
-def audit(evidence: Evidence, targets: Tensor, identity: IdentityEncoder, device: torch.device) -> dict[str, Attempted]:
+def audit(
+    evidence: Evidence, targets: Tensor, identity: IdentityEncoder, device: torch.device
+) -> dict[str, AttackResult]:
     """What every registered attack finds of the first person; ``identity`` is the encoder that the attacker may use."""
     attacks = {}
     for name in registry().names("attack"):
@@ -25,7 +27,7 @@ def audit(evidence: Evidence, targets: Tensor, identity: IdentityEncoder, device
     person = evidence.request.people[0].name
     found = run_attacks(evidence, attacks, targets=targets, identity=identity)
     return {
-        result.attack: Attempted(
+        result.attack: AttackResult(
             unit=result.unit, budget=result.budget,
             numbers={
                 "best": result.edited.points[-1][1], "control_best": result.control.points[-1][1],

@@ -21,7 +21,7 @@ from unlearnkit.files.atomic import write_bytes
 from unlearnkit.files.plain import json_bytes
 from unlearnkit.results import Result, read_results
 from unlearnkit.results.columns import columns_of
-from unlearnkit.results.statistics import interval
+from unlearnkit.results.statistics import half_width
 
 __all__ = ["expected_of", "group_of", "read_expected", "regressions"]
 
@@ -56,7 +56,7 @@ def expected_of(results: Sequence[Result]) -> dict[str, Any]:
         if column.name not in HEADLINES:
             continue
         runs = [fmean(column.values([r for r in results if r.seed == seed]).values()) for seed in seeds]
-        spread = interval(runs)
+        spread = half_width(runs)
         half = MARGIN + (0.0 if spread is None else spread * math.sqrt(len(runs) + 1))
         numbers[column.name] = {"mean": round(fmean(runs), 4), "half": round(half, 4)}
     return {"identities": sorted({r.identity for r in results}), "seeds": seeds, "numbers": numbers}

@@ -1,4 +1,4 @@
-"""``unlearnkit apply``: put an edit on the file it was made for."""
+"""``unlearnkit apply``: apply an edit to the checkpoint it was made for."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ from unlearnkit.errors import ConfigError
 
 @click.command()
 @click.argument("edit", type=FILE)
-@click.option("--base", type=FILE, required=True, help="The generator's file that the edit was made for.")
+@click.option("--base", type=FILE, required=True, help="Checkpoint of the generator that the edit was made for.")
 @click.option("--out", type=OUT, required=True, metavar="FILE", help="Where to write the edited generator.")
 @json_option
 def command(edit: Path, base: Path, out: Path, as_json: bool) -> None:
-    """Put EDIT (a run's edit.safetensors) on its base.
+    """Apply EDIT (a run's edit.safetensors) to its base.
 
-    The result has the format of the base: an NVIDIA pickle stays one. Another base is refused.
+    The result has the format of the base: an NVIDIA pickle stays one. Any other base is refused.
     """
     check_new_file(out)
     if out.exists() and out.resolve() in (base.resolve(), edit.resolve()):

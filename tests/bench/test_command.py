@@ -52,7 +52,7 @@ def test_from_a_plugin_of_ones_own_to_a_table(cli: Cli, outside_path: Path, tmp_
     assert first.returncode == 0, first.stdout + first.stderr
     assert first.stdout.startswith("2 cases: 2 methods, 1 person (stylegan2 random); 2 cases to do: about")
     assert "never tuned" not in first.stdout and "left out" not in first.stdout
-    assert "times are from:" in first.stdout and "results: runs/bench/quick" in first.stdout
+    assert "Times are from" in first.stdout and "results: runs/bench/quick" in first.stdout
     made = json.loads((tmp_path / "runs/bench/quick/cases/stylegan2.random.outside-nudge.random_seed_1000.0.json")
                       .read_text())
     assert made["settings"]["method"]["amount"] == entry["settings"]["method.amount"]

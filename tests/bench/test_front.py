@@ -62,7 +62,7 @@ def test_one_case_as_a_process(tmp_path: Path) -> None:
                  "--benchmark-json", str(tmp_path / "time.json"))
     done = pytest_process(ROOT, *arguments)
     assert done.returncode == 0 and "1 passed" in done.stdout, done.stdout + done.stderr
-    assert "stylegan2, random" in done.stdout and "times are from:" in done.stdout
+    assert "stylegan2, random" in done.stdout and "Times are from" in done.stdout
     assert f"results: {tmp_path}/results" in done.stdout and "next: unlearnkit compare" in done.stdout
     (found,) = read_results([tmp_path / "results"])
     made = found.result

@@ -59,11 +59,12 @@ def _execute(case: Case, experiment: Experiment, around: Around) -> tuple[dict[s
     _find_people(experiment)
     with PeakMemory(experiment.device) as peak:
         around(experiment.unlearn)
-    numbers = experiment.measure().numbers
+    outcome = experiment.measure()
+    numbers = outcome.numbers
     found: dict[str, Any] = {
         "metrics": {name: _finite(value) for name, value in numbers.items() if not name.startswith("n_")},
         "samples": {name.removeprefix("n_"): int(n) for name, n in numbers.items() if name.startswith("n_")},
-        "peak_bytes": peak.bytes, "peak_source": peak.source,
+        "numbers": outcome.declared, "peak_bytes": peak.bytes, "peak_source": peak.source,
     }
     evidence, targets = experiment.evidence, experiment.targets
     if case.audited:

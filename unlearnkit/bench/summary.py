@@ -1,4 +1,4 @@
-"""How a bench ends: the comparison as tables, what computed it, where the results are and what to type next."""
+"""How a bench ends: the comparison as tables, where the results are, and what to type next."""
 
 from __future__ import annotations
 
@@ -7,25 +7,17 @@ from pathlib import Path
 
 from rich.console import Console
 
-from unlearnkit.results import Budget, Result, compare, read_results
-from unlearnkit.results.files import Found
-from unlearnkit.results.tables import terminal
+from unlearnkit.results import Budget, Found, compare, read_results
+from unlearnkit.results.tables import print_groups
 
-__all__ = ["comparable", "hardware", "show_summary"]
+__all__ = ["comparable", "show_summary"]
 
 
 def show_summary(folder: Path, console: Console) -> None:
     """Print what a folder of results comes to; only results of the same budget stand in one table."""
     kept, left_out = comparable(read_results([folder]))
-    for group in compare([item.result for item in kept]):
-        drawn = terminal(group)
-        # In a narrow window, or a pipe, lines break; numbers do not.
-        console.width = max(console.width, console.measure(drawn, options=console.options.update(width=1000)).minimum)
-        console.print(drawn)
-        for row in group.rows:
-            for failure in row.failures:
-                console.print(f"{row.method} failed on {failure}", soft_wrap=True, markup=False)
-    for sentence in (*left_out, *hardware([item.result for item in kept])):
+    print_groups(compare([item.result for item in kept]), console)
+    for sentence in left_out:
         console.print(sentence, soft_wrap=True, markup=False)
     console.print(f"results: {folder}", soft_wrap=True, markup=False)
     console.print(f"next: unlearnkit compare {_path(folder)} --html compare.html", soft_wrap=True, markup=False)
@@ -45,18 +37,6 @@ def comparable(found: list[Found]) -> tuple[list[Found], list[str]]:
            if budget.tuning_trials < usual[generator].tuning_trials else "")
         for (method, generator), budget in sorted(others.items(), key=lambda pair: pair[0])
     ]
-
-
-def hardware(results: list[Result]) -> list[str]:
-    """What the times were taken on: processor, threads, kernels and instruction set; a sentence for each kind."""
-    kinds = Counter(result.hardware for result in results)
-    found = []
-    for kind, count in kinds.most_common():
-        kernels = f"{kind.kernels or 'kernels not noted'}{f', {kind.instructions}' if kind.instructions else ''}"
-        threads = f"{kind.threads} thread{'' if kind.threads == 1 else 's'}"
-        where = "" if len(kinds) == 1 else f" ({count} results)"
-        found.append(f"times are from: {kind.cpu}, {kind.device}, {threads}, kernels: {kernels}{where}")
-    return found
 
 
 def _path(folder: Path) -> str:

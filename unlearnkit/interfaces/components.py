@@ -255,6 +255,14 @@ class Method(Component):
     losses: tuple[str, ...] = ()
     target: str | None = None
 
+    tuning: ClassVar[tuple[Mapping[str, tuple[Any, ...]], ...]] = ()
+    """Settings worth trying, for ``unlearnkit bench --tune``: grids of dotted settings, each with its values.
+
+    ``({"method.learning_rate": (1e-3, 2e-3), "loss.hinge.threshold": (0.0, 0.3)},)`` is four trials, every combination;
+    several grids are tried one after the other. Four trials are granted to each method, so declare no more. Without a
+    declaration four learning rates are tried, if the method has one.
+    """
+
     @abstractmethod
     def unlearn(self, job: Job) -> None:
         """Edit ``job.edited`` in place; frozen parameters and ``job.frozen`` must not change."""

@@ -1,4 +1,4 @@
-"""Whom to erase: four kinds of people, and the people of each."""
+"""The people of each scenario: pictures that ship, and latents that are drawn. Imports no torch."""
 
 from __future__ import annotations
 
@@ -6,18 +6,14 @@ from pathlib import Path
 from typing import Any
 
 import attrs
-from unlearnkit_demo import PICTURES
 
-__all__ = ["SCENARIOS", "Identity", "identities"]
+from unlearnkit.errors import ConfigError
+from unlearnkit.plugins import registry
+
+__all__ = ["Identity", "identities"]
 
 PEOPLE = Path(__file__).parent / "people"
-SCENARIOS = {
-    "random": "a latent that is drawn; there are no other pictures of this person",
-    "ind": "somebody whose pictures the generator was trained on; one picture is erased, two judge",
-    "ood": "somebody unlike all whom the generator was trained on; one picture is erased, two judge",
-    "multi": "two pictures of somebody held out are erased together, two judge",
-    "tune": "people on whom settings are tuned, and nothing is judged",
-}
+"""Made by benchmarks/draw_people.py."""
 BYSTANDERS = {"stylegan2": 6, "eg3d": 4}
 """On EG3D fewer: each is seen in eleven views."""
 FIRST_SEED = {"random": 1000, "tune": 900}
@@ -42,7 +38,7 @@ def identities(scenario: str, generator: str, count: int) -> list[Identity]:
     elif scenario == "random":
         found = _drawn("random", count)
     elif scenario == "multi":
-        found = [attrs.evolve(who, request=who.request | {"erase": 2}) for who in _pictured("person", PICTURES)]
+        found = [attrs.evolve(who, request=who.request | {"erase": 2}) for who in _pictured("person", _shipped())]
     else:
         found = _pictured(scenario, PEOPLE)
     return [attrs.evolve(who, request=who.request | _bystanders(who.name, generator)) for who in found[:count]]
@@ -63,5 +59,14 @@ def _pictured(kind: str, folder: Path) -> list[Identity]:
 
 def _bystanders(erased: str, generator: str) -> dict[str, Any]:
     """The first picture of people that ship, but for the one who is erased."""
-    pictures = [str(path) for path in sorted(PICTURES.glob("person_*_0.png")) if not path.stem.startswith(erased)]
+    pictures = [str(path) for path in sorted(_shipped().glob("person_*_0.png")) if not path.stem.startswith(erased)]
     return {"bystanders": pictures[-BYSTANDERS.get(generator, 6):], "random_bystanders": 0}
+
+
+def _shipped() -> Path:
+    """The folder of pictures of the bundled world, by the plugin that offers its first person as the default."""
+    offered = registry().defaults({"generator": {"name": "stylegan2"}}).get("request.images")
+    if not offered:
+        raise ConfigError("the bench erases people of the bundled world, and no plugin offers them; "
+                          "see 'unlearnkit plugins'")
+    return Path(offered[0]).parent

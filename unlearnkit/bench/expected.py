@@ -1,4 +1,4 @@
-"""What the quick profile should come to, and whether it still does: ``python -m benchmarks.expected RESULTS...``
+"""What the quick profile should come to, and whether it still does: ``python -m unlearnkit.bench.expected RESULTS...``
 
 That command writes ``expected_quick.json`` from results of the quick profile, best of several seeds
 (``pytest benchmarks/ --quick --seeds 3 --results RESULTS``). For each method, generator and scenario it keeps the mean
@@ -23,9 +23,8 @@ from unlearnkit.results import Result, read_results
 from unlearnkit.results.columns import columns_of
 from unlearnkit.results.statistics import half_width
 
-__all__ = ["EXPECTED", "regressions"]
+__all__ = ["expected_of", "group_of", "read_expected", "regressions"]
 
-EXPECTED = Path(__file__).with_name("expected_quick.json")
 MARGIN = 0.1
 """Of similarities and scores, absolute."""
 HEADLINES = ("erasure", "preservation", "erased", "others", "bystanders", "random")
@@ -66,7 +65,7 @@ def expected_of(results: Sequence[Result]) -> dict[str, Any]:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("results", type=Path, nargs="+", help="folders of results of the quick profile")
-    parser.add_argument("--out", type=Path, default=EXPECTED)
+    parser.add_argument("--out", type=Path, default=Path("benchmarks/expected_quick.json"))
     args = parser.parse_args()
     groups: dict[str, list[Result]] = {}
     for item in read_results(args.results):
@@ -81,9 +80,9 @@ def group_of(result: Result) -> str:
     return f"{result.method} on {result.generator}, {result.scenario}"
 
 
-def read_expected() -> dict[str, Any]:
-    """The committed file; empty before there is one."""
-    return dict(json.loads(EXPECTED.read_text())) if EXPECTED.exists() else {}
+def read_expected(file: Path) -> dict[str, Any]:
+    """A file that was written so; empty before there is one."""
+    return dict(json.loads(file.read_text())) if file.exists() else {}
 
 
 if __name__ == "__main__":

@@ -579,8 +579,8 @@ class MovesMapping(GoodMethod):
                 value.mul_(0.9)
 
 
-@broken("method/check_only_editable_parameters_change", "source.")
-class MovesSource(GoodMethod):
+@broken("method/check_only_editable_parameters_change", "frozen.")
+class MovesFrozen(GoodMethod):
     def unlearn(self, job):
         GoodMethod.unlearn(self, job)
         with torch.no_grad():
@@ -869,7 +869,7 @@ class GlobalMetric(GoodMetric):
         return {"change": float(torch.rand(()))}
 
 
-@broken("metric/check_measuring_changes_nothing", "after.")
+@broken("metric/check_measuring_changes_nothing", "edited.")
 class EditsEvidence(GoodMetric):
     def measure(self, evidence):
         with torch.no_grad():
@@ -923,7 +923,7 @@ class GlobalAttack(GoodAttack):
         return Attempt(((self.glances, float(torch.rand(()))),), GoodAttack.look(self, case, generator).image)
 
 
-@broken("attack/check_attacking_changes_nothing", "after.")
+@broken("attack/check_attacking_changes_nothing", "edited.")
 class AttackEditsEvidence(GoodAttack):
     def attack(self, case):
         with torch.no_grad():

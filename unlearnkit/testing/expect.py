@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 __all__ = [
-    "CheckFailed", "NotApplicable", "expect", "expect_close", "expect_tensor", "no_global_chance", "same_bits",
+    "CheckFailed", "NotApplicable", "expect", "expect_close", "expect_tensor", "no_global_draws", "same_bits",
     "snapshot", "twice", "unchanged",
 ]
 
@@ -65,12 +65,12 @@ def same_bits(a: Any, b: Any) -> bool:
 
 
 @contextmanager
-def no_global_chance() -> Iterator[None]:
+def no_global_draws() -> Iterator[None]:
     """Inside, torch's global random numbers stay where they are: a run is reproducible by its own seed only."""
     before = torch.get_rng_state()
     yield
     expect(
-        torch.equal(before, torch.get_rng_state()), "all chance to come from the rng that is given",
+        torch.equal(before, torch.get_rng_state()), "all random numbers to come from the rng that is given",
         "a draw from torch's global random numbers (pass generator=rng to torch.rand and the like)",
     )
 
@@ -81,7 +81,7 @@ def twice(make: Callable[[], T]) -> tuple[T, T]:
     with torch.random.fork_rng(devices=()):
         for seed in (1, 2):
             torch.manual_seed(seed)
-            with no_global_chance():
+            with no_global_draws():
                 results.append(make())
     return results[0], results[1]
 

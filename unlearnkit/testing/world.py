@@ -200,18 +200,18 @@ def toy_job(losses: Mapping[str, Loss], people: int = 1, seed: int = 0, **option
     return make_job(ToyGenerator(), ToyGenerator(), losses, people, seed, **options)
 
 
-def make_evidence(before: Generator, after: Generator, people: int = 1, samples: int = 12) -> Evidence:
+def make_evidence(frozen: Generator, edited: Generator, people: int = 1, samples: int = 12) -> Evidence:
     """Evidence on two generators: people with three latents each (the last with pictures), two bystanders, and
-    somebody erased earlier, by an edit that is on both generators; the original is ``before`` itself.
+    somebody erased earlier, by an edit that is on both generators; the original is ``frozen`` itself.
     """
-    named = [Person(f"person {i}", random_latents(before, 3, 20 + i)) for i in range(people)]
-    views = before.evaluation_views()
+    named = [Person(f"person {i}", random_latents(frozen, 3, 20 + i)) for i in range(people)]
+    views = frozen.evaluation_views()
     with torch.no_grad():
-        seen = before.render(named[-1].latents, None if views is None else views[:1].expand(3, *views.shape[1:])).image
+        seen = frozen.render(named[-1].latents, None if views is None else views[:1].expand(3, *views.shape[1:])).image
     named[-1] = attrs.evolve(named[-1], pictures=seen)
-    bystanders = tuple(Person(f"bystander {i}", random_latents(before, 1, 40 + i)) for i in range(2))
-    earlier = (Person("earlier person", random_latents(before, 1, 60)),)
+    bystanders = tuple(Person(f"bystander {i}", random_latents(frozen, 1, 40 + i)) for i in range(2))
+    earlier = (Person("earlier person", random_latents(frozen, 1, 60)),)
     return Evidence(
-        frozen=before, edited=after, original=before, request=Request(tuple(named), bystanders, earlier),
+        frozen=frozen, edited=edited, original=frozen, request=Request(tuple(named), bystanders, earlier),
         judge=ToyIdentity(), perceptual=ToyPerceptual(), seed=3, samples=samples,
     )

@@ -67,7 +67,7 @@ def test_it_is_the_identity_at_the_start_to_the_bit():
     assert torch.equal(plain.render(latents).image, adapted.render(latents).image)
 
 
-def test_first_weights_come_from_no_global_chance():
+def test_first_weights_use_no_global_random_numbers():
     with torch.random.fork_rng(devices=()):
         torch.manual_seed(9)
         before = torch.get_rng_state()

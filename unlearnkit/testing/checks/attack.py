@@ -32,19 +32,19 @@ def check_it_says_what_it_counts(subject: Subject) -> None:
 
 def check_curves_rise_within_the_budget(subject: Subject) -> None:
     """Points are in order: effort rises up to the whole budget, the best similarity so far never falls."""
-    for before in subject.worlds():
+    for frozen in subject.worlds():
         attack: Attack = subject.component
-        found = attack.attack(_case(subject, before))
+        found = attack.attack(_case(subject, frozen))
         for attempt in (found.edited, found.control):
             _expect_curve(attempt, attack.budget)
-            expect_tensor("the face that was found", attempt.image, (3, before.resolution, before.resolution))
+            expect_tensor("the face that was found", attempt.image, (3, frozen.resolution, frozen.resolution))
         expect(bool(found.judged_on), "words on which pictures it is judged", repr(found.judged_on))
 
 
 def check_attacking_is_repeatable(subject: Subject) -> None:
     """Equal evidence gives equal curves and faces; draws come from ``evidence.stream`` only."""
-    before = subject.world()
-    one, other = twice(lambda: _plain(subject.component.attack(_case(subject, before))))
+    frozen = subject.world()
+    one, other = twice(lambda: _plain(subject.component.attack(_case(subject, frozen))))
     expect(same_bits(one, other), "the same curves and faces each time", "different ones")
 
 
@@ -55,8 +55,8 @@ def check_attacking_changes_nothing(subject: Subject) -> None:
     people = (*evidence.request.people, *evidence.request.bystanders)
 
     def all_tensors() -> dict[str, Tensor]:
-        tensors = {f"before.{name}": value for name, value in evidence.frozen.module.state_dict().items()}
-        tensors |= {f"after.{name}": value for name, value in evidence.edited.module.state_dict().items()}
+        tensors = {f"frozen.{name}": value for name, value in evidence.frozen.module.state_dict().items()}
+        tensors |= {f"edited.{name}": value for name, value in evidence.edited.module.state_dict().items()}
         tensors |= {f"latents of {person.name}": person.latents for person in people}
         tensors |= {f"pictures of {p.name}": p.pictures for p in people if p.pictures is not None}
         return tensors
@@ -79,8 +79,8 @@ def check_judge_is_not_optimised(subject: Subject) -> None:
 def check_a_ceiling_is_the_same_procedure(subject: Subject) -> None:
     """On a generator that nobody edited, an attack with a ceiling finds exactly what its control finds."""
     attack: Attack = subject.component
-    before = subject.world()
-    evidence = make_evidence(before, subject.world())
+    frozen = subject.world()
+    evidence = make_evidence(frozen, subject.world())
     found = attack.attack(Case(evidence, evidence.request.people[0]))
     if attack.control == "ceiling":
         expect(found.edited.points == found.control.points, "the control's curve where nothing was edited",
@@ -115,12 +115,12 @@ def _plain(found: Recovery) -> list[object]:
     return [part for attempt in both for part in (attempt.points, attempt.image, attempt.share)]
 
 
-def _case(subject: Subject, before: Generator) -> Case:
+def _case(subject: Subject, frozen: Generator) -> Case:
     """The generator, one like it whose editable parameters have moved, a target and an attacker's encoder."""
-    after = type(before)() if subject.generator is None else subject.world()
+    edited = type(frozen)() if subject.generator is None else subject.world()
     with torch.no_grad():
-        for value in after.editable_parameters().values():
+        for value in edited.editable_parameters().values():
             value.mul_(-0.9)
-    evidence = make_evidence(before, after)
+    evidence = make_evidence(frozen, edited)
     person = evidence.request.people[0]
-    return Case(evidence, person, 2 * before.w_avg - person.latents[:1], ToyIdentity(), border=0.9)
+    return Case(evidence, person, 2 * frozen.w_avg - person.latents[:1], ToyIdentity(), border=0.9)

@@ -24,7 +24,7 @@ def check_beginning_leaves_the_run_alone(subject: Subject) -> None:
         job = make_job(subject.world(), subject.world(), {}, PEOPLE, selector=ToyTarget())
 
         def everything() -> dict[str, Tensor]:
-            networks = (("generator", job.edited), ("source", job.frozen))
+            networks = (("edited", job.edited), ("frozen", job.frozen))
             tensors = {f"{who} {name}": value for who, g in networks for name, value in g.module.state_dict().items()}
             return {**tensors, "erased": job.erased, "targets": job.targets, "job.rng": job.rng.get_state()}
 
@@ -212,8 +212,8 @@ def _penalty(subject: Subject) -> dict[str, Tensor]:
 
 
 def _job(subject: Subject, made: Generator, people: int = PEOPLE, losses: dict[str, Loss] | None = None) -> Job:
-    source = type(made)() if isinstance(made, ToyGenerator) else subject.world()
-    job = make_job(made, source, losses or {}, people, selector=ToyTarget())
+    frozen = type(made)() if isinstance(made, ToyGenerator) else subject.world()
+    job = make_job(made, frozen, losses or {}, people, selector=ToyTarget())
     subject.component.begin(job)
     return job
 

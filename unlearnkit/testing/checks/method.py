@@ -65,12 +65,12 @@ def check_only_editable_parameters_change(subject: Subject) -> None:
     free = set(made.editable_parameters())
     before = snapshot(made.module.state_dict())
     job = _job(subject, made)
-    others = snapshot({"erased": job.erased, "targets": job.targets, **_named("source.", job.frozen)})
+    others = snapshot({"erased": job.erased, "targets": job.targets, **_named("frozen.", job.frozen)})
     subject.fresh().unlearn(job)
     state = made.module.state_dict()
     moved = [name for name in before if name not in free and not same_bits(before[name], state[name])]
     expect(not moved, "changes in editable parameters only", f"changes in {', '.join(moved[:4])}")
-    now = {"erased": job.erased, "targets": job.targets, **_named("source.", job.frozen)}
+    now = {"erased": job.erased, "targets": job.targets, **_named("frozen.", job.frozen)}
     touched = [name for name in others if not same_bits(others[name], now[name])]
     expect(not touched, "job.frozen, erased and targets to stay", f"changes in {', '.join(touched[:4])}")
 
@@ -146,11 +146,11 @@ def _run(
 def _job(subject: Subject, made: Generator, people: int = 1, seed: int = SEED) -> Job:
     """A job with the losses and the target that the method asks for by name."""
     method: Method = subject.component
-    source = type(made)() if isinstance(made, ToyGenerator) else subject.world()
+    frozen = type(made)() if isinstance(made, ToyGenerator) else subject.world()
     preset = {} if subject.component_class is not None else nest(subject.registration.preset)
     tables = preset.get("loss", {})
     losses = {name: _part("loss", name, tables.get(name, {})) for name in method.losses}
-    job = make_job(made, source, losses, people, seed)
+    job = make_job(made, frozen, losses, people, seed)
     if method.target is not None:
         with torch.no_grad():
             rng = torch.Generator().manual_seed(3)

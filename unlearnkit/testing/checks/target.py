@@ -35,7 +35,7 @@ def check_targets_are_repeatable(subject: Subject) -> None:
 
 
 def check_selecting_changes_nothing(subject: Subject) -> None:
-    """Sources and generator are as before, and the targets are a tensor of their own."""
+    """The latents to erase and the generator are as before, and the targets are a tensor of their own."""
     made = subject.world()
     erased = random_latents(made, 2)
     with unchanged(lambda: {"erased": erased, **made.module.state_dict()}, "erased and generator"):

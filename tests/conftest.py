@@ -50,6 +50,17 @@ def broken_path(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return target
 
 
+@pytest.fixture(scope="session")
+def noisy_path(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Folder with the plugin `noisy`, which prints wherever it can; it is small enough to be laid out by hand."""
+    site = Path(shutil.copytree(HERE / "noisy_plugin", tmp_path_factory.mktemp("noisy") / "site"))
+    metadata = site / "unlearnkit_noisy-0.0.1.dist-info"
+    metadata.mkdir()
+    (metadata / "METADATA").write_text("Metadata-Version: 2.1\nName: unlearnkit-noisy\nVersion: 0.0.1\n")
+    (metadata / "entry_points.txt").write_text("[unlearnkit]\nnoisy = unlearnkit_noisy\n")
+    return site
+
+
 @pytest.fixture
 def cli(tmp_path: Path) -> Cli:
     """Run ``unlearnkit`` as a process in an empty folder; ``paths`` become PYTHONPATH."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import os
 import re
@@ -12,13 +13,14 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-import torch
 
+from unlearnkit.config import AUDIT
 from unlearnkit.edits.file import changed_tensors
 from unlearnkit.errors import RunError
+from unlearnkit.interfaces import Evidence
 from unlearnkit.plugins import Registry
 from unlearnkit.runs import Run
-from unlearnkit.workflows.audit import load_evidence
+from unlearnkit.workflows.audit import load_edited
 
 Cli = Callable[..., "subprocess.CompletedProcess[str]"]
 RUN = (
@@ -80,6 +82,20 @@ def test_an_audit_leaves_numbers_and_a_page(cli: Cli, mine: Path, outside_path: 
         assert effort is None or 0 <= effort <= result["budget"]
     after = {name: (mine / name).read_bytes() for name in before}
     assert after == before, "an audit changes nothing that the run left"
+
+
+def test_json_is_the_only_thing_on_standard_output(
+    cli: Cli, mine: Path, outside_path: Path, noisy_path: Path
+) -> None:
+    """Whatever plugins print at any time, and progress, goes to standard error."""
+    words = ("--attack", "noisy", "--set", "attack.noisy.latents=3", "--json")
+    done = cli("audit", mine, *words, paths=(outside_path, noisy_path))
+    assert done.returncode == 0, done.stderr
+    for way, where in itertools.product(("print", "C", "descriptor", "child"), ("import", "prepare", "attack", "exit")):
+        assert f"noise: {way} in {where}" in done.stderr
+    assert "loading networks" in done.stderr
+    files = {"numbers": str(mine / "audit.json"), "page": str(mine / "audit.html")}
+    assert json.loads(done.stdout) == {**strict(mine / "audit.json"), "files": files}
 
 
 def test_the_page_needs_nothing_but_itself(cli: Cli, mine: Path, outside_path: Path) -> None:
@@ -161,6 +177,11 @@ def test_a_folder_that_is_not_there(cli: Cli) -> None:
     assert (done.returncode, done.stderr.count("\n")) == (2, 1) and "nowhere" in done.stderr
 
 
+def evidence_of(folder: Path) -> Evidence:
+    run = Run.open(folder)
+    return load_edited(run, run.settings_for(AUDIT)).evidence
+
+
 def test_a_run_on_an_earlier_edit(
     cli: Cli, run: Path, outside: Registry, outside_path: Path, tmp_path: Path
 ) -> None:
@@ -171,13 +192,13 @@ def test_a_run_on_an_earlier_edit(
     assert done.returncode == 0, done.stderr
     done = cli("audit", tmp_path / "second", "--attack", "neighbours", *SHORT[:2], paths=(outside_path,))
     assert done.returncode == 0, done.stderr
-    evidence = load_evidence(Run.open(tmp_path / "second"), torch.device("cpu"), 0)[0]
+    evidence = evidence_of(tmp_path / "second")
     assert evidence.original is not None
     assert changed_tensors(evidence.original, evidence.frozen) and changed_tensors(evidence.frozen, evidence.edited)
-    first = load_evidence(Run.open(run), torch.device("cpu"), 0)[0]
+    first = evidence_of(run)
     assert first.original is None and not changed_tensors(first.edited, evidence.frozen)
     shutil.copy(tmp_path / "second" / "edit.safetensors", tmp_path / "other.safetensors")
     config = tmp_path / "second" / "config.toml"
     config.write_text(config.read_text().replace(str(run), str(tmp_path / "other.safetensors")))
     with pytest.raises(RunError, match=r"other\.safetensors is not the edit that .*second started from; put that file"):
-        load_evidence(Run.open(tmp_path / "second"), torch.device("cpu"), 0)
+        evidence_of(tmp_path / "second")

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import attrs
 import pytest
-from handmade_results import BUDGET, png, result, two_methods
+from handmade_results import BUDGET, png, result, run_folder, two_methods
 
 from unlearnkit.results import read_results, write_result
 
@@ -24,8 +24,9 @@ def results(tmp_path: Path) -> Path:
 
 def test_everything_that_it_writes(cli: Cli, results: Path, tmp_path: Path) -> None:
     done = cli("compare", results, "--markdown", "table.md", "--latex", "table.tex", "--html", "page.html",
-               "--json", "all.json")
+               "--merge", "all.json", COLUMNS="40")
     assert done.returncode == 0, done.stderr
+    assert "[0.07, 0.17]" in done.stdout and "…" not in done.stdout, "in a pipe lines may be long, numbers are whole"
     # Best first: erasure of `good` is 1 - mean(0.12, 0.1), its preservation mean(0.9, 0.82).
     lines = [line.split() for line in done.stdout.splitlines()]
     rows = [line for line in lines if line and line[0] in ("good", "bad")]
@@ -45,9 +46,9 @@ def check_markdown(text: str) -> None:
     assert len(head) == len(rule) == len(good) == len(bad)
     erased = [field.strip() for field in head].index("erased ↓")
     # 0.10, 0.12, 0.14: standard deviation 0.02, half width 4.3027 * 0.02 / sqrt(3).
-    assert good[erased].strip() == "**0.12 ± 0.05**" and bad[erased].strip().startswith("0.73 ±")
+    assert good[erased].strip() == "**0.12 [0.07, 0.17]**" and bad[erased].strip().startswith("0.73 [0.")
     kept = [field.strip() for field in head].index("bystanders ↑")
-    assert {good[kept].strip(), bad[kept].strip()} == {"**0.90 ± 0.00**", "*0.90 ± 0.00*"}, "equal ones tie"
+    assert {good[kept].strip(), bad[kept].strip()} == {"**0.90 [0.90, 0.90]**", "*0.90 [0.90, 0.90]*"}, "equal ones tie"
 
 
 def check_latex(text: str) -> None:
@@ -55,7 +56,7 @@ def check_latex(text: str) -> None:
     columns = len(re.search(r"\{tabular\}\{(\w+)\}", text)[1])  # type: ignore[index]
     rows = [line for line in text.splitlines() if line.endswith(r"\\")]
     assert len(rows) == 3 and {row.count(" & ") for row in rows} == {columns - 1}
-    assert r"\textbf{0.12 $\pm$ 0.05}" in text and text.isascii()
+    assert r"\textbf{0.12 [0.07, 0.17]}" in text and text.isascii()
     assert all("%" not in line for line in text.splitlines() if not line.startswith("% "))
 
 
@@ -77,6 +78,58 @@ def test_budgets_are_not_mixed_unless_told(cli: Cli, results: Path, tmp_path: Pa
     assert told.returncode == 0 and "Different budgets are mixed" in (tmp_path / "page.html").read_text()
 
 
+def test_json_is_all_that_standard_output_gets(cli: Cli, results: Path) -> None:
+    done = cli("compare", results, "--json", "--markdown", "table.md", "--merge", "all.json")
+    assert done.returncode == 0 and done.stderr == "wrote table.md\nwrote all.json\n"
+    told = json.loads(done.stdout)
+    assert told["format"] == "unlearnkit-compare-1" and told["confidence"] == 0.95
+    (group,) = told["groups"]
+    assert (group["generator"], group["scenario"], group["people"], group["notes"]) == ("stylegan2", "ind", 3, [])
+    assert group["levels"] == {"strangers": 0.0, "same_person": 1.0}
+    good, bad = group["rows"]
+    assert (good["method"], good["people"], good["failures"]) == ("good", 3, [])
+    erased = good["cells"]["erased"]
+    assert (erased["n"], erased["mark"], erased["p"]) == (3, "best", None)
+    assert (erased["mean"], erased["low"], erased["high"]) == pytest.approx((0.12, 0.0703, 0.1697), abs=1e-4)
+    assert bad["cells"]["erased"]["mark"] == "worse" and 0 < bad["cells"]["erased"]["p"] < 0.05
+    column = next(column for column in group["columns"] if column["name"] == "erased")
+    assert (column["better"], column["least"], column["most"]) == ("lower", -1.0, 1.0)
+
+
+def test_runs_beside_each_other_and_beside_the_bench(cli: Cli, results: Path, tmp_path: Path) -> None:
+    run_folder(tmp_path / "runs" / "a", steps=100, erased=0.4)
+    run_folder(tmp_path / "runs" / "b", steps=300, erased=0.2)
+    done = cli("compare", "runs/a", "runs/b", "--html", "page.html")
+    assert done.returncode == 0, done.stderr
+    rows = [line.split() for line in done.stdout.splitlines() if line.split()[:1] == ["guide"]]
+    assert [row[:5] for row in rows] == [["guide", "(steps=300)", "0.80", "0.90", "300"],
+                                         ["guide", "(steps=100)", "0.60", "0.90", "100"]]
+    assert "different numbers of steps" in " ".join(done.stdout.split())
+    page = (tmp_path / "page.html").read_text()
+    assert page.count("data:image/jpeg;base64,") == 3 and "guide (steps=300)" in page, "before, and after each"
+    alone = cli("compare", "runs/a", "--json")
+    assert [row["method"] for row in json.loads(alone.stdout)["groups"][0]["rows"]] == ["guide"]
+    both = cli("compare", "runs/a", results, "--json")
+    assert [group["scenario"] for group in json.loads(both.stdout)["groups"]] == ["ind", "runs"], "never pooled"
+
+
+@pytest.mark.slow
+def test_a_run_that_the_command_made(cli: Cli) -> None:
+    made = cli("run", "--method", "guide", "--generator", "stylegan2", "--latent-seed", "3", "--steps", "1",
+               "--out", "a", "--set", "metrics.samples=4", "--set", "request.bystanders=[]",
+               "--set", "request.random_bystanders=2")
+    assert made.returncode == 0, made.stderr
+    audited = cli("audit", "a", "--quick", "--attack", "neighbours")
+    assert audited.returncode == 0, audited.stderr
+    done = cli("compare", "a", "--json")
+    assert done.returncode == 0, done.stderr
+    (group,) = json.loads(done.stdout)["groups"]
+    cells = group["rows"][0]["cells"]
+    assert {"erasure", "preservation", "erased", "attack_neighbours", "steps", "seconds", "memory"} <= set(cells)
+    assert "metric_erased_change" in cells, "declared by the metric, and no headline"
+    assert cells["steps"]["mean"] == 1 and cells["memory"]["mean"] > 100 and cells["seconds"]["mean"] > 0
+
+
 def test_a_damaged_result_is_named(cli: Cli, results: Path) -> None:
     broken = results / "cases" / "stylegan2.ind.good.ind_1.0.json"
     broken.write_bytes(broken.read_bytes()[:200])
@@ -90,6 +143,6 @@ def test_failures_and_lost_or_hostile_pictures(cli: Cli, results: Path, tmp_path
     (results / "pictures" / "stylegan2.ind.good.ind_1.0-after.png").write_bytes(b"<html>" + png())
     done = cli("compare", results, "--html", "page.html")
     assert done.returncode == 0, done.stderr
-    assert "fails failed on ind_0: <b>no</b> place for adapters" in done.stdout
+    assert "fails has no numbers of ind_0: <b>no</b> place for adapters" in done.stdout
     page = (tmp_path / "page.html").read_text()
     assert "&lt;b&gt;no" in page and "<b>no" not in page and page.count("data:image/jpeg;base64,") == 3 * 4 - 2

@@ -89,7 +89,8 @@ def test_configured_with_set(cli: Cli, outside_path: Path) -> None:
 
     done = cli(
         "run", "--method", "outside-nudge", "--generator", "outside-toy", "--latent-seed", "3",
-        "--steps", "2", "--set", "target.direction=down", "--set", "metrics.names=[]", "--dry-run", paths=(outside_path,),  # noqa: E501
+        "--steps", "2", "--set", "target.direction=down", "--set", "metrics.names=[]", "--identity", "demo-identity",
+        "--judge", "demo-judge", "--perceptual", "demo-trunk", "--dry-run", paths=(outside_path,),
     )
     assert done.returncode == 0, done.stderr
     settings = tomllib.loads(done.stdout)
@@ -102,3 +103,17 @@ def test_doctor(cli: Cli, broken_path: Path) -> None:
     assert done.returncode == 0, done.stderr
     for word in ("python", "torch", "CUDA", "native kernels", "lpips trunk", "MTCNN", "BROKEN", "folder"):
         assert word in done.stdout
+
+
+def test_python_m_is_the_command(cli: Cli, tmp_path: Path) -> None:
+    import sys
+
+    def module(*arguments: str) -> tuple[int, str, str]:
+        command = [sys.executable, "-m", "unlearnkit", *arguments]
+        done = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path)
+        return done.returncode, done.stdout, done.stderr
+
+    code, out, err = module("run", "--help")
+    assert (code, err) == (0, "") and out.startswith("Usage: unlearnkit run [OPTIONS]")
+    wrong = cli("show", "nonsense")
+    assert module("show", "nonsense") == (wrong.returncode, wrong.stdout, wrong.stderr) and wrong.returncode == 2

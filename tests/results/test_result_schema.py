@@ -11,6 +11,7 @@ import pytest
 from handmade_results import result
 
 from unlearnkit.errors import RunError
+from unlearnkit.numbers import Number
 from unlearnkit.results import Result, read_results, write_result
 from unlearnkit.results.json_schema import FILE, json_schema
 from unlearnkit.results.schema import to_plain
@@ -40,11 +41,18 @@ def plain(**changes: Any) -> dict[str, Any]:
 
 
 def test_round_trip(tmp_path: Path) -> None:
-    made = result(error=None, metrics={"erased_after": 0.1234567890123, "kid_x": None})
+    made = result(error=None, metrics={"erased_after": 0.1234567890123, "kid_x": None},
+                  numbers={"kid_x": Number("kid_x", "Kernel distance", "lower", most=3.0)})
     path = write_result(tmp_path, made)
     assert path == tmp_path / "cases" / "stylegan2.ind.guide.ind_0.0.json"
     (found,) = read_results([tmp_path])
     assert found.result == made and found.file == path and found.folder == tmp_path
+
+
+def test_declarations_of_a_later_version_are_read(tmp_path: Path) -> None:
+    path = tmp_path / "later.json"
+    path.write_text(json.dumps(plain(numbers={"x": {"title": "X", "better": "lower", "colour": "red"}})))
+    assert read_results([path])[0].result.numbers == {"x": Number("x", "X", "lower")}
 
 
 def test_a_failure_is_a_result_too(tmp_path: Path) -> None:
@@ -59,6 +67,8 @@ DAMAGED = {
     "a field is missing": ({k: v for k, v in plain().items() if k != "budget"}, "budget"),
     "a field nobody knows": (plain(colour="red"), "colour"),
     "text for a number": (plain(metrics={"erased_after": "low"}), "erased_after"),
+    "a declaration without a title": (plain(numbers={"x": {"better": "lower"}}), "title"),
+    "a direction nobody knows": (plain(numbers={"x": {"title": "X", "better": "up"}}), "better"),
     "a fraction for a count": (plain(seed=1.5), "seed"),
     "true for a number": (plain(peak_bytes=True), "peak_bytes"),
     "no samples": (plain(budget={"steps": 20, "tuning_trials": 4, "samples": 0}), "budget"),
@@ -100,6 +110,7 @@ def test_the_schema_document_tells_results_from_damage() -> None:
     schema = json.loads(FILE.read_bytes())
     assert accepts(schema, plain()) and accepts(schema, plain(audit=None, embedding=None, error="x", peak_bytes=None))
     structural = [damage for damage in DAMAGED
-                  if damage not in ("no samples", "a name with a dot", "a picture outside", "a picture that is none")]
+                  if damage not in ("no samples", "a name with a dot", "a picture outside", "a picture that is none",
+                                    "a direction nobody knows")]
     for damage in structural:
         assert not accepts(schema, DAMAGED[damage][0]), damage

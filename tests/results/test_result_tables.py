@@ -8,13 +8,18 @@ from pathlib import Path
 from handmade_results import png, result
 from rich.console import Console
 
-from unlearnkit.results import compare
-from unlearnkit.results.page import small_picture
-from unlearnkit.results.tables import latex, markdown, terminal
+from unlearnkit.numbers import Number
+from unlearnkit.results import Found, compare
+from unlearnkit.results.columns import columns_of
+from unlearnkit.results.page import page, small_picture
+from unlearnkit.results.statistics import Cell
+from unlearnkit.results.tables import cell_text, latex, markdown, terminal
 
 HOSTILE = r"frechet_\input /etc/passwd ^^5c~%$ | <script>x</script> [/] [a](http://b) **"
 RESULTS = [
-    result(metrics={HOSTILE: 1.0}),
+    result(metrics={"x": 1.0}, numbers={"x": Number("x", HOSTILE, "higher")}),
+    result(metrics={"erased_after": 0.2}, profile="run", method="varies", settings={"method": {HOSTILE: HOSTILE}}),
+    result(metrics={"erased_after": 0.3}, profile="run", method="varies", settings={"judge": {"name": HOSTILE}}),
     result("fails", metrics={}, error="| <img src=x> *no*\r\n# place [/] \\end{tabular}"),
 ]
 
@@ -22,7 +27,8 @@ RESULTS = [
 def test_markdown() -> None:
     text = markdown(compare(RESULTS))
     rows = [line for line in text.splitlines() if line.startswith("|")]
-    assert len({line.replace(r"\|", "").count("|") for line in rows}) == 1 and len(rows) == 4, text
+    shapes = [line.replace(r"\|", "").count("|") for line in rows]
+    assert len(rows) == 12 and len(set(shapes[:6])) == len(set(shapes[6:])) == 1, "headlines, then declared numbers"
     assert "<script" not in text and "<img" not in text and r"\[a\](http" in text and r"\*\*" in text
     assert [line for line in text.splitlines() if line.startswith("#")] == ["### stylegan2, ind"]
 
@@ -37,7 +43,14 @@ def test_latex() -> None:
 def test_terminal() -> None:
     console = Console(file=io.StringIO(), width=200)
     console.print(terminal(compare(RESULTS)[0]))
-    assert "[/] [a](http://b)" in console.file.getvalue()  # type: ignore[attr-defined]
+    assert "[/]" in console.file.getvalue()  # type: ignore[attr-defined]
+
+
+def test_cells_show_mean_and_interval() -> None:
+    column = columns_of([result()])[0]
+    assert cell_text(Cell(0.5, 0.123, 1.0, 3), column) == "0.50 [0.12, 1.00]"
+    assert cell_text(Cell(-0.001, -0.0049, 0.0, 3), column) == "0.00 [0.00, 0.00]", "no minus before a zero"
+    assert cell_text(Cell(0.5, None, None, 2), column) == "0.50" and cell_text(None, column) == "–"
 
 
 def test_a_damaged_picture_leaves_its_field_empty(tmp_path: Path) -> None:
@@ -50,3 +63,10 @@ def test_a_damaged_picture_leaves_its_field_empty(tmp_path: Path) -> None:
         assert small is None or small.startswith("data:image/jpeg;base64,")
     path.write_bytes(whole[:40])
     assert small_picture(path) is None
+
+
+def test_the_page_keeps_declared_numbers_out_of_the_first_table(tmp_path: Path) -> None:
+    made = result(metrics={"x": 1.0, "erased_after": 0.2}, numbers={"x": Number("x", "Wrinkles", "lower")})
+    text = page([Found(made, tmp_path, tmp_path)], compare([made]))
+    first, more = text.split("1 more number, ", 1)
+    assert "Wrinkles ↓" not in first and "Wrinkles ↓" in more and "erased ↓" in first

@@ -1,6 +1,6 @@
 """The command ``unlearnkit``: one file a command, each imported only when it is needed. Imports no torch.
 
-Exit codes: 0 done, 1 a bug (with a traceback; please report it), 2 something the user can mend (one line),
+Exit codes: 0 done, 1 a bug (with a traceback; please report it), 2 something the user can fix (one line),
 130 interrupted.
 """
 
@@ -19,8 +19,8 @@ from unlearnkit.errors import Interrupted, Mistakes, UnlearnkitError
 
 __all__ = ["cli", "main"]
 
-_COMMANDS = ("run", "audit", "compare", "apply", "sample", "invert", "plugins", "show", "new", "doctor", "build-ext",
-             "completion")
+_COMMANDS = ("run", "audit", "bench", "compare", "apply", "sample", "invert", "plugins", "show", "new", "doctor",
+             "build-ext", "completion")
 
 
 class _LazyGroup(click.Group):
@@ -40,7 +40,7 @@ class _LazyGroup(click.Group):
 
 def _debug_option() -> click.Option:
     # main() looks for it; it is declared so that it may stand before and after the command's name.
-    words = "Show where an error comes from (UNLEARNKIT_DEBUG=1)."
+    words = "Show the traceback of an error (as UNLEARNKIT_DEBUG=1 does)."
     return click.Option(["--debug"], is_flag=True, expose_value=False, help=words)
 
 
@@ -56,8 +56,8 @@ def cli(ctx: click.Context) -> None:
     unlearnkit run --method guide --generator stylegan2    a first run, about a minute
     unlearnkit run --method guide --generator stylegan2 --checkpoint ffhq.pkl --image me.png
     unlearnkit apply runs/mine/edit.safetensors --base ffhq.pkl --out edited.pkl
-    unlearnkit show method                                 which methods there are
-    unlearnkit new left-ear                                a plugin of your own to start from
+    unlearnkit show method                                 list the methods
+    unlearnkit new left-ear                                start a plugin of your own
     """
     if ctx.invoked_subcommand is None:
         click.echo(ctx.get_help())

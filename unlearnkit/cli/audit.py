@@ -22,14 +22,14 @@ _RUN = click.Path(exists=True, file_okay=False, path_type=Path)
 @click.command()
 @click.argument("run", type=_RUN)
 @click.option("--attack", "attacks", multiple=True, type=ComponentName("attack"),
-              help="Which attack; repeatable; without it, all ('unlearnkit show attack' lists them).")
+              help="Attack to run; repeatable; default: all ('unlearnkit show attack' lists them).")
 @click.option("--set", "sets", multiple=True, metavar="attack.NAME.FIELD=VALUE",
               help="Change one option, e.g. --set attack.relearning.pictures=3.")
 @click.option("--seed", type=SEED, default=0, show_default=True, metavar="N",
-              help="Start of the random numbers; same seed, same audit.")
+              help="Seed of the random numbers; the same seed gives the same audit.")
 @click.option("--device", metavar="DEVICE", shell_complete=complete_device,
-              help="auto, cpu, mps, cuda or cuda:N; without it, the run's.")
-@click.option("--quick", is_flag=True, help="Short attempts, for a first impression.")
+              help="auto, cpu, mps, cuda or cuda:N; default: the run's.")
+@click.option("--quick", is_flag=True, help="Short attacks, for a first impression.")
 @json_option
 def command(
     run: Path, attacks: tuple[str, ...], sets: tuple[str, ...], seed: int, device: str | None, quick: bool,
@@ -42,7 +42,7 @@ def command(
     unlearnkit audit runs/mine --quick    a first impression
     unlearnkit audit runs/mine --attack relearning --set attack.relearning.pictures=3
 
-    Leaves audit.json and audit.html in the run's folder; an earlier audit stays, the next one is audit-2.
+    Writes audit.json and audit.html into the run's folder; earlier audits are kept, the next one is audit-2.
     """
     with stdout_reserved(as_json):
         audit = _audit(run, attacks, sets, seed, device, quick, console(stderr=as_json))

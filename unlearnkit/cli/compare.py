@@ -1,67 +1,80 @@
-"""``unlearnkit compare``: results of the benchmark as tables and a page."""
+"""``unlearnkit compare``: runs, and results of the bench, as tables and a page."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from unlearnkit.cli.common import OUT, check_new_file, console
+from unlearnkit.cli.output import json_option, print_json, stdout_reserved
+
+if TYPE_CHECKING:
+    from unlearnkit.results import Found, Group
 
 _RESULTS = click.Path(exists=True, path_type=Path)
 
 
 @click.command()
 @click.argument("results", type=_RESULTS, nargs=-1, required=True)
-@click.option("--mix-budgets", is_flag=True, help="Compare results although they were granted different budgets.")
+@click.option("--mix-budgets", is_flag=True, help="Compare results of the bench that were granted different budgets.")
 @click.option("--markdown", type=OUT, metavar="FILE", help="Write the tables as Markdown.")
 @click.option("--latex", type=OUT, metavar="FILE", help="Write the tables as LaTeX (booktabs).")
 @click.option("--html", type=OUT, metavar="FILE", help="Write one page with tables, trade-off and pictures.")
-@click.option("--json", "merged", type=OUT, metavar="FILE", help="Write all results into one file.")
+@click.option("--merge", type=OUT, metavar="FILE", help="Write all results into one file.")
+@json_option
 def command(
     results: tuple[Path, ...], mix_budgets: bool, markdown: Path | None, latex: Path | None, html: Path | None,
-    merged: Path | None,
+    merge: Path | None, as_json: bool,
 ) -> None:
-    """Compare methods on RESULTS: folders of the benchmark, and files that --json wrote.
+    """Compare methods on RESULTS: run directories, folders of the bench, and files that --merge wrote.
 
     \b
+    unlearnkit compare runs/a runs/b
     unlearnkit compare runs/benchmarks/full --html compare.html
     unlearnkit compare mine.json theirs.json --markdown table.md
     """
     from unlearnkit.results import compare, merge_results, read_results
     from unlearnkit.results.files import check_budgets
-    from unlearnkit.results.tables import latex as latex_text
-    from unlearnkit.results.tables import markdown as markdown_text
-    from unlearnkit.results.tables import terminal
 
-    outputs = {"--markdown": markdown, "--latex": latex, "--html": html, "--json": merged}
+    outputs = {"--markdown": markdown, "--latex": latex, "--html": html, "--merge": merge}
     for option, path in outputs.items():
         if path is not None:
             check_new_file(path, option)
-    found = read_results(results)
-    if not mix_budgets:
-        check_budgets(found)
-    groups = compare([item.result for item in found])
+    with stdout_reserved(as_json):
+        found = read_results(results)
+        if not mix_budgets:
+            check_budgets(found)
+        groups = compare([item.result for item in found])
+        _write_files(found, groups, markdown, latex, html)
+        if merge is not None:
+            merge_results(merge, found)
+            click.echo(f"wrote {merge}", err=True)
+    if as_json:
+        from unlearnkit.results.machine import plain
+
+        print_json("compare", plain(groups))
+    else:
+        from unlearnkit.results.tables import print_groups
+
+        print_groups(groups, console())
+
+
+def _write_files(
+    found: Sequence[Found], groups: Sequence[Group], markdown: Path | None, latex: Path | None, html: Path | None
+) -> None:
+    from unlearnkit.results import tables
+
     if markdown is not None:
-        _write(markdown, markdown_text(groups))
+        _write(markdown, tables.markdown(groups))
     if latex is not None:
-        _write(latex, latex_text(groups))
+        _write(latex, tables.latex(groups))
     if html is not None:
         from unlearnkit.results.page import page
 
         _write(html, page(found, groups))
-    if merged is not None:
-        merge_results(merged, found)
-        click.echo(f"wrote {merged}")
-    out = console()
-    for group in groups:
-        drawn = terminal(group)
-        # In a narrow window, or a pipe, lines break; numbers do not.
-        out.width = max(out.width, out.measure(drawn, options=out.options.update(width=1000)).minimum)
-        out.print(drawn)
-        for row in group.rows:
-            for failure in row.failures:
-                out.print(f"{row.method} failed on {failure}", soft_wrap=True, markup=False)
 
 
 def _write(path: Path, text: str) -> None:
@@ -69,4 +82,4 @@ def _write(path: Path, text: str) -> None:
 
     with atomic.plain_errors("write", path):
         atomic.write_bytes(path, text.encode())
-    click.echo(f"wrote {path}")
+    click.echo(f"wrote {path}", err=True)

@@ -44,7 +44,7 @@ class Check:
 @click.command()
 @json_option
 def command(as_json: bool) -> None:
-    """Say what is installed, what was found, and what to do about the rest."""
+    """Report what is installed, what is missing, and how to get it."""
     with stdout_reserved(as_json):
         groups = (_versions(), _machine(), _kernels(), _weights(), _plugins(), _folder())
         checks = [check for group in groups for check in group]
@@ -135,7 +135,7 @@ def _weights() -> Iterator[Check]:
     for what, file, folder in _WEIGHTS:
         path = home / folder / file
         there = path.is_file()
-        advice = f"not found (optional): downloaded at first use, or put it there yourself: {path}"
+        advice = f"not found (optional): downloaded at first use, or save it yourself as {path}"
         yield Check("weights", what, "ok" if there else "missing", str(path) if there else advice, {"path": str(path)})
     try:
         files = importlib.metadata.files("facenet-pytorch") or []

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 @click.command()
 @json_option
 def command(as_json: bool) -> None:
-    """List plugins, what they register, and what is wrong with broken ones."""
+    """List the installed plugins, what they register, and why broken ones are broken."""
     from unlearnkit.plugins import registry
 
     if as_json:

@@ -1,13 +1,13 @@
-"""Results of the benchmark: validated records, statistics over people, and pages to compare methods on.
+"""Results to compare: validated records, statistics over people, tables and pages.
 
-Reads and writes no run directory: one result is one case, and ``benchmarks/`` makes them. Imports no torch.
+One result is one case of the bench, which writes it, or one ordinary run, which is only read. Imports no torch.
 """
 
 from unlearnkit.results.files import Found, merge_results, read_results, write_result
-from unlearnkit.results.schema import Attempted, Budget, Hardware, Result
+from unlearnkit.results.schema import AttackResult, Budget, Hardware, Result
 from unlearnkit.results.statistics import Group, compare
 
 __all__ = [
-    "Attempted", "Budget", "Found", "Group", "Hardware", "Result", "compare", "merge_results", "read_results",
+    "AttackResult", "Budget", "Found", "Group", "Hardware", "Result", "compare", "merge_results", "read_results",
     "write_result",
 ]

@@ -1,37 +1,55 @@
-"""The headline columns of a comparison: how each is read from results, and which way is better. Imports no torch."""
+"""The columns of a comparison: how each is read from results, its range, and which way is better. Imports no torch.
+
+The headline columns know the names of a few numbers; every other column is what a metric declared (``Result.numbers``).
+"""
 
 from __future__ import annotations
 
 import itertools
 import math
-import re
 from collections.abc import Callable, Sequence
 from statistics import fmean
 
 import attrs
 
-from unlearnkit.results.schema import Result
+from unlearnkit.numbers import Number
+from unlearnkit.results.schema import RUN, Result
 
-__all__ = ["Column", "columns_of", "erasure", "forgotten", "kept", "preservation"]
+__all__ = ["Column", "columns_of", "erasure", "forgotten", "kept", "levels", "preservation"]
 
 Read = Callable[[Result], float | None]
+_HEADLINE = ("erased_after", "others_after", "bystanders_change", "preserved_identity")
+"""Numbers that have headline columns."""
 
 
 @attrs.frozen
 class Column:
-    """One column: ``values`` gives a number for each identity, the mean over its seeds."""
+    """One column: ``values`` gives a number for each identity, the mean over its seeds.
+
+    * ``better``: ``higher``, ``lower``, or empty where neither is: then nothing is tested
+    * ``least``, ``most``: the range of the number, which no interval leaves
+    * ``headline``: shown wherever there is little room; the others only where there is more
+    """
 
     name: str
     title: str
-    higher: bool
+    better: str
     values: Callable[[Sequence[Result]], dict[str, float]]
     help: str
     digits: int = 2
+    least: float = -math.inf
+    most: float = math.inf
+    headline: bool = True
+
+    @property
+    def higher(self) -> bool:
+        """True if higher is better."""
+        return self.better == "higher"
 
     @property
     def arrow(self) -> str:
-        """Which way is better."""
-        return "↑" if self.higher else "↓"
+        """Which way is better; empty where neither is."""
+        return {"higher": "↑", "lower": "↓"}.get(self.better, "")
 
 
 # ---------------------------------------------------------------- scores
@@ -85,48 +103,92 @@ def _metric(result: Result, *names: str) -> float | None:
 
 def columns_of(results: Sequence[Result]) -> list[Column]:
     """The columns for which at least one of the results has a number, in the order in which they are shown."""
-    return [column for column in _all_columns(results) if column.values(results)]
+    found = [*_headline(results), *_attacks(results), *_cost(results), *_declared(results)]
+    return [column for column in found if column.values(results)]
 
 
-def _all_columns(results: Sequence[Result]) -> list[Column]:
-    measured = sorted({name for result in results for name in result.metrics})
-    attacks = sorted({name for result in results for name in result.audit or {}} - {"relearning"})
+def _headline(results: Sequence[Result]) -> list[Column]:
     return [
-        _column("erasure", "erasure", True, erasure, "forgetting, in [0, 1]"),
-        _column("preservation", "preservation", True, preservation, "everybody else stays, in [0, 1]"),
-        _column("erased", "erased", False, _read("erased_after"), "likeness left at the erased latent"),
-        _column("others", "others", False, _read("others_after"), "likeness left in the person's other pictures"),
-        _column("bystanders", "bystanders", True, _read("bystanders_change"), "real others, before to after"),
-        _column("random", "random people", True, _read("preserved_identity"), "drawn others, before to after"),
-        *(_column(name, name.replace("frechet_", "Fréchet ").replace("_", " ") + ", paired", False, _read(name),
-                  "distance of all pictures before and after, in this feature space; not FID", 1)
-          for name in measured if re.fullmatch(r"frechet_(?!.*_(floor|unpaired)$).+", name)),
-        *(_column(name, name.replace("_", " "), True, _read(name), "share of the pictures before still covered")
-          for name in measured if re.fullmatch(r"coverage(_(?!.*_(floor|before)$).+)?", name)),
-        Column("collapse", "collapse", False, _alike, "likeness among those who replaced different people"),
-        _column("relearning", "relearning", True, _relearning, "steps until fine-tuning brings the person back; "
-                "the whole budget where it does not", 0),
-        *(_column(f"attack_{name}", name, False, _best(name), "best likeness that this attack finds")
-          for name in attacks),
-        _column("seconds", "time (s)", False, lambda result: result.seconds.get("unlearn"), "of unlearning alone", 1),
-        _column("memory", "peak (MiB)", False, _memory, "of unlearning alone", 0),
+        _score("erasure", erasure, "forgetting, in [0, 1]"),
+        _score("preservation", preservation, "everybody else stays, in [0, 1]"),
+        _cosine("erased", "erased", "lower", _read("erased_after"), "likeness left at the erased latent"),
+        _cosine("others", "others", "lower", _read("others_after"), "likeness left in the person's other pictures"),
+        _cosine("bystanders", "bystanders", "higher", _read("bystanders_change"), "real others, before to after"),
+        _cosine("random", "random people", "higher", _read("preserved_identity"), "drawn others, before to after"),
+        Column("collapse", "collapse", "lower", _alike, "likeness among those who replaced different people",
+               least=-1.0, most=1.0),
     ]
 
 
-def _column(name: str, title: str, higher: bool, read: Read, help: str, digits: int = 2) -> Column:
+def _attacks(results: Sequence[Result]) -> list[Column]:
+    """Relearning by its effort, any other attack by the best likeness that it finds."""
+    found = {name for result in results for name in result.audit or {}}
+    budgets = [result.audit["relearning"].budget for result in results if result.audit and "relearning" in result.audit]
+    relearning = Column(
+        "relearning", "relearning", "higher", _by_identity(_relearning),
+        "steps until fine-tuning brings the person back; the whole budget where it does not", 0, 0.0,
+        max(budgets, default=math.inf))
+    others = [_cosine(f"attack_{name}", name, "lower", _best(name), "best likeness that this attack finds")
+              for name in sorted(found - {"relearning"})]
+    return [relearning, *others]
+
+
+def _cost(results: Sequence[Result]) -> list[Column]:
+    seconds = _by_identity(lambda result: result.seconds.get("unlearn"))
+    memory = "of unlearning alone; of the whole process in an ordinary run"
+    steps = Column("steps", "steps", "", _by_identity(_steps), "optimiser steps that a run took", 0)
+    return [
+        *([steps] if any(result.profile == RUN for result in results) else []),
+        Column("seconds", "time (s)", "lower", seconds, "of unlearning alone", 1, 0.0),
+        Column("memory", "peak (MiB)", "lower", _by_identity(_memory), memory, 0, 0.0),
+    ]
+
+
+def _declared(results: Sequence[Result]) -> list[Column]:
+    """A column for every other number that a metric declares to have a better direction."""
+    numbers: dict[str, Number] = {}
+    for result in results:
+        numbers = {**result.numbers, **numbers}  # the first to declare a number names it
+    order = dict.fromkeys(name for result in results for name in result.numbers)
+    return [_from_declaration(numbers[name]) for name in order if numbers[name].better and name not in _HEADLINE]
+
+
+def _from_declaration(number: Number) -> Column:
+    unit = f" ({number.unit})" if number.unit else ""
+    return Column(
+        f"metric_{number.name}", (number.short or number.title) + unit, number.better,
+        _by_identity(_read(number.name)), f"{number.title} ({number.name})", number.digits,
+        -math.inf if number.least is None else number.least, math.inf if number.most is None else number.most, False,
+    )
+
+
+def _score(name: str, read: Read, help: str) -> Column:
+    return Column(name, name, "higher", _by_identity(read), help, least=0.0, most=1.0)
+
+
+def _cosine(name: str, title: str, better: str, read: Read, help: str) -> Column:
+    return Column(name, title, better, _by_identity(read), help, least=-1.0, most=1.0)
+
+
+def _by_identity(read: Read) -> Callable[[Sequence[Result]], dict[str, float]]:
+    """What ``read`` finds in the results of each identity, seeds averaged."""
     def values(results: Sequence[Result]) -> dict[str, float]:
-        by_identity: dict[str, list[float]] = {}
+        found: dict[str, list[float]] = {}
         for result in results:
             value = None if result.error is not None else read(result)
             if value is not None and math.isfinite(value):
-                by_identity.setdefault(result.identity, []).append(value)
-        return {identity: fmean(numbers) for identity, numbers in by_identity.items()}
+                found.setdefault(result.identity, []).append(value)
+        return {identity: fmean(numbers) for identity, numbers in found.items()}
 
-    return Column(name, title, higher, values, help, digits)
+    return values
 
 
 def _read(name: str) -> Read:
     return lambda result: result.metrics.get(name)
+
+
+def _steps(result: Result) -> float | None:
+    return None if result.budget.steps is None else float(result.budget.steps)
 
 
 def _memory(result: Result) -> float | None:

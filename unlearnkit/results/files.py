@@ -1,4 +1,4 @@
-"""Results on disk: one file a case while they are made, one file of many cases to keep. Imports no torch."""
+"""Results on disk: a file a case while they are made, one file of many to keep, run directories. Imports no torch."""
 
 from __future__ import annotations
 
@@ -12,7 +12,8 @@ import attrs
 from unlearnkit.errors import RunError
 from unlearnkit.files import atomic
 from unlearnkit.files.plain import json_bytes
-from unlearnkit.results.schema import Result, from_plain, to_plain
+from unlearnkit.results.runs import is_run, read_run
+from unlearnkit.results.schema import RUN, Result, from_plain, to_plain
 
 __all__ = ["MERGED", "Found", "case_file", "check_budgets", "merge_results", "read_results", "write_result"]
 
@@ -22,7 +23,7 @@ MERGED = "unlearnkit-results-1"
 
 @attrs.frozen
 class Found:
-    """A result, the file that it came from, and the folder that its pictures are relative to."""
+    """A result, the file (or run directory) that it came from, and the folder that its pictures are relative to."""
 
     result: Result
     file: Path
@@ -59,7 +60,7 @@ def merge_results(path: Path, found: Iterable[Found]) -> None:
 
 
 def read_results(paths: Iterable[Path]) -> list[Found]:
-    """All results of folders, case files and merged files; one that is there twice, word for word, counts once.
+    """All results of folders, case files, merged files and runs; one that is there twice, word for word, counts once.
 
     :raises RunError: naming the file that is damaged, empty, or says something else of a case than another.
     """
@@ -76,12 +77,14 @@ def read_results(paths: Iterable[Path]) -> list[Found]:
 
 
 def check_budgets(found: Iterable[Found]) -> None:
-    """Refuse results of one generator that were granted different budgets.
+    """Refuse results of the bench on one generator that were granted different budgets; runs never have one budget.
 
     :raises RunError: naming the two budgets and a file of each.
     """
     first: dict[str, Found] = {}
     for item in found:
+        if item.result.profile == RUN:
+            continue
         other = first.setdefault(item.result.generator, item)
         if item.result.budget != other.result.budget:
             raise RunError(
@@ -91,10 +94,13 @@ def check_budgets(found: Iterable[Found]) -> None:
 
 
 def _read_path(path: Path) -> list[Found]:
+    if is_run(path):
+        return [Found(read_run(path), path, path)]
     if path.is_dir():
         files = sorted((path / "cases").glob("*.json"))
         if not files:
-            raise RunError(f"{path} holds no results: there is no cases/*.json in it; give a folder of the harness")
+            raise RunError(f"{path} holds no results: it has neither a manifest.json nor cases/*.json; give folders of "
+                           f"'unlearnkit run' (such as {path}/*) or of the bench")
         return [item for file in files for item in _read_file(file, path)]
     return _read_file(path, path.parent.parent if path.parent.name == "cases" else path.parent)
 
@@ -104,7 +110,7 @@ def _read_file(path: Path, folder: Path) -> list[Found]:
     if isinstance(value, dict) and value.get("format") == MERGED:
         results = value.get("results")
         if not isinstance(results, list) or not results:
-            raise RunError(f"{path} is damaged: 'results' is no list of results; make it again with --json")
+            raise RunError(f"{path} is damaged: 'results' is no list of results; make it again with --merge")
         return [Found(from_plain(item, f"{path}, result {place}"), path, folder) for place, item in enumerate(results)]
     return [Found(from_plain(value, str(path)), path, folder)]
 

@@ -13,6 +13,7 @@ from typing import Any, Union, get_args, get_origin, get_type_hints
 import attrs
 
 from unlearnkit.files.plain import json_bytes
+from unlearnkit.numbers import Number
 from unlearnkit.results.schema import FORMAT, Result
 
 __all__ = ["FILE", "json_schema"]
@@ -30,14 +31,15 @@ def json_schema() -> dict[str, Any]:
 
 def _record(cls: type) -> dict[str, Any]:
     hints = get_type_hints(cls)
-    fields = attrs.fields(cls)
+    # A number's name is its key; a later version may declare more of it.
+    fields = [field for field in attrs.fields(cls) if cls is not Number or field.name != "name"]
     return {
         "type": "object",
         "description": (cls.__doc__ or "").strip(),
-        "properties": {field.name: {**_schema(hints[field.name]), "description": field.metadata["help"]}
+        "properties": {field.name: {**_schema(hints[field.name]), "description": field.metadata.get("help", "")}
                        for field in fields},
         "required": [field.name for field in fields if field.default is attrs.NOTHING or field.name == "format"],
-        "additionalProperties": False,
+        "additionalProperties": cls is Number,
     }
 
 

@@ -13,9 +13,9 @@ from markupsafe import Markup
 
 from unlearnkit.report.template import fill
 from unlearnkit.results.files import Found
-from unlearnkit.results.schema import Result
+from unlearnkit.results.schema import RUN, Result
 from unlearnkit.results.statistics import Group, Row
-from unlearnkit.results.tables import cell_text, heading, legend
+from unlearnkit.results.tables import failures, heading, interval_text, legend, mean_text
 from unlearnkit.results.tradeoff import tradeoff
 
 __all__ = ["page", "small_picture"]
@@ -40,7 +40,9 @@ def page(found: Sequence[Found], groups: Sequence[Group]) -> str:
         Path(__file__).with_name("compare.html"),
         groups=[_group(group, found) for group in groups], methods=len({r.method for r in results}),
         people=len({(r.scenario, r.identity) for r in results}), cases=len(results),
-        cell_text=cell_text, heading=heading, mixed=_mixed(results), facts=_facts(results),
+        mean_text=mean_text, interval_text=interval_text, heading=heading, facts=_facts(results),
+        bench=all(result.profile != RUN for result in results),
+        notes=list(dict.fromkeys(f"{group.title}: {note}" for group in groups for note in group.notes)),
     )
 
 
@@ -48,10 +50,11 @@ def _group(group: Group, found: Sequence[Found]) -> dict[str, Any]:
     here = [item for item in found
             if (item.result.generator, item.result.scenario) == (group.generator, group.scenario)]
     drawn = tradeoff(group)
+    main, others = ([c for c in group.columns if c.headline is headline] for headline in (True, False))
     return {
         # Drawn by matplotlib, which escapes what it writes.
         "group": group, "legend": legend(group), "plot": None if drawn is None else Markup(drawn),
-        "grid": _grid(here, group.rows), "failures": [row for row in group.rows if row.failures],
+        "grid": _grid(here, group.rows), "failures": failures(group), "main": main, "others": others,
     }
 
 
@@ -62,7 +65,7 @@ def _grid(found: Sequence[Found], rows: Sequence[Row]) -> list[tuple[str, list[P
         of_person = sorted((item for item in found if item.result.identity == identity), key=lambda i: i.result.seed)
         fields = [_field(of_person, role, f"{identity}, {words}") for role, words in _GIVEN.items()]
         for row in rows:
-            own = [item for item in of_person if item.result.method == row.method]
+            own = [item for item in of_person if item.result.id in row.cases]
             fields.append(_field(own, "after", f"{identity} after {row.method}"))
         grid.append((identity, fields))
     return grid if any(field.data for _, fields in grid for field in fields) else []
@@ -87,14 +90,6 @@ def small_picture(path: Path) -> str | None:
     buffer = io.BytesIO()
     picture.save(buffer, "JPEG", quality=88)
     return "data:image/jpeg;base64," + base64.b64encode(buffer.getvalue()).decode()
-
-
-def _mixed(results: Sequence[Result]) -> list[str]:
-    """Generators whose methods were not granted the same, with what they were."""
-    budgets: dict[str, set[str]] = {}
-    for result in results:
-        budgets.setdefault(result.generator, set()).add(str(result.budget))
-    return [f"{name}: {'; '.join(sorted(found))}" for name, found in budgets.items() if len(found) > 1]
 
 
 def _facts(results: Sequence[Result]) -> list[tuple[str, str]]:

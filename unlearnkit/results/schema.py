@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 import math
 import re
 from collections.abc import Mapping
@@ -14,13 +16,23 @@ from attrs import field
 from attrs.validators import ge, in_, optional
 from cattrs.v import format_exception
 
-from unlearnkit.errors import RunError
+from unlearnkit import numbers
+from unlearnkit.errors import ConfigError, RunError
+from unlearnkit.numbers import Number
 
-__all__ = ["FORMAT", "PICTURES", "Attempted", "Budget", "Hardware", "Result", "from_plain", "to_plain"]
+__all__ = [
+    "CHECKPOINT", "FORMAT", "PICTURES", "RUN", "AttackResult", "Budget", "Hardware", "Result", "from_plain",
+    "to_plain",
+]
 
 FORMAT = "unlearnkit-result-1"
+RUN = "run"
+"""The profile of a result that comes from an ordinary run, which nobody granted the budget of a bench."""
 PICTURES = ("picture", "before", "target", "after")
 """What a picture of a result may show: what was given, the generator before, whom it shall make instead, after."""
+
+CHECKPOINT = "checkpoint"
+"""Entry of ``Result.versions`` that holds the beginning of the checkpoint's SHA-256, where it is known."""
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]*")
 
@@ -44,7 +56,7 @@ def _pictures(_: Any, __: Any, value: Mapping[str, str]) -> None:
 
 @attrs.frozen
 class Budget:
-    """What every method was granted; results of different budgets are not compared."""
+    """What every method was granted; results of the bench with different budgets are not compared."""
 
     steps: int | None = field(metadata=_help("optimiser steps; a method without steps takes none"),
                               validator=optional(ge(1)))
@@ -64,11 +76,14 @@ class Hardware:
     threads: int = field(metadata=_help("threads that torch used"), validator=ge(1))
     platform: str = field(metadata=_help("operating system"))
     device: str = field(metadata=_help("where torch computed: cpu, cuda, ..."))
+    kernels: str = field(default="", metadata=_help(
+        "what computed: native, or PyTorch and why; empty in results from before this was noted"))
+    instructions: str = field(default="", metadata=_help("instruction set of the kernels: avx512, avx2, plain, sm_90"))
 
 
 @attrs.frozen
-class Attempted:
-    """What one recovery attack of the audit came to."""
+class AttackResult:
+    """What one recovery attack of the audit found."""
 
     unit: str = field(metadata=_help("what effort is counted in, such as optimiser steps"))
     budget: int = field(metadata=_help("most effort that the attack was granted"), validator=ge(1))
@@ -81,10 +96,11 @@ class Attempted:
 class Result:
     """One case. Similarities are the judge's, cosines in [-1, 1]; times in seconds; memory in bytes."""
 
-    profile: str = field(validator=_name, metadata=_help("which profile of the harness made it"))
+    profile: str = field(validator=_name, metadata=_help(
+        "which profile of the bench made it; run for an ordinary run"))
     method: str = field(validator=_name, metadata=_help("the method's registered name"))
     generator: str = field(validator=_name, metadata=_help("the generator's registered name"))
-    scenario: str = field(validator=_name, metadata=_help("random, ind, ood, multi or another kind of people"))
+    scenario: str = field(validator=_name, metadata=_help("random, ind, ood, multi or another kind of people; runs"))
     identity: str = field(validator=_name, metadata=_help("who was erased"))
     seed: int = field(validator=ge(0), metadata=_help("start of every random number"))
     budget: Budget = field(metadata=_help("what every method was granted"))
@@ -94,9 +110,11 @@ class Result:
     metrics: dict[str, float | None] = field(factory=dict, metadata=_help("numbers by name, see docs/metrics.md"))
     samples: dict[str, int] = field(factory=dict, metadata=_help(
         "how many pictures or pairs each estimate is made from"))
+    numbers: dict[str, Number] = field(factory=dict, metadata=_help(
+        "what the metrics declare of their numbers, by name; empty in files from before they did"))
     embedding: tuple[float, ...] | None = field(default=None, metadata=_help(
         "unit embedding, by the judge, of the face that replaced the person (from the front)"))
-    audit: dict[str, Attempted] | None = field(default=None, metadata=_help(
+    audit: dict[str, AttackResult] | None = field(default=None, metadata=_help(
         "recovery attacks by name; null where none was made"))
     seconds: dict[str, float] = field(factory=dict, metadata=_help(
         "time of each phase: load, invert, target, unlearn, measure, audit"))
@@ -110,13 +128,17 @@ class Result:
 
     @property
     def id(self) -> str:
-        """Names the case in its folder; none of the parts holds a dot."""
-        return f"{self.generator}.{self.scenario}.{self.method}.{self.identity}.{self.seed}"
+        """Names the case in its folder; none of the parts holds a dot. Runs that differ in any setting differ here."""
+        case = f"{self.generator}.{self.scenario}.{self.method}.{self.identity}.{self.seed}"
+        if self.profile != RUN:
+            return case
+        settings = json.dumps(self.settings, sort_keys=True, default=str)
+        return f"{case}.{hashlib.sha256(settings.encode()).hexdigest()[:10]}"
 
 
 def to_plain(result: Result) -> dict[str, Any]:
     """A result as JSON holds it."""
-    return attrs.asdict(result)
+    return {**attrs.asdict(result), "numbers": numbers.to_plain(result.numbers)}
 
 
 def from_plain(value: Any, where: str) -> Result:
@@ -157,11 +179,19 @@ def _number(value: Any, _: Any) -> float:
     return float(value)
 
 
+def _declarations(value: Any, _: Any) -> dict[str, Number]:
+    try:
+        return numbers.from_plain(value)
+    except ConfigError as error:
+        raise ValueError(str(error)) from error
+
+
 def _make_converter() -> cattrs.Converter:
     converter = cattrs.Converter(forbid_extra_keys=True)
     for kind in (int, str):  # bool is an int in Python, and cattrs would turn 1.5 into 1
         converter.register_structure_hook(kind, _exactly(kind))
     converter.register_structure_hook(float, _number)
+    converter.register_structure_hook_func(lambda kind: kind == dict[str, Number], _declarations)
     return converter
 
 

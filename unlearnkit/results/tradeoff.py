@@ -6,7 +6,7 @@ from typing import Any
 
 from unlearnkit.report.curves import COLOURS, INK, drawing, dress
 from unlearnkit.report.numbers import bytes_text, seconds_text
-from unlearnkit.results.statistics import Group, Row
+from unlearnkit.results.statistics import Cell, Group, Row
 
 __all__ = ["tradeoff"]
 
@@ -34,16 +34,14 @@ def _draw(axes: Any, row: Row, index: int, longest: float) -> None:
     colour, shape = COLOURS[index % len(COLOURS)], _SHAPES[index // len(COLOURS) % len(_SHAPES)]
     # Area in proportion to the time; never so small that it cannot be seen.
     side = 5 + 13 * (_seconds(row) / longest) ** 0.5
-    axes.errorbar(x.mean, y.mean, xerr=_error(x.mean, x.half), yerr=_error(y.mean, y.half), color=colour, alpha=0.55,
-                  elinewidth=1.1, zorder=2)
+    axes.errorbar(x.mean, y.mean, xerr=_error(x), yerr=_error(y), color=colour, alpha=0.55, elinewidth=1.1, zorder=2)
     axes.plot([x.mean], [y.mean], shape, color=colour, markersize=side, markeredgecolor=INK, markeredgewidth=0.5,
               alpha=0.9, zorder=3)
     axes.plot([], [], shape, color=colour, markersize=7, label=f"{row.method}  {_cost(row)}".rstrip())
 
 
-def _error(mean: float, half: float | None) -> list[list[float]] | None:
-    """Interval bars end where the scale of a score does."""
-    return None if half is None else [[min(half, max(mean, 0.0))], [min(half, max(1 - mean, 0.0))]]
+def _error(cell: Cell) -> list[list[float]] | None:
+    return None if cell.low is None or cell.high is None else [[cell.mean - cell.low], [cell.high - cell.mean]]
 
 
 def _seconds(row: Row) -> float:

@@ -98,7 +98,7 @@ class ToyGenerator(Generator):
 
 @attrs.define(eq=False)
 class ToyViewGenerator(ToyGenerator):
-    """The same with a view ``(N, 2)`` that scales the picture: for what must carry cameras along."""
+    """The same with a view ``(N, 2)`` that scales the picture: shows whether views are passed on."""
 
     has_views: ClassVar[bool] = True
 
@@ -127,7 +127,7 @@ class ToyViewGenerator(ToyGenerator):
         return torch.stack([phase.sin(), phase.cos()], 1)
 
     def depth(self, latents: Tensor, views: Tensor) -> Tensor:
-        """The brightness of the picture ``(N, 1, H, W)``, which is no depth, but behaves like one."""
+        """The brightness of the picture ``(N, 1, H, W)``: no depth, but it has the shape of one."""
         return self.render(latents, views).image.mean(1, keepdim=True)
 
 

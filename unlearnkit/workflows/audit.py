@@ -126,19 +126,19 @@ def load_edited(run: Run, settings: Settings) -> Experiment:
 
     :raises RunError: if another edit lies there now.
     """
-    chain = None if settings.base is None else open_chain(_edit_below(run))
+    chain = None if settings.base is None else open_chain(_edit_below(run, settings.base))
     experiment = load(settings, chain, pictures=False, unlearns=False)
     experiment.put_on(run.path / EDIT)
     experiment.find_people(load_people(run.path / LATENTS, experiment.device))
     return experiment
 
 
-def _edit_below(run: Run) -> Path:
+def _edit_below(run: Run, base: Path) -> Path:
     """The edit that a run with ``base`` started from.
 
     :raises RunError: if another file lies there now: what the attacks are held against would be another generator.
     """
-    edit, noted = edit_file(Path(run.config["base"])), [link.sha256 for link in read_links(run.manifest)]
+    edit, noted = edit_file(base), [link.sha256 for link in read_links(run.manifest)]
     if not noted or sha256_file(edit) != noted[-1]:
         raise RunError(f"{edit} is not the edit that {run.path} started from; put that file back to audit this run")
     return edit

@@ -42,7 +42,9 @@ def check(
             with mistakes:
                 _check_component(f"{kind} {name}", choice.component)
     with mistakes:
-        declared({name: choice.component for name, choice in settings.metrics.items()}, _about(settings, chain))
+        if settings.generator is not None:  # it says whether there are numbers by view
+            components = {name: choice.component for name, choice in settings.metrics.items()}
+            declared(components, _about(settings, chain))
     for encoder in ("identity", "judge", "perceptual"):
         with mistakes:
             # Encoders and the person are offered for a generator: without one, nobody knows what is missing.

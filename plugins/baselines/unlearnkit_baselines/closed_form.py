@@ -57,6 +57,8 @@ class ClosedForm(Method):
     keep: float = option(1.0, help="weight of the mean over what is kept", ge=0.0)
     ridge: float = option(1e-3, help="weight of the squared change of the layer itself", gt=0.0)
 
+    tuning = ({"method.keep": (0.3, 1.0, 3.0, 10.0)},)
+
     def unlearn(self, job: Job) -> None:
         """Solve for each style layer and write the solution into ``job.edited``."""
         layers = job.edited.style_layers()

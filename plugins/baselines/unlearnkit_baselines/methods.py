@@ -6,6 +6,7 @@ Steps and step size are PairLoop's (GUIDE's 1000 and 1e-4) for all of them, so t
 from __future__ import annotations
 
 import attrs
+from unlearnkit_guide.method import Guide
 
 from unlearnkit.config import option
 from unlearnkit.engine import PairLoop
@@ -40,12 +41,16 @@ class GradientAscent(PairLoop):
     losses: tuple[str, ...] = option(("ascent", "guide-global"), help=LOSSES)
     target: str | None = option(None, help=TARGET)  # moving away needs no target
 
+    tuning = Guide.tuning
+
 
 @attrs.define(eq=False)
 class GradientAscentOnly(GradientAscent):
     """``L = L_ascent``: gradient ascent with nothing to hold the rest, to show why methods retain at all."""
 
     losses: tuple[str, ...] = option(("ascent",), help=LOSSES)
+
+    tuning = ({"method.learning_rate": (5e-4, 1e-3, 2e-3, 4e-3)},)  # nothing retains, so nothing is balanced
 
 
 @attrs.define(eq=False)
@@ -57,6 +62,8 @@ class RandomTarget(PairLoop):
 
     losses: tuple[str, ...] = option(("random-face", "guide-global"), help=LOSSES)
     target: str | None = option(None, help=TARGET)  # it draws its own
+
+    tuning = Guide.tuning
 
 
 @attrs.define(eq=False)
@@ -71,6 +78,8 @@ class Ewc(PairLoop):
     losses: tuple[str, ...] = option(("guide-local", "guide-global", "fisher"), help=LOSSES)
     target: str = option("average", help=TARGET)
 
+    tuning = Guide.tuning
+
 
 @attrs.define(eq=False)
 class ProjectionHinge(PairLoop):
@@ -82,3 +91,5 @@ class ProjectionHinge(PairLoop):
 
     losses: tuple[str, ...] = option(("hinge",), help=LOSSES)
     target: str | None = option(None, help=TARGET)  # the threshold says how far
+
+    tuning = ({"method.learning_rate": (1e-3, 2e-3), "loss.hinge.threshold": (0.3, 0.0)},)

@@ -147,3 +147,9 @@ class Sugar(PairLoop):
     )
     target: str = option("sugar", help="target selector, by name")
     learning_rate: float = option(2e-4, help="Adam's step size", gt=0.0)
+
+    # As in the released program, where the penalty does nothing; and normalised, with our default weight.
+    tuning = (
+        {"method.learning_rate": (1e-3, 2e-3), "loss.sugar-ewc.weight": (50.0,), "loss.sugar-ewc.normalise": (False,)},
+        {"method.learning_rate": (1e-3, 2e-3), "loss.sugar-ewc.weight": (0.2,), "loss.sugar-ewc.normalise": (True,)},
+    )

@@ -27,6 +27,7 @@ from unlearnkit.attacks.running import run_attacks
 from unlearnkit.attacks.sampling import Neighbours, RandomSearch
 from unlearnkit.config import resolve
 from unlearnkit.config.settings import Choice, PersonSettings, Settings
+from unlearnkit.edits.chain import open_chain
 from unlearnkit.interfaces import Case, Evidence, Job, Person, Request, Step, StyleLayer, draw_people
 from unlearnkit.metrics import fid
 from unlearnkit.metrics.gallery import Gallery
@@ -266,6 +267,19 @@ def evidence(erased: Tensor, *earlier: Tensor) -> Evidence:
 def job(erased: Tensor, seed: int = 5) -> Job:
     made = make_job(Wide(), Wide(), {}, seed=seed)
     return attrs.evolve(made, erased=erased, targets=torch.zeros_like(erased), rng=stream(seed, "loop"), seed=seed)
+
+
+def test_no_bystander_was_erased_by_an_earlier_edit(tmp_path: Path) -> None:
+    settings = settings_of("guide", **{"method.steps": 1, "metrics.names": []})
+    wished = prepare(settings).request.bystanders[0].latents
+    save_latent(tmp_path / "random-0.safetensors", wished[0])
+    person = PersonSettings(latent=tmp_path / "random-0.safetensors")
+    request = attrs.evolve(settings.request, people=(person,))
+    first = start_run(attrs.evolve(settings, request=request, metrics={}), tmp_path / "run", Console(quiet=True))
+    experiment = prepare(settings, open_chain(first.path))
+    assert torch.equal(experiment.request.earlier[0].latents, wished)
+    latents = torch.cat([bystander.latents for bystander in experiment.request.bystanders])
+    assert len(latents) == 8 and not among(wished, latents)
 
 
 def test_no_bystander_is_erased(tmp_path: Path) -> None:

@@ -975,7 +975,7 @@ class GlobalMetric(GoodMetric):
         return {"change": float(torch.rand(()))}
 
 
-@broken("metric/check_measuring_changes_nothing", "after.")
+@broken("metric/check_measuring_changes_nothing", "edited.")
 class EditsEvidence(GoodMetric):
     def measure(self, evidence):
         with torch.no_grad():

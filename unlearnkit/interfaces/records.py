@@ -252,7 +252,7 @@ class Job:
 
 @attrs.frozen(eq=False)
 class Evidence:
-    """What a metric looks at: the generator before and after, the request, and encoders that no loss has used.
+    """What a metric looks at: the two generators, frozen and edited, the request, and encoders that no loss has used.
 
     * ``seed``: of all that is drawn; :meth:`stream` gives each purpose random numbers of its own
     * ``original``: the checkpoint as it was where ``frozen`` has an earlier edit on it; otherwise None
@@ -284,7 +284,7 @@ class Evidence:
 
 @attrs.frozen(eq=False)
 class Case:
-    """What an attack looks at: the generator before and after, and the one person to bring back.
+    """What an attack looks at: the two generators, frozen and edited, and the one person to bring back.
 
     * ``evidence``: draw from ``evidence.stream(purpose)`` only; ``evidence.judge`` says what was found, and is never
       what an attack optimises

@@ -15,11 +15,12 @@ def unlearnkit_register_losses(register: Register) -> None:
     register("ascent", "unlearnkit_baselines.losses:Ascent", "The person looks less and less as before")
     register("random-face", "unlearnkit_baselines.losses:RandomFace", "The person looks like another face at each step")
     register("hinge", "unlearnkit_baselines.losses:Hinge", "Nobody looks more like the person than a threshold lets")
-    register("fisher", "unlearnkit_baselines.fisher:Fisher", "Parameters that pictures hang on stay as they are (EWC)")
+    register("fisher", "unlearnkit_baselines.fisher:Fisher",
+             "Penalises moving parameters that images are sensitive to (EWC)")
     register("sugar-adjacency", "unlearnkit_baselines.sugar:SugarAdjacency",
              "Latents around the person show targets of their own (SUGAR)")
     register("sugar-ewc", "unlearnkit_baselines.sugar:SugarEwc",
-             "Parameters that features hang on stay as they are (SUGAR)")
+             "Penalises moving parameters that features are sensitive to (SUGAR)")
 
 
 @hookimpl
@@ -34,7 +35,7 @@ def unlearnkit_register_methods(register: Register) -> None:
     register("random-target", "unlearnkit_baselines.methods:RandomTarget",
              "The person becomes another random face at each step (RMU)")
     register("ewc", "unlearnkit_baselines.methods:Ewc",
-             "The person becomes the mean face, and parameters that pictures hang on stay (Selective Amnesia)")
+             "The person becomes the mean face, under elastic weight consolidation (Selective Amnesia)")
     register("projection-hinge", "unlearnkit_baselines.methods:ProjectionHinge",
              "Latents lose what they have of the person beyond a threshold (Moon et al.)")
     register("saliency", "unlearnkit_baselines.gradients:Saliency",

@@ -1,4 +1,4 @@
-"""How much a generator's pictures hang on each of its parameters (Fisher information), and a penalty made of it."""
+"""How sensitive a generator's images are to each of its parameters (Fisher information), and a penalty made of it."""
 
 from __future__ import annotations
 
@@ -91,7 +91,7 @@ def elastic(
 
 @attrs.define(eq=False)
 class Fisher(Penalty):
-    """``sum_i F_i (p_i - p0_i)^2``: what pictures hang on stays where it was (EWC; Kirkpatrick et al., PNAS 2017).
+    """``sum_i F_i (p_i - p0_i)^2``: elastic weight consolidation (EWC; Kirkpatrick et al., PNAS 2017).
 
     F is :func:`picture_fisher` of the generator before the edit, so the number reads: by how much random pictures are
     expected to change (mean squared difference), if parameters acted one by one. That unit is the same on every

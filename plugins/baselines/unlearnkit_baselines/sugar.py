@@ -43,8 +43,8 @@ class SugarAdjacency(Likeness):
         if step.selector is None:
             raise ConfigError("loss sugar-adjacency asks a target selector for the neighbours' targets, and there is "
                               "none; add --target sugar, or use guide-adjacency")
-        sources = step.erased.repeat_interleave(self.samples, 0)
-        neighbours = nearby(sources, self.alpha_max * torch.rand(len(sources), generator=step.rng), step)
+        erased = step.erased.repeat_interleave(self.samples, 0)
+        neighbours = nearby(erased, self.alpha_max * torch.rand(len(erased), generator=step.rng), step)
         with torch.no_grad():
             targets = step.selector.select(neighbours, step.edited, step.rng)
         return step.pairs(neighbours, targets)
@@ -119,16 +119,16 @@ class SugarEwc(Penalty):
 
     def _latents(self, job: Job, rng: torch.Generator) -> Tensor:
         """Where the gradient is taken: ``(P * samples, num_ws, w_dim)``."""
-        sources = job.erased.repeat_interleave(self.samples, 0)
-        away = unit(job.random_latents(len(sources), rng) - sources)
+        erased = job.erased.repeat_interleave(self.samples, 0)
+        away = unit(job.random_latents(len(erased), rng) - erased)
         return job.frozen.w_avg.detach() + self.distance * away
 
 
-def _feature_gap(learner: Generator, source: Generator, latent: Tensor, rng: torch.Generator) -> Tensor:
+def _feature_gap(learner: Generator, frozen: Generator, latent: Tensor, rng: torch.Generator) -> Tensor:
     """MSE of the features of one latent, differentiable in the learner."""
-    view = source.front_view()
+    view = frozen.front_view()
     with torch.no_grad():
-        wanted = source.render(latent, view, rng).features
+        wanted = frozen.render(latent, view, rng).features
     with torch.enable_grad():
         return (learner.render(latent, view, rng).features - wanted).square().mean()
 

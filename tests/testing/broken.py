@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import copy
+import hashlib
+import tempfile
 import time
 from collections.abc import Callable
+from functools import cache
 from pathlib import Path
 from typing import Any, ClassVar
 
 import attrs
+import numpy as np
 import torch
 from torch import nn
 
@@ -32,6 +37,7 @@ from unlearnkit.interfaces import (
 from unlearnkit.testing import ToyGenerator, ToyIdentity, ToyPerceptual, ToyViewGenerator, random_latents
 from unlearnkit.testing.expect import snapshot
 
+FOLDER = tempfile.TemporaryDirectory(prefix="unlearnkit-broken-")
 CASES: list[tuple[str, type, str]] = []
 """Check (``kind/name`` or ``common/name``), component, words of the message."""
 
@@ -400,10 +406,76 @@ class NoHash(ToyGenerator):
         return Base(Path("toy"), "toy", "unknown")
 
 
-@broken("generator/check_file_tensors_keep_every_number", "numbers of the editable")
-class LosingTensors(ToyGenerator):
-    def file_tensors(self, tensors):
-        return dict(list(tensors.items())[:1])
+@attrs.define(eq=False)
+class FileGenerator(ToyGenerator):
+    """The toy, read from a file of a format that no other program knows."""
+
+    checkpoint: Path | None = option(None, help="file of weights; without one, the toy's")
+    _base: Base = attrs.field(init=False, default=Base(Path("toy"), "toy", "0" * 64))
+
+    def prepare(self, device):
+        path = self.checkpoint or toy_file()
+        names = self.network.state_dict().keys()
+        arrays = np.load(path)
+        self.network.load_state_dict({name: torch.from_numpy(arrays[f"toy/{name}"]) for name in names})
+        self._base = Base(path, "npz", hashlib.sha256(path.read_bytes()).hexdigest())
+
+    @property
+    def base(self):
+        return self._base
+
+    @classmethod
+    def write_edited(cls, base, tensors, out):
+        np.savez(out, **{**np.load(base.path), **{f"toy/{name}": value.numpy() for name, value in tensors.items()}})
+
+
+@cache
+def toy_file():
+    path = Path(FOLDER.name) / "toy.npz"
+    np.savez(path, **{f"toy/{name}": value.numpy() for name, value in ToyGenerator.build().state_dict().items()})
+    return path
+
+
+GOOD.append(FileGenerator)
+
+
+@broken("generator/check_base_is_known", "to be the SHA-256 of")
+class HashOfTheName(FileGenerator):
+    @property
+    def base(self):
+        return Base(toy_file(), "npz", hashlib.sha256(b"toy.npz").hexdigest())
+
+
+@broken("generator/check_base_options_are_options", "checkpoint")
+class OptionOfNobody(FileGenerator):
+    base_options = ("label",)
+
+
+@broken("generator/check_an_edit_comes_back_to_the_bit", "the edited generator again")
+class CopiedModule(ToyGenerator):
+    @property
+    def module(self):
+        return copy.deepcopy(self.network)
+
+
+@broken("generator/check_an_edit_applies_to_its_file", "does not say how its files are written")
+class NoWriter(FileGenerator):
+    write_edited = ToyGenerator.write_edited
+
+
+@broken("generator/check_an_edit_applies_to_its_file", "other numbers in synthesis")
+class ForgetfulWriter(FileGenerator):
+    @classmethod
+    def write_edited(cls, base, tensors, out):
+        super().write_edited(base, dict(list(tensors.items())[1:]), out)
+
+
+@broken("generator/check_an_edit_applies_to_its_file", "wrote nothing")
+class WriterBeside(FileGenerator):
+    @classmethod
+    def write_edited(cls, base, tensors, out):
+        super().write_edited(base, tensors, out.with_suffix(""))
+        out.with_suffix("").with_suffix(".npz").rename(out.with_suffix(".other"))
 
 
 # ---------------------------------------------------------------- target

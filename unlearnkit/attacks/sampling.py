@@ -60,7 +60,7 @@ class Neighbours(Attack):
     def around(self, case: Case) -> Tensor:
         """The latents to try, ``(latents, num_ws, w_dim)``, the erased ones first."""
         before, rng, erased = case.evidence.frozen, case.evidence.stream("attack/neighbours"), erased_latents(case)
-        random = before.sample_latents(max(_DRAWS, self.latents), rng)
+        random = case.evidence.random_latents(max(_DRAWS, self.latents), rng)
         far = (random - before.w_avg).flatten(1).norm(dim=1).mean()
         known = [person.latents.to(random) for person in case.evidence.request.bystanders]
         others = torch.cat([*known, random])

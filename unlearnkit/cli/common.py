@@ -83,11 +83,13 @@ def settings_options(command: Command) -> Command:
     return command
 
 
-def resolve_for(uses: Uses, config: Path | None, sets: Iterable[str], options: Mapping[str, Any]) -> Settings:
+def resolve_for(
+    uses: Uses, config: Path | None, sets: Iterable[str], options: Mapping[str, Any], edit: Path | None = None,
+) -> Settings:
     """Complete settings of a command other than ``run``, from what the user says.
 
     Of a configuration file, which may be that of a whole run, the command takes what it uses and names what it leaves
-    out; what ``--set`` names must be used.
+    out; what ``--set`` names must be used. An ``edit`` offers its generator and the options that belong to its base.
 
     :raises ConfigError: for a setting that does not exist, is wrong, or is not used.
     """
@@ -100,7 +102,12 @@ def resolve_for(uses: Uses, config: Path | None, sets: Iterable[str], options: M
     left_out = [key for key in file if key not in used]
     if left_out:
         click.echo(f"note: '{uses.command}' does not use these settings of {config}: {', '.join(left_out)}", err=True)
-    return resolve(merge(used, user_tables(None, sets, options)), registry(), uses)
+    tables = merge(used, user_tables(None, sets, options))
+    if edit is not None:
+        from unlearnkit.edits.file import with_base_options
+
+        tables = with_base_options(tables, edit)
+    return resolve(tables, registry(), uses)
 
 
 def check_new_file(path: Path, option: str = "--out") -> None:

@@ -101,6 +101,11 @@ class Request:
         """Every latent to erase, person by person: ``(P, num_ws, w_dim)``."""
         return torch.cat([person.latents[: person.n_erased] for person in self.people])
 
+    @property
+    def gone(self) -> Tensor:
+        """Every latent ``(M, num_ws, w_dim)`` of somebody who is, or was, erased: nobody else may be one of these."""
+        return torch.cat([person.latents for person in (*self.people, *self.earlier)])
+
 
 @attrs.frozen(eq=False)
 class StyleLayer:
@@ -273,8 +278,8 @@ class Evidence:
         return stream(self.seed, f"evidence/{purpose}", index)
 
     def random_latents(self, count: int, rng: torch.Generator) -> Tensor:
-        """Latents ``(count, num_ws, w_dim)`` of random people, none of whom was erased."""
-        return draw_people(self.frozen, count, rng, self.request.erased)
+        """Latents ``(count, num_ws, w_dim)`` of random people, none of whom was ever erased."""
+        return draw_people(self.frozen, count, rng, self.request.gone)
 
 
 @attrs.frozen(eq=False)
@@ -336,8 +341,10 @@ def draw_people(generator: Generator, count: int, rng: torch.Generator, erased: 
 
 def _is_any_of(latents: Tensor, erased: Tensor) -> Tensor:
     """Which latents ``(N, num_ws, w_dim)`` are, but for rounding, one of ``erased``: ``(N,)``."""
-    apart = (latents[:, None] - erased.to(latents)[None]).flatten(2).norm(dim=2)
-    return (apart <= 1e-4 * erased.to(latents).flatten(1).norm(dim=1)).any(1)
+    erased = erased.to(latents).flatten(1)
+    # By differences, since products would round; cdist needs no (N, M, num_ws * w_dim) for them.
+    apart = torch.cdist(latents.flatten(1), erased, compute_mode="donot_use_mm_for_euclid_dist")
+    return (apart <= 1e-4 * erased.norm(dim=1)).any(1)
 
 
 def unit(offsets: Tensor) -> Tensor:

@@ -13,7 +13,7 @@ from rich.console import Console
 
 from unlearnkit.config import INVERT, SAMPLE, resolve
 from unlearnkit.config.tables import user_tables
-from unlearnkit.edits.file import apply_edit, put_on
+from unlearnkit.edits.file import apply_edit, put_on, with_base_options
 from unlearnkit.engine import freeze
 from unlearnkit.errors import RunError
 from unlearnkit.interfaces import Generator
@@ -125,7 +125,8 @@ def load_generator(
     :raises UnlearnkitError: if a file is missing, damaged, or does not belong to the other.
     """
     said = {"generator.name": generator, "generator.checkpoint": absolute(_path(checkpoint)), "device": device}
-    settings = resolve(user_tables(None, set, said), registry(), SAMPLE)
+    tables = user_tables(None, set, said)
+    settings = resolve(tables if edit is None else with_base_options(tables, Path(edit)), registry(), SAMPLE)
     made = prepared(settings.generator, pick_device(settings.device))
     if edit is not None:
         put_on(made, Path(edit))

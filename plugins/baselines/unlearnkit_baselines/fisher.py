@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from unlearnkit.config import option
 from unlearnkit.errors import ConfigError
-from unlearnkit.interfaces import Generator, Job, Penalty
+from unlearnkit.interfaces import Generator, Job, Penalty, draw_people
 
 __all__ = ["Fisher", "asking_for_gradients", "elastic", "mean_squared_gradient", "picture_fisher"]
 
@@ -47,8 +47,12 @@ def mean_squared_gradient(parameters: Mapping[str, nn.Parameter], numbers: Itera
     return {name: value / max(count, 1) for name, value in total.items()}
 
 
-def picture_fisher(generator: Generator, samples: int, rng: torch.Generator) -> dict[str, Tensor]:
+def picture_fisher(
+    generator: Generator, samples: int, rng: torch.Generator, erased: Tensor | None = None
+) -> dict[str, Tensor]:
     """Diagonal of the Fisher information of the pictures of ``samples`` random latents, by parameter name.
+
+    None of them is one of ``erased`` ``(P, num_ws, w_dim)``, whose pictures are not to be kept.
 
     A GAN has no likelihood. Around its picture I(w) of D numbers we put a Gaussian of variance D, whose log-likelihood
     is minus half the mean squared difference; its Fisher matrix is the Gauss-Newton matrix ``E[J^T J] / D`` with
@@ -60,7 +64,7 @@ def picture_fisher(generator: Generator, samples: int, rng: torch.Generator) -> 
 
     def projections() -> Iterator[Tensor]:
         for _ in range(samples):
-            latent = generator.sample_latents(1, rng)
+            latent = draw_people(generator, 1, rng, generator.w_avg[None][:0] if erased is None else erased)
             image = generator.render(latent, generator.sample_views(1, rng), rng).image
             direction = torch.randn(image.shape, generator=rng).to(image) / image.numel() ** 0.5
             yield (direction * image).sum()
@@ -104,7 +108,7 @@ class Fisher(Penalty):
 
     def begin(self, job: Job) -> None:
         """Estimate F on the frozen generator; needs ``samples`` forward and backward passes."""
-        self._importance = picture_fisher(job.frozen, self.samples, job.stream("fisher"))
+        self._importance = picture_fisher(job.frozen, self.samples, job.stream("fisher"), job.erased)
         self._before = {name: value.detach() for name, value in job.frozen.editable_parameters().items()}
 
     def weights(self) -> dict[str, float]:

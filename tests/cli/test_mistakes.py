@@ -125,6 +125,7 @@ MISTAKES = [
     ((*INVERT, "--out", "missing/x"), "does not exist"),
     ((*INVERT, "--out", "picture.png"), "never overwritten"),
     (("new", "Left Ear"), "small letters"),
+    (("new", "mine", "--kind", "lens"), "'lens' is not one of"),
     (("new", "mine", "--out", "text.txt"), "text.txt"),
     (("new", "mine", "--out", "text.txt/below"), "text.txt"),
     (("audit", "missing"), "missing"),

@@ -65,7 +65,7 @@ def test_its_own_tests_are_the_conformance_checks(afternoon: Path) -> None:
     module = runpy.run_path(str(afternoon / "tests" / "test_plugin.py"))
     (mark,) = module["test_conformance"].pytestmark
     cases = mark.args[1]
-    assert 80 < len(cases) < 100, "the page says 'some ninety tests'"
+    assert 90 < len(cases) < 110, "the page says 'some hundred tests'"
     assert "loss-fresh-face-it_never_renders" in mark.kwargs["ids"], "the page names it"
     assert {type(subject) for subject, _ in cases} == {Subject}
     module["test_conformance"](*cases[0])

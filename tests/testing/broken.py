@@ -18,6 +18,7 @@ from torch import nn
 
 from unlearnkit.config import option
 from unlearnkit.engine import PairLoop
+from unlearnkit.errors import ConfigError
 from unlearnkit.interfaces import (
     Attack,
     Attempt,
@@ -153,6 +154,16 @@ class GoodAttack(Attack):
         return Attempt(((self.glances, likeness),), made[0])
 
 
+@attrs.define(eq=False)
+class GoodJudge(ToyIdentity):
+    """An encoder outside torch: it can judge, but has no gradient, and says so."""
+
+    differentiable = False
+
+    def embed(self, images):
+        return ToyIdentity.embed(self, torch.from_numpy(images.numpy()))
+
+
 GOOD = [GoodLoss, GoodTarget, GoodMethod, GoodInverter, GoodMetric, GoodAttack, ToyGenerator, ToyViewGenerator,
         ToyIdentity, ToyPerceptual]
 
@@ -211,6 +222,18 @@ class Sharing(GoodLoss):
 class CrashingPrepare(GoodLoss):
     def prepare(self, device):
         raise RuntimeError("no such file")
+
+
+@broken("common/check_what_is_missing_is_found_early", "from prepare(): it cannot be prepared: no such file")
+class FindsItLate(GoodLoss):
+    def prepare(self, device):
+        raise ConfigError("no such file")
+
+
+@broken("common/check_what_is_missing_is_found_early", "check() to accept")
+class RefusesWhatWorks(GoodLoss):
+    def check(self):
+        raise ConfigError("no such file")
 
 
 # ---------------------------------------------------------------- generator
@@ -480,7 +503,7 @@ class WriterBeside(FileGenerator):
 
 # ---------------------------------------------------------------- target
 
-@broken("target/check_targets_have_the_shape_of_sources", "(3, 2, 3)")
+@broken("target/check_targets_have_the_shape_of_the_erased", "(3, 2, 3)")
 class OneTarget(GoodTarget):
     def select(self, erased, generator, rng):
         return generator.w_avg[None].clone()
@@ -579,13 +602,13 @@ class MisspeltWeight(GoodLoss):
         return {"pixel": self.weight}
 
 
-@broken("loss/check_terms_are_one_number_a_pair", "(2)")
+@broken("loss/check_terms_are_one_number_per_pair", "(2)")
 class SummedTerms(GoodLoss):
     def terms(self, edited, frozen, measures):
         return {"pixels": (edited.image - frozen.image).square().mean()}
 
 
-@broken("loss/check_terms_are_one_number_a_pair", "NaN")
+@broken("loss/check_terms_are_one_number_per_pair", "NaN")
 class NanTerms(GoodLoss):
     def terms(self, edited, frozen, measures):
         return {"pixels": (edited.image - frozen.image).mean((1, 2, 3)).sub(99).log()}
@@ -623,21 +646,21 @@ class ExplodingSlope(GoodLoss):
         return {"pixels": gap.square().sum((1, 2, 3)).sqrt()}  # 0 at 0, where its gradient is NaN
 
 
-@broken("loss/check_a_penalty_has_a_slope", "penalty 'size'")
+@broken("loss/check_a_penalty_has_a_gradient", "penalty 'size'")
 class PenaltyByParameter(GoodLoss):
     def penalty(self, parameters):
         return {"size": torch.stack([value.square().mean() for value in parameters.values()])}
 
 
-@broken("loss/check_a_penalty_has_a_slope", "zeros only")
-class SlopelessPenalty(GoodLoss):
+@broken("loss/check_a_penalty_has_a_gradient", "zeros only")
+class FlatPenalty(GoodLoss):
     def penalty(self, parameters):
         return {"size": torch.stack([(value - value.detach()).square().sum() for value in parameters.values()]).sum()}
 
 
 # ---------------------------------------------------------------- method
 
-@broken("method/check_something_is_edited", "same bits")
+@broken("method/check_something_is_edited", "same bits as before")
 class Idle(GoodMethod):
     def unlearn(self, job):
         job.progress.step(0, 1, {})
@@ -651,8 +674,8 @@ class MovesMapping(GoodMethod):
                 value.mul_(0.9)
 
 
-@broken("method/check_only_editable_parameters_change", "source.")
-class MovesSource(GoodMethod):
+@broken("method/check_only_editable_parameters_change", "frozen.")
+class MovesFrozen(GoodMethod):
     def unlearn(self, job):
         GoodMethod.unlearn(self, job)
         with torch.no_grad():
@@ -761,6 +784,17 @@ class NoGradEmbedding(ToyIdentity):
     def embed(self, images):
         with torch.no_grad():
             return ToyIdentity.embed(self, images)
+
+
+@broken("identity/check_embedding_is_differentiable", "differentiable = False in the class")
+class NumpyEmbedding(ToyIdentity):
+    def embed(self, images):
+        return ToyIdentity.embed(self, torch.from_numpy(images.numpy()))
+
+
+@broken("identity/check_embedding_is_differentiable", "differentiable = True in the class")
+class SaysItOnlyJudges(ToyIdentity):
+    differentiable = False
 
 
 @broken("identity/check_encoder_is_frozen", "frozen")
@@ -995,7 +1029,7 @@ class GlobalAttack(GoodAttack):
         return Attempt(((self.glances, float(torch.rand(()))),), GoodAttack.look(self, case, generator).image)
 
 
-@broken("attack/check_attacking_changes_nothing", "after.")
+@broken("attack/check_attacking_changes_nothing", "edited.")
 class AttackEditsEvidence(GoodAttack):
     def attack(self, case):
         with torch.no_grad():

@@ -27,9 +27,7 @@ LANGUAGES = {"python", "toml", "json", "sh", "text"}
 """``text`` is for what nobody types: trees of folders and output."""
 NOT_RUN: dict[str, str] = {}
 """Page:line of a block -> why nothing can run or parse it."""
-ELSEWHERE = {
-    "bench": "comes with the branch that moves the bench into the package",
-}
+ELSEWHERE: dict[str, str] = {}
 """Commands that pages describe before they are merged; to be empty when they are."""
 TOOLS = {"pip", "pytest", "mkdocs", "nox", "pre-commit", "git", "mkdir", "cd", "echo", "export", "set", "for", "wait",
          "jq", "done", "cp", "source", "ruff", "mypy", "lint-imports"}

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from unlearnkit.cli.common import OUT, complete_device, console
+from unlearnkit.cli.common import OUT, console, device_option
 from unlearnkit.errors import ConfigError, Interrupted, RunError
 
 if TYPE_CHECKING:
@@ -42,7 +42,7 @@ def _names(_: click.Context, __: click.Parameter, value: str | None) -> tuple[st
 @click.option("--tune", callback=_names, metavar="NAMES", help="Tune these methods ('all': every one) and stop.")
 @click.option("--tuned", type=OUT, default=_FOLDER / "tuned.json", show_default=True, metavar="FILE",
               help="Where --tune writes the settings that it chose, and the bench finds them.")
-@click.option("--device", metavar="DEVICE", shell_complete=complete_device, help="auto, cpu, mps, cuda or cuda:N.")
+@device_option()
 @click.option("--set", "sets", multiple=True, metavar="SECTION.FIELD=VALUE", help="Change one setting of every method.")
 def command(quick: bool, tune: tuple[str, ...], methods: tuple[str, ...], tuned: Path, part: str, again: bool,
             results: Path | None, device: str | None, sets: tuple[str, ...], **changes: Any) -> None:
@@ -62,6 +62,8 @@ def command(quick: bool, tune: tuple[str, ...], methods: tuple[str, ...], tuned:
     overrides = _overrides(sets, device)
     profile = adjusted(TUNE if tune else QUICK if quick else FULL, **changes, overrides=overrides)
     folder = results or _FOLDER / profile.name
+    if folder.exists() and not folder.is_dir():
+        raise ConfigError(f"--results: {folder} is a file, expected a folder; choose another with --results")
     if tune:
         names = () if "all" in tune else tune
         plan = tuning_plan(profile, folder, names, part=parse_part(part), again=again)
@@ -84,9 +86,10 @@ def _overrides(sets: tuple[str, ...], device: str | None) -> dict[str, Any]:
     user_tables(None, sets, {"device": device})  # nothing may be given twice
     found = dict(parse_set(text) for text in sets)
     if device is not None:
-        from unlearnkit.workflows.assembly import pick_device
+        from unlearnkit.workflows.preflight import check_device
 
-        found["device"] = str(pick_device(device))
+        check_device(device)
+        found["device"] = device
     for name, option in _OWN_OPTIONS.items():
         if any(key == name or key.startswith(f"{name}.") for key in found):
             raise ConfigError(f"--set {name}: the bench decides that for all methods alike; give {option}")

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "FILE", "OUT", "SEED", "ComponentName", "check_new_file", "complete_component", "complete_device", "console",
+    "device_option",
     "resolve_for", "settings_options", "table",
 ]
 
@@ -65,6 +66,11 @@ def complete_device(ctx: click.Context, param: click.Parameter, incomplete: str)
     return [name for name in ("auto", "cpu", "mps", "cuda") if name.startswith(incomplete)]
 
 
+def device_option(help: str = "auto, cpu, mps, cuda or cuda:N.") -> Callable[[Command], Command]:
+    """Add ``--device``, whose form is checked; whether this computer has the device is checked where it is used."""
+    return click.option("--device", metavar="DEVICE", callback=_device, shell_complete=complete_device, help=help)
+
+
 def settings_options(command: Command) -> Command:
     """Add ``--config``, ``--set`` and ``--device``."""
     options = (
@@ -73,10 +79,7 @@ def settings_options(command: Command) -> Command:
             "--set", "set", multiple=True, metavar="SECTION.FIELD=VALUE",
             help="Change one setting, e.g. --set target.distance=30; 'unlearnkit show KIND NAME' lists them.",
         ),
-        click.option(
-            "--device", metavar="DEVICE", callback=_device, shell_complete=complete_device,
-            help="auto, cpu, mps, cuda or cuda:N.",
-        ),
+        device_option(),
     )
     for option in reversed(options):
         command = option(command)

@@ -174,7 +174,8 @@ MISTAKES = [
     (("show", "run"), "needs the folder"),
     (("show", "run", "missing"), "not a run folder"),
     (("completion", "tcsh"), "'tcsh' is not one of"),
-    *(((name, "--json=yes"), "does not take a value") for name in ("plugins", "doctor", "apply", "show", "audit", "compare")),
+    *(((name, "--json=yes"), "does not take a value")
+      for name in ("plugins", "doctor", "apply", "show", "audit", "compare")),
 ]
 
 

@@ -111,3 +111,13 @@ def test_mistakes_are_typed_errors(outside: Registry, tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="exclude each other"):
         unlearnkit.unlearn("outside-nudge", "outside-toy", latent_seed=1, person={"Ada": "seed:1"}, quiet=True)
     assert not (tmp_path / "run").exists()
+
+
+def test_an_interrupted_run_is_continued(run: unlearnkit.Run) -> None:
+    """A kill between the finished manifest and the report: the report is still to be written."""
+    with pytest.raises(RunError, match="is finished"):
+        run.resume(quiet=True)
+    edit = run.edit.read_bytes()
+    run.report.unlink()
+    again = run.resume(quiet=True)
+    assert again.report.is_file() and again.edit.read_bytes() == edit and again.verdict == run.verdict

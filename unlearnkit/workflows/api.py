@@ -24,7 +24,7 @@ from unlearnkit.report.pictures import load_images
 from unlearnkit.runs import directory
 from unlearnkit.workflows.assembly import pick_device, prepared
 from unlearnkit.workflows.options import Files, People, RunOptions, absolute
-from unlearnkit.workflows.run import start_run
+from unlearnkit.workflows.run import continue_run, start_run
 
 if TYPE_CHECKING:
     from unlearnkit.attacks.running import Result
@@ -66,6 +66,14 @@ class Run(directory.Run):
     def report(self) -> Path:
         """The page with everything on it."""
         return self.path / "report.html"
+
+    def resume(self, *, quiet: bool = False) -> Run:
+        """Continue an interrupted run where its last checkpoint left it; it ends in the same bits.
+
+        :raises RunError: if it is finished, written by another process, or its files have changed.
+        """
+        self.close()
+        return _as_ours(continue_run(self.path, _console(quiet), Run))
 
     def show(self) -> None:
         """Print verdict and headline numbers, as the command line does."""

@@ -1,4 +1,4 @@
-"""Write the pictures of the people whom the bench erases: ``benchmarks/people/<kind>_<person>_<picture>.png``.
+"""Write the pictures of the people whom the bench erases: ``unlearnkit/bench/people/<kind>_<person>_<picture>.png``.
 
 ``python benchmarks/draw_people.py --data data/train`` (needs the extra ``train``; about a minute on one core)
 
@@ -20,7 +20,7 @@ import numpy as np
 from PIL import Image
 from unlearnkit_demo.people.parameters import NUM_IDENTITY, NUM_PARAMETERS, parameters_from_z, redraw_nuisance
 
-HERE = Path(__file__).parent / "people"
+HERE = Path(__file__).parents[1] / "unlearnkit" / "bench" / "people"
 PICTURES = 3
 OOD_SEED, TUNE_SEED = 501, 502
 OOD_IDENTITY, OOD_NUISANCE = 1.6, 1.3

@@ -11,14 +11,14 @@ from typing import Any
 
 import pytest
 
-from benchmarks.harness import Case, finished, run_case
+from unlearnkit.bench.cases import Case
+from unlearnkit.bench.running import run_case
 from unlearnkit.results import Result, write_result
 from unlearnkit.results.columns import columns_of
 
 
-def test_unlearn(case: Case, results: Path, benchmark: Any) -> None:
-    known = finished(results, case)
-    if known is not None:
+def test_unlearn(case: Case, results: Path, done: set[str], benchmark: Any) -> None:
+    if case.id in done:
         pytest.skip(f"done before: {results}/cases/{case.id}.json")
     result, pictures = run_case(case, lambda work: benchmark.pedantic(work, rounds=1, iterations=1, warmup_rounds=0))
     write_result(results, result, pictures)
@@ -30,8 +30,9 @@ def test_unlearn(case: Case, results: Path, benchmark: Any) -> None:
 
 
 def headline(result: Result) -> dict[str, Any]:
-    """Quality and peak memory, for pytest-benchmark's own table and JSON."""
+    """Quality, peak memory and what computed, for pytest-benchmark's own table and JSON."""
     numbers = {column.name: round(value, 4) for column in columns_of([result])
                for value in column.values([result]).values()}
     return {"method": result.method, "identity": result.identity, "budget": str(result.budget),
-            "peak_bytes": result.peak_bytes, "peak_source": result.peak_source, **numbers}
+            "peak_bytes": result.peak_bytes, "peak_source": result.peak_source, "kernels": result.hardware.kernels,
+            "instructions": result.hardware.instructions, **numbers}

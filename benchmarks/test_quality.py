@@ -7,23 +7,21 @@ from typing import Any
 
 import pytest
 
-from benchmarks.conftest import is_partial, is_whole
-from benchmarks.expected import group_of, read_expected, regressions
+from unlearnkit.bench.expected import group_of, read_expected, regressions
 from unlearnkit.errors import RunError
 from unlearnkit.results import Result, read_results
 
-EXPECTED = read_expected()
+EXPECTED = read_expected(Path(__file__).with_name("expected_quick.json"))
 
 
 @pytest.mark.parametrize("group", EXPECTED)
-def test_no_regression(group: str, results: Path, request: pytest.FixtureRequest) -> None:
-    config = request.config
-    if config.getoption("--full") or not is_whole(config):
+def test_no_regression(group: str, results: Path, whole: bool, partial: bool) -> None:
+    if not whole:
         pytest.skip("numbers are expected of the quick profile as it is written")
     wanted: dict[str, Any] = EXPECTED[group]
     found = _results(results, group)
     missing = set(wanted["identities"]) - {r.identity for r in found}
-    if missing and is_partial(config):
+    if missing and partial:
         pytest.skip("not all of its people are done (another part, or a choice of methods)")
     assert not missing, f"{group}: no result of {', '.join(sorted(missing))} in {results}"
     worse = regressions(wanted, found)

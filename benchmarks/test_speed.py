@@ -10,10 +10,8 @@ from typing import Any
 
 import attrs
 import pytest
-
-from benchmarks.conftest import SPEED
-from benchmarks.speed.table import machine, table, write_json
-from benchmarks.speed.works import WORKS, Row, measure
+from speed.table import check_kernels, kernels_sentence, machine, table, write_json
+from speed.works import WORKS, Row, measure
 
 REPEATS = {"small": 3, "full": 5}
 
@@ -28,14 +26,15 @@ def size(request: pytest.FixtureRequest) -> str:
 
 
 @pytest.fixture(scope="module")
-def rows(request: pytest.FixtureRequest, size: str) -> Iterator[list[Row]]:
+def rows(request: pytest.FixtureRequest, size: str, speed_texts: list[str]) -> Iterator[list[Row]]:
     """Gathers what is measured; in the end it is printed, and written where `--speed-json` says."""
+    check_kernels(request.config.getoption("--without-kernels"))
     found: list[Row] = []
     yield found
     if file := request.config.getoption("--speed-json"):
         write_json(file, found)
     facts = ", ".join(f"{name} {value}" for name, value in machine().items() if value)
-    request.config.stash[SPEED] = f"{facts}\n\n{table(found)}"
+    speed_texts.append(f"{facts}\n\n{table(found)}\n\n{kernels_sentence()}")
 
 
 @pytest.mark.parametrize("work", WORKS)

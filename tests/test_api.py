@@ -16,6 +16,7 @@ import unlearnkit
 from unlearnkit.cli import cli
 from unlearnkit.errors import ConfigError, RunError
 from unlearnkit.plugins import Registry
+from unlearnkit.workflows import run as run_module
 
 DOCS = Path(__file__).parents[1] / "docs"
 ENCODERS = {"identity": "demo-identity", "judge": "demo-judge", "perceptual": "demo-trunk"}
@@ -111,3 +112,24 @@ def test_mistakes_are_typed_errors(outside: Registry, tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="exclude each other"):
         unlearnkit.unlearn("outside-nudge", "outside-toy", latent_seed=1, person={"Ada": "seed:1"}, quiet=True)
     assert not (tmp_path / "run").exists()
+
+
+def test_an_interrupted_run_is_continued(
+    outside: Registry, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def start(name: str) -> unlearnkit.Run:
+        return unlearnkit.unlearn(
+            "guide", "outside-toy", steps=2, latent_seed=1, out=tmp_path / name, quiet=True, device="cpu", **ENCODERS,
+            set={"metrics.names": ["identity"], "request.random_bystanders": 1, "metrics.samples": 4},
+        )
+
+    whole = start("whole")
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr(run_module, "write_report", lambda run: (_ for _ in ()).throw(KeyboardInterrupt))
+        start("cut")
+    cut = unlearnkit.Run.open(tmp_path / "cut")
+    assert cut.manifest["status"] == "interrupted" and "interrupted" in cut._repr_html_()
+    again = cut.resume(quiet=True)
+    assert again.edit.read_bytes() == whole.edit.read_bytes() and again.verdict == whole.verdict
+    with pytest.raises(RunError, match="is finished"):
+        again.resume(quiet=True)

@@ -15,7 +15,8 @@ PACKAGES = [ROOT / "unlearnkit", *sorted(ROOT.glob("plugins/*/unlearnkit_*"))]
 
 @pytest.mark.parametrize("package", PACKAGES, ids=lambda path: path.name)
 def test_every_file_of_a_package_is_installed(package: Path) -> None:
-    patterns = PROJECT["tool"]["setuptools"]["package-data"].get(package.name, [])
+    data = PROJECT["tool"]["setuptools"]["package-data"]
+    patterns = [*data["*"], *data.get(package.name, [])]
     for path in package.rglob("*"):
         name = path.relative_to(package).as_posix()
         if path.is_file() and path.suffix not in (".py", ".pyc", ".so"):

@@ -7,8 +7,9 @@ from pathlib import Path
 import click
 import torch
 
-from benchmarks.speed.table import machine, table, write_json
-from benchmarks.speed.works import WORKS, Row, measure
+from speed.table import check_kernels, kernels_sentence, machine, table, write_json
+from speed.works import WORKS, Row, measure
+from unlearnkit.errors import BuildError
 
 
 @click.command()
@@ -16,11 +17,17 @@ from benchmarks.speed.works import WORKS, Row, measure
 @click.option("--size", type=click.Choice(["full", "small"]), default="full", show_default=True)
 @click.option("--repeats", type=click.IntRange(1), default=5, show_default=True, help="turns of each side")
 @click.option("--threads", type=click.IntRange(1), help="torch's own number without it")
+@click.option("--without-kernels", is_flag=True, help="time pure PyTorch, where there are no native kernels")
 @click.option("--json", "file", type=click.Path(dir_okay=False, path_type=Path), help="write what was measured there")
-def main(names: tuple[str, ...], size: str, repeats: int, threads: int | None, file: Path | None) -> None:
+def main(names: tuple[str, ...], size: str, repeats: int, threads: int | None, without_kernels: bool,
+         file: Path | None) -> None:
     """Time NAMES (all of them without any): ours and the authors' way, turn by turn."""
     if threads is not None:
         torch.set_num_threads(threads)
+    try:
+        check_kernels(without_kernels)
+    except BuildError as error:
+        raise click.ClickException(str(error)) from error
     for name, value in machine().items():
         click.echo(f"{name}: {value}")
     rows: list[Row] = []
@@ -28,7 +35,7 @@ def main(names: tuple[str, ...], size: str, repeats: int, threads: int | None, f
         rows += measure(WORKS[name], size, repeats)
         if file is not None:
             write_json(file, rows)  # after each, for the largest take an hour
-    click.echo("\n" + table(rows))
+    click.echo(f"\n{table(rows)}\n\n{kernels_sentence()}")
 
 
 if __name__ == "__main__":

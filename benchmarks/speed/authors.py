@@ -23,7 +23,7 @@ from unlearnkit_faces.perceptual import LpipsVgg
 from unlearnkit_guide.losses import Adjacency, Global
 from unlearnkit_stylegan2.generator import StyleGAN2, default_feature_resolution
 
-from benchmarks.speed.plain_ops import plain
+from speed.plain_ops import plain
 from unlearnkit.engine import backward, freeze
 from unlearnkit.interfaces import Generator, Job, Rendering, Step
 

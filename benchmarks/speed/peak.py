@@ -1,4 +1,4 @@
-"""The most memory of one GUIDE step on EG3D, in a process of its own: ``python -m benchmarks.speed.peak full``.
+"""The most memory of one GUIDE step on EG3D, in a process of its own: ``python -m speed.peak full``.
 
 Prints one line of JSON: ``peak_bytes`` of the whole process during the step, networks and libraries too; what that
 counts; seconds of the step.
@@ -12,8 +12,8 @@ import tempfile
 import time
 from pathlib import Path
 
-from benchmarks.memory import PeakMemory
-from benchmarks.speed.networks import CPU, job
+from speed.networks import CPU, job
+from unlearnkit.bench.memory import PeakMemory
 
 
 def main() -> None:

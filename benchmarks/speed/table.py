@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
 import json
 import os
 import statistics
@@ -12,10 +11,12 @@ from typing import Any
 import attrs
 import torch
 
-from benchmarks.speed.works import Row
+from speed.works import Row
+from unlearnkit.errors import BuildError
+from unlearnkit.ops import native
 from unlearnkit.runs.manifest import cpu_model, now, versions
 
-__all__ = ["machine", "table", "write_json"]
+__all__ = ["check_kernels", "kernels_sentence", "machine", "table", "write_json"]
 
 ALLOCATOR = ("LD_PRELOAD", "MALLOC_ARENA_MAX", "MALLOC_MMAP_MAX_", "MALLOC_MMAP_THRESHOLD_", "MALLOC_TOP_PAD_",
              "MALLOC_TRIM_THRESHOLD_", "THP_MEM_ALLOC_ENABLE")
@@ -26,9 +27,29 @@ def machine() -> dict[str, Any]:
     """Processor, cores, threads, versions, our native kernels, and the allocator's settings."""
     return {
         "date": now(), "cpu": cpu_model(), "cores": os.cpu_count(), "threads": torch.get_num_threads(),
-        **versions(), "native": _native(), "UNLEARNKIT_NATIVE": os.environ.get("UNLEARNKIT_NATIVE"),
+        **versions(), **dict(zip(("kernels", "instructions"), native.in_use("cpu"), strict=True)),
+        "native": native.status(), "UNLEARNKIT_NATIVE": os.environ.get("UNLEARNKIT_NATIVE"),
         "allocator": {name: os.environ[name] for name in ALLOCATOR if name in os.environ},
     }
+
+
+def check_kernels(without: bool) -> None:
+    """Refuse to time pure PyTorch by mistake: it says nothing of what is installed elsewhere.
+
+    :raises BuildError: if there are no native kernels, and the user does not want to go on ``without`` them.
+    """
+    kernels, _ = native.in_use("cpu")
+    if kernels != "native" and not without:
+        raise BuildError(f"there are no native kernels to time: {kernels}. Build them with 'unlearnkit build-ext', or "
+                         "time pure PyTorch with --without-kernels")
+
+
+def kernels_sentence() -> str:
+    """What computed our side, to stand below each table; in capitals where it is not what users have."""
+    kernels, instructions = native.in_use("cpu")
+    if kernels == "native":
+        return f"kernels: native, {instructions}"
+    return f"WITHOUT NATIVE KERNELS: {kernels}, {instructions}. THESE TIMES ARE NOT THOSE OF AN ORDINARY INSTALLATION."
 
 
 def table(rows: list[Row]) -> str:
@@ -65,13 +86,3 @@ def _shown(numbers: tuple[float, ...], unit: str) -> str:
     if unit == "bytes":
         return f"{middle / 1e9:.2f} GB"
     return f"{middle:.2f} s" if middle >= 1 else f"{1000 * middle:.1f} ms"
-
-
-def _native() -> Any:
-    """What `unlearnkit.ops.native` says of itself; None where there are no native kernels."""
-    try:
-        native = importlib.import_module("unlearnkit.ops.native")
-    except ModuleNotFoundError:
-        return None
-    status = native.status()
-    return attrs.asdict(status) if attrs.has(type(status)) else status

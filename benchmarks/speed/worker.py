@@ -1,4 +1,4 @@
-"""One side of an iteration in a process of its own: ``python -m benchmarks.speed.worker stylegan2 ours full 2``.
+"""One side of an iteration in a process of its own: ``python -m speed.worker stylegan2 ours full 2``.
 
 Allocators and threads are a process's, and our runs set them where the authors' program does not. Each line on standard
 input asks for one turn; the answer is a line of JSON with its seconds, its unweighted terms, and the process's peak.
@@ -17,15 +17,16 @@ from pathlib import Path
 
 import torch
 
-from benchmarks.speed.authors import AuthorsIteration, OurIteration
-from benchmarks.speed.networks import job
-from benchmarks.speed.timing import Side, Turn
+from speed.authors import AuthorsIteration, OurIteration
+from speed.networks import job
+from speed.timing import Side, Turn
+from unlearnkit.config.settings import RunSettings
 from unlearnkit.engine.machine import applied
 from unlearnkit.runs.manifest import peak_memory
 
 __all__ = ["worker"]
 
-ROOT = Path(__file__).parents[2]
+FOLDER = Path(__file__).parents[1]
 
 
 @contextlib.contextmanager
@@ -34,8 +35,8 @@ def worker(kind: str, side: str, size: str) -> Iterator[Side]:
 
     :raises RuntimeError: if the process ends; it has said why on standard error.
     """
-    command = [sys.executable, "-m", "benchmarks.speed.worker", kind, side, size, str(torch.get_num_threads())]
-    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, cwd=ROOT) as process:
+    command = [sys.executable, "-m", "speed.worker", kind, side, size, str(torch.get_num_threads())]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, cwd=FOLDER) as process:
         asked, answers = process.stdin, process.stdout
         assert asked is not None and answers is not None
 
@@ -59,7 +60,7 @@ def worker(kind: str, side: str, size: str) -> Iterator[Side]:
 def main(kind: str, side: str, size: str, threads: int) -> None:
     answers, sys.stdout = sys.stdout, sys.stderr  # whatever a library prints is no answer
     torch.set_num_threads(threads)
-    with applied({"memory": "keep" if side == "ours" else "system", "threads": threads}):
+    with applied(RunSettings(memory="keep" if side == "ours" else "system", threads=threads)):
         with tempfile.TemporaryDirectory() as folder:
             found = job(kind, size, Path(folder))
         # At 512 pixels the authors' graph does not fit into 24 GB.

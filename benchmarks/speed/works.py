@@ -17,15 +17,15 @@ from unlearnkit_eg3d import volume
 from unlearnkit_eg3d.cameras import cameras
 from unlearnkit_eg3d.volume import Decoder, Draws, RenderSettings
 
-from benchmarks.speed import plain_ops
-from benchmarks.speed.timing import Side, interleave, operation_side
-from benchmarks.speed.worker import worker
+from speed import plain_ops
+from speed.timing import Side, interleave, operation_side
+from speed.worker import worker
 from unlearnkit import ops
 from unlearnkit.ops import plain_volume
 
 __all__ = ["WORKS", "Row", "Work", "measure"]
 
-ROOT = Path(__file__).parents[2]
+FOLDER = Path(__file__).parents[1]
 MEMORY_BAR = 8e9
 """Bytes of one EG3D 512/128 step."""
 SIDES = {"full": (256, 128, 48), "small": (64, 32, 12)}
@@ -102,8 +102,8 @@ def _iterations(kind: str) -> Sides:
 
 
 def _peak_of_a_step(size: str) -> float:
-    command = [sys.executable, "-m", "benchmarks.speed.peak", size]
-    done = subprocess.run(command, capture_output=True, text=True, cwd=ROOT, check=True)
+    command = [sys.executable, "-m", "speed.peak", size]
+    done = subprocess.run(command, capture_output=True, text=True, cwd=FOLDER, check=True)
     return float(json.loads(done.stdout.splitlines()[-1])["peak_bytes"])
 
 

@@ -6,7 +6,6 @@ import copy
 import json
 from collections.abc import Iterator
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import attrs
@@ -29,7 +28,7 @@ ROOT = Path(__file__).parents[2]
 
 @pytest.fixture(autouse=True)
 def benchmarks_can_be_imported(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    monkeypatch.syspath_prepend(ROOT)  # it is not part of the package that is installed
+    monkeypatch.syspath_prepend(ROOT / "benchmarks")  # it is not part of the package that is installed
     yield
 
 
@@ -51,8 +50,8 @@ def twin(job: Job) -> Job:
 
 @pytest.mark.parametrize(("kind", "one_graph"), [("stylegan2", True), ("eg3d", False)])
 def test_the_same_losses_and_gradients(kind: str, one_graph: bool, folder: Path, monkeypatch) -> None:
-    from benchmarks.speed.authors import AuthorsIteration, OurIteration
-    from benchmarks.speed.networks import job
+    from speed.authors import AuthorsIteration, OurIteration
+    from speed.networks import job
 
     ours = OurIteration(job(kind, "small", folder))
     theirs = AuthorsIteration(twin(ours.job), one_graph)
@@ -72,7 +71,7 @@ def test_the_same_losses_and_gradients(kind: str, one_graph: bool, folder: Path,
 
 def counted(theirs: Any, monkeypatch: pytest.MonkeyPatch) -> dict[str, int]:
     """Counts the passes of synthesis and of the renderer from here on."""
-    from benchmarks.speed import plain_ops
+    from speed import plain_ops
 
     passes: dict[str, int] = {}
 
@@ -88,8 +87,8 @@ def counted(theirs: Any, monkeypatch: pytest.MonkeyPatch) -> dict[str, int]:
 
 
 def test_they_step_and_leave_weights_unfrozen(folder: Path) -> None:
-    from benchmarks.speed.authors import AuthorsIteration, OurIteration
-    from benchmarks.speed.networks import job
+    from speed.authors import AuthorsIteration, OurIteration
+    from speed.networks import job
 
     ours = OurIteration(job("stylegan2", "small", folder))
     theirs = AuthorsIteration(twin(ours.job))
@@ -125,7 +124,7 @@ def same(a: Any, b: Any, *inputs: Tensor, rtol: float = 1e-5) -> None:
 @pytest.mark.parametrize(("activation", "gain", "clamp"), [
     ("linear", None, None), ("lrelu", None, 0.7), ("lrelu", 0.5, None), ("linear", 2.0, 0.3)])
 def test_plain_bias_act(activation: str, gain: float | None, clamp: float | None) -> None:
-    from benchmarks.speed import plain_ops
+    from speed import plain_ops
 
     options: dict[str, Any] = {"activation": activation, "gain": gain, "clamp": clamp}
     x, bias = torch.randn(2, 5, 7, 6, generator=rng()), torch.randn(5, generator=rng(1))
@@ -137,7 +136,7 @@ def test_plain_bias_act(activation: str, gain: float | None, clamp: float | None
     {}, {"up": 2, "padding": (2, 1, 2, 1), "gain": 4.0}, {"down": 2, "padding": (1, 1, 0, 3)},
     {"up": 3, "down": 2, "padding": (3, 0, 1, 2)}])
 def test_plain_filters(options: dict[str, Any]) -> None:
-    from benchmarks.speed import plain_ops
+    from speed import plain_ops
 
     x, kernel = torch.randn(2, 3, 6, 7, generator=rng()), torch.randn(4, 4, generator=rng(1))
     same(lambda x: plain_ops.upfirdn2d(x, kernel, **options), lambda x: ops.upfirdn2d(x, kernel, **options), x)
@@ -147,7 +146,7 @@ def test_plain_filters(options: dict[str, Any]) -> None:
 @pytest.mark.parametrize("noisy", [False, True])
 @pytest.mark.parametrize(("up", "size", "demodulate"), [(1, 3, True), (2, 3, True), (1, 1, False)])
 def test_plain_convolution(up: int, size: int, demodulate: bool, noisy: bool) -> None:
-    from benchmarks.speed import plain_ops
+    from speed import plain_ops
 
     x, styles = torch.randn(2, 4, 8, 8, generator=rng()), torch.randn(2, 4, generator=rng(1))
     weight, noise = torch.randn(6, 4, size, size, generator=rng(2)), torch.randn(8 * up, 8 * up, generator=rng(3))
@@ -161,7 +160,7 @@ def test_plain_convolution(up: int, size: int, demodulate: bool, noisy: bool) ->
 
 
 def test_plain_distance() -> None:
-    from benchmarks.speed import plain_ops
+    from speed import plain_ops
 
     a, b, weights = (torch.rand(*shape, generator=rng(9)) for shape in ((2, 5, 7, 6), (2, 5, 7, 6), (5,)))
     same(plain_ops.unit_distance, ops.unit_distance, a, b.flip(2), weights)
@@ -169,7 +168,7 @@ def test_plain_distance() -> None:
 
 @pytest.mark.parametrize(("fine", "white_back", "boxed"), [(6, False, False), (0, True, False), (5, True, True)])
 def test_plain_renderer(fine: int, white_back: bool, boxed: bool) -> None:
-    from benchmarks.speed import plain_ops
+    from speed import plain_ops
 
     torch.manual_seed(0)
     limits: dict[str, Any] = {"near": None, "far": None} if boxed else {"near": 0.2, "far": 1.5}
@@ -188,8 +187,8 @@ def test_plain_renderer(fine: int, white_back: bool, boxed: bool) -> None:
 
 def test_plain_mode_touches_nothing_of_ours(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Whatever takes the place of our operations, native kernels say, cannot get into the authors' side."""
-    from benchmarks.speed.networks import job
-    from benchmarks.speed.plain_ops import plain
+    from speed.networks import job
+    from speed.plain_ops import plain
 
     found = job("eg3d", "small", folder)
     generator = found.generator
@@ -216,7 +215,7 @@ def test_plain_mode_touches_nothing_of_ours(folder: Path, monkeypatch: pytest.Mo
 
 
 def test_an_operation_without_its_plain_way_is_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
-    from benchmarks.speed.plain_ops import plain
+    from speed.plain_ops import plain
 
     with plain():
         assert layers.bias_act is not ops.bias_act
@@ -230,7 +229,7 @@ def test_an_operation_without_its_plain_way_is_noticed(monkeypatch: pytest.Monke
 # ---------------------------------------------------------------- what is measured
 
 def test_sides_that_differ_are_refused() -> None:
-    from benchmarks.speed.timing import Different, Turn, interleave, operation_side
+    from speed.timing import Different, Turn, interleave, operation_side
 
     def says(**terms: float) -> Any:
         return lambda: Turn({"iteration": 1.0}, {name: torch.tensor(term) for name, term in terms.items()})
@@ -248,7 +247,7 @@ def test_sides_that_differ_are_refused() -> None:
 
 
 def test_sides_take_turns_and_the_first_is_not_timed() -> None:
-    from benchmarks.speed.timing import Turn, interleave
+    from speed.timing import Turn, interleave
 
     order: list[str] = []
 
@@ -264,8 +263,8 @@ def test_sides_take_turns_and_the_first_is_not_timed() -> None:
 
 
 def test_bars() -> None:
-    from benchmarks.speed.table import table
-    from benchmarks.speed.works import Row
+    from speed.table import table
+    from speed.works import Row
 
     rows = [
         Row("a", "A", "forward", "full", "s", (1.0,), (2.0,), 2.0, 1.6),
@@ -282,18 +281,18 @@ def test_bars() -> None:
 
 
 def test_the_command(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from benchmarks.speed import table
-    from benchmarks.speed.__main__ import main
+    from speed import table
+    from speed.__main__ import main
 
-    native = SimpleNamespace(status=lambda: {"cpu": "loaded"})
-    monkeypatch.setattr(table.importlib, "import_module", lambda name: native)
+    monkeypatch.setattr(table.native, "in_use", lambda device: ("native", "avx2"))
     file = tmp_path / "speed.json"
     works = ["upsample", "renderer", "bias_act", "sampling"]
     done = CliRunner().invoke(main, [*works, "--size", "small", "--repeats", "2", "--json", str(file)])
     assert done.exit_code == 0, done.output
     written = json.loads(file.read_text())
     assert written["machine"]["threads"] == torch.get_num_threads()
-    assert written["machine"]["native"] == {"cpu": "loaded"}
+    assert (written["machine"]["kernels"], written["machine"]["instructions"]) == ("native", "avx2")
+    assert done.output.endswith("kernels: native, avx2\n")
     assert [(row["work"], row["phase"]) for row in written["rows"]] == [
         (work, phase) for work in works for phase in ("forward", "backward")]
     assert all(len(row["ours"]) == len(row["authors"]) == 2 and row["met"] is None for row in written["rows"])
@@ -301,8 +300,20 @@ def test_the_command(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert CliRunner().invoke(main, ["nothing"]).exit_code == 2
 
 
+def test_without_native_kernels_it_refuses_or_says_so_in_capitals(monkeypatch: pytest.MonkeyPatch) -> None:
+    from speed import table
+    from speed.__main__ import main
+
+    monkeypatch.setattr(table.native, "in_use", lambda device: ("PyTorch (not built)", "avx2"))
+    arguments = ["bias_act", "--size", "small", "--repeats", "1"]
+    refused = CliRunner().invoke(main, arguments)
+    assert refused.exit_code == 1 and "no native kernels to time: PyTorch (not built)" in refused.output
+    done = CliRunner().invoke(main, [*arguments, "--without-kernels"])
+    assert done.exit_code == 0 and "WITHOUT NATIVE KERNELS: PyTorch (not built), avx2" in done.output
+
+
 def test_iterations_take_turns_in_processes_of_their_own() -> None:
-    from benchmarks.speed.works import WORKS, measure
+    from speed.works import WORKS, measure
 
     iteration, peak = measure(WORKS["stylegan2"], "small", 2)
     assert (iteration.phase, iteration.unit, peak.phase, peak.unit) == ("iteration", "s", "peak", "bytes")
@@ -311,14 +322,14 @@ def test_iterations_take_turns_in_processes_of_their_own() -> None:
 
 
 def test_a_process_that_ends_is_told() -> None:
-    from benchmarks.speed.worker import worker
+    from speed.worker import worker
 
     with worker("stylegan2", "ours", "no such size") as side, pytest.raises(RuntimeError, match="the process ended"):
         side()
 
 
 def test_all_that_issue_5_asks_for_has_a_bar() -> None:
-    from benchmarks.speed.works import MEMORY_BAR, WORKS
+    from speed.works import MEMORY_BAR, WORKS
 
     assert {name: tuple(work.bars.values()) for name, work in WORKS.items()} == {
         "stylegan2": (1.6,), "eg3d": (2.0,), "sampling": (5.0, 8.0), "renderer": (4.0, 6.0), "bias_act": (1.5, 4.0),

@@ -152,3 +152,24 @@ def nested_bytes(numel: int = 4, count: int | None = None, root: bytes | None = 
     stated = struct.pack("<q", numel if count is None else count)
     return (head + (root or key) + pickle.dumps(["0"], 2) + stated
             + torch.arange(4.0).numpy().tobytes())
+
+
+def nvidia_generator(path: Path, state: dict[str, Tensor], class_name: str = "Generator", **init_kwargs: Any) -> Path:
+    """A snapshot whose G_ema has these tensors, dotted names being modules; all are parameters."""
+    tree: dict[str, Any] = {}
+    for name, tensor in state.items():
+        *parts, last = name.split(".")
+        node = tree
+        for part in parts:
+            node = node.setdefault(part, {})
+        node[last] = tensor
+
+    def module(name: str, node: dict[str, Any]) -> Persistent:
+        tensors = {key: value for key, value in node.items() if isinstance(value, Tensor)}
+        modules = {key: module("Layer", value) for key, value in node.items() if isinstance(value, dict)}
+        return Persistent(name, module_state(tensors, modules))
+
+    network = module(class_name, tree)
+    network.state["_init_kwargs"] = EasyDict(init_kwargs)
+    path.write_bytes(nvidia_bytes({"G": None, "D": None, "G_ema": network, "training_set_kwargs": None}))
+    return path

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import pickle
 import sys
@@ -9,8 +10,9 @@ from pathlib import Path
 
 import pytest
 import torch
+from safetensors import SafetensorError
 
-from unlearnkit.checkpoints import read_checkpoint, write_like, write_tensors
+from unlearnkit.checkpoints import open_base, read_checkpoint, reading, tensorfiles, write_like, write_tensors
 from unlearnkit.errors import CheckpointError
 
 from . import builder
@@ -99,7 +101,7 @@ def test_psp_and_safetensors(tmp_path):
 def test_tied_weights_must_change_alike(tmp_path):
     flat = torch.arange(4.0)
     base = builder.torch_file(tmp_path / "tied.pt", {"g_ema": {"a": flat, "b": flat[:2]}})
-    with pytest.raises(CheckpointError, match=r"out\.pt: .*shares memory"):
+    with pytest.raises(CheckpointError, match=r"tied\.pt: .*shares memory"):
         write_like(base, {"a": flat + 1}, tmp_path / "out.pt")
     assert os.listdir(tmp_path) == ["tied.pt"]
     write_like(base, {"a": flat + 1, "b": flat[:2] + 1}, tmp_path / "out.pt")
@@ -128,3 +130,42 @@ def test_nothing_is_ever_overwritten(tmp_path):
     with pytest.raises(CheckpointError, match="folder does not exist"):
         write_like(base, {}, tmp_path / "no" / "out.pkl")
     assert len(os.listdir(tmp_path)) == 3
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float64])
+def test_float32_becomes_the_type_of_the_file(tmp_path, dtype):
+    base = builder.torch_file(tmp_path / "base.pt", {"w": torch.ones(4, dtype=dtype), "n": torch.ones(2)})
+    with open_base(base) as opened:
+        changed = {"w": torch.tensor([1.0, 1.0 + 1e-5, 2.0, 3.0])}
+        opened.write(changed, tmp_path / "out.pt")
+        assert opened.rounded_back == (0 if dtype is torch.float64 else pytest.approx(1 / 3))
+    state = read_checkpoint(tmp_path / "out.pt").state
+    assert torch.equal(state["w"], changed["w"].to(dtype)) and state["n"].tolist() == [1, 1]
+
+
+def test_numbers_too_large_for_the_file_are_refused(tmp_path):
+    base = builder.torch_file(tmp_path / "base.pt", {"w": torch.ones(2, dtype=torch.float16)})
+    with pytest.raises(CheckpointError, match=r"base\.pt: holds w as torch\.float16.*too large"):
+        write_like(base, {"w": torch.tensor([1.0, 1e6])}, tmp_path / "out.pt")
+    assert os.listdir(tmp_path) == ["base.pt"]
+
+
+@pytest.mark.parametrize("error", [OSError(errno.ENOSPC, "No space left on device"),
+                                   SafetensorError("I/O error: No space left on device (os error 28)")])
+def test_a_full_disk_is_not_called_a_damaged_file(tmp_path, monkeypatch, error):
+    def full(*_: object, **__: object) -> None:
+        raise error
+
+    monkeypatch.setattr(tensorfiles, "save_file", full)
+    with pytest.raises(CheckpointError, match=r"x\.safetensors: cannot be written: no space is left"):
+        write_tensors(tmp_path / "x.safetensors", {"a": torch.ones(1)}, {})
+    assert not os.listdir(tmp_path)
+
+
+def test_missing_memory_is_not_called_a_damaged_file(tmp_path, monkeypatch):
+    def none_left(*_: object) -> None:
+        raise MemoryError
+
+    monkeypatch.setattr(reading, "read_tensor", none_left)
+    with pytest.raises(CheckpointError, match=r"sg2_ada_32\.pkl: needs more memory than is free"):
+        read_checkpoint(GOLDEN / "sg2_ada_32.pkl")

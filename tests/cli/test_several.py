@@ -50,8 +50,8 @@ def test_three_people_jointly(cli: Cli, outside_path: Path, tmp_path: Path) -> N
     assert metrics["erased_after"] == pytest.approx(sum(each) / 3) and metrics["erased_worst_after"] == max(each)
     page = (tmp_path / "run" / "report.html").read_text()
     assert "Has the generator forgotten Ada, Bo B. and Cy?" in page
-    for name, slug in (("Ada", "ada"), ("Bo B.", "bo b"), ("Cy", "cy")):
-        assert f'<span class="name">{name}</span>' in page and f" {slug} " in said
+    for name in ("Ada", "Bo B.", "Cy"):
+        assert f'<span class="name">{name}</span>' in page and f" {name} " in said
     kept = read_tensors(tmp_path / "run" / "latents.safetensors")[0]
     assert kept["targets"].shape == (3, 2, 8) and "erased/1/Bo B./latents" in kept
 

@@ -7,12 +7,14 @@ import json
 import re
 import runpy
 import shlex
-import sys
 import tomllib
 from collections.abc import Iterator
 from pathlib import Path
 
+import numpy as np
 import pytest
+import torch
+from pages import DOCS, installed
 from rich.console import Console
 
 from unlearnkit import plugins
@@ -22,37 +24,16 @@ from unlearnkit.plugins import hookspecs
 from unlearnkit.testing import Subject, check_component, components_of
 from unlearnkit.workflows.run import start_run
 
-PAGE = (Path(__file__).parents[2] / "docs" / "plugins.md").read_text(encoding="utf-8")
-FILE = re.compile(r"# ([\w/]+\.py)\n")
-
-
-def blocks(language: str) -> list[str]:
-    """The page's code blocks of one language."""
-    return re.findall(rf"^```{language}\n(.*?)^```$", PAGE, re.MULTILINE | re.DOTALL)
+FILE = DOCS / "plugins.md"
+PAGE = FILE.read_text(encoding="utf-8")
 
 
 @pytest.fixture(scope="module")
 def afternoon(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     """The page's files in a folder, and what pip would leave behind: the plugin `afternoon` is installed."""
     folder = tmp_path_factory.mktemp("afternoon")
-    for text in blocks("python"):
-        if named := FILE.match(text):
-            file = folder / named[1]
-            file.parent.mkdir(exist_ok=True)
-            with file.open("a", encoding="utf-8") as stream:  # a file may go on in a later block
-                stream.write("\n\n" + text)
-    (pyproject,) = (tomllib.loads(text) for text in blocks("toml"))
-    project = pyproject["project"]
-    info = folder / f"{project['name'].replace('-', '_')}-{project['version']}.dist-info"
-    info.mkdir()
-    (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {project['name']}\nVersion: {project['version']}\n")
-    points = project["entry-points"]["unlearnkit"]
-    (info / "entry_points.txt").write_text("[unlearnkit]\n" + "".join(f"{k} = {v}\n" for k, v in points.items()))
-    with pytest.MonkeyPatch.context() as patch:
-        patch.syspath_prepend(folder)
+    with installed(FILE, folder):
         yield folder
-    for name in [name for name in sys.modules if name.startswith("unlearnkit_afternoon")]:
-        del sys.modules[name]
 
 
 def test_the_plugin_is_found(afternoon: Path) -> None:
@@ -70,21 +51,24 @@ def test_its_components_keep_their_promises(afternoon: Path) -> None:
         assert len(outcomes) > 10 and {outcome.state for outcome in outcomes} == {"passed"}, outcomes
 
 
+def test_the_generator_with_a_file_keeps_its_promises(afternoon: Path, tmp_path: Path) -> None:
+    from unlearnkit_afternoon.generator import Network, StoredBlobs
+
+    torch.manual_seed(0)
+    np.savez(tmp_path / "b.npz", **{name: value.numpy() for name, value in Network().state_dict().items()})
+    stored = Subject("generator", "stored", {"checkpoint": str(tmp_path / "b.npz")}, component_class=StoredBlobs)
+    states = {outcome.check: outcome.state for outcome in check_component(stored)}
+    assert states["check_an_edit_applies_to_its_file"] == "passed" and "failed" not in states.values()
+
+
 def test_its_own_tests_are_the_conformance_checks(afternoon: Path) -> None:
     module = runpy.run_path(str(afternoon / "tests" / "test_plugin.py"))
     (mark,) = module["test_conformance"].pytestmark
     cases = mark.args[1]
-    assert 80 < len(cases) < 100, "the page says 'some ninety tests'"
+    assert 90 < len(cases) < 110, "the page says 'some hundred tests'"
     assert "loss-fresh-face-it_never_renders" in mark.kwargs["ids"], "the page names it"
     assert {type(subject) for subject, _ in cases} == {Subject}
     module["test_conformance"](*cases[0])
-
-
-def test_blocks_that_are_no_file_run(afternoon: Path) -> None:
-    loose = [text for text in blocks("python") if not FILE.match(text)]
-    assert loose
-    for text in loose:
-        exec(compile(text, "docs/plugins.md", "exec"), {})
 
 
 def test_a_run_with_everything_that_the_page_makes(afternoon: Path, tmp_path: Path) -> None:

@@ -1,14 +1,16 @@
 """Edits: what changed, tied to its base."""
 
 import copy
+from unittest.mock import Mock
 
 import attrs
 import pytest
 import torch
 
-from unlearnkit.checkpoints import write_tensors
+from unlearnkit.checkpoints import file_sha256, write_tensors
+from unlearnkit.config import option
 from unlearnkit.edits import file as edits
-from unlearnkit.errors import EditError
+from unlearnkit.errors import EditError, PluginError
 from unlearnkit.interfaces import Base
 from unlearnkit.testing.world import ToyGenerator
 
@@ -20,6 +22,11 @@ def pair():
     with torch.no_grad():
         after.network["synthesis"].bias[7] += 1e-7
     return before, after
+
+
+def changed(generator):
+    generator.network["synthesis"].bias.data[3] += 1
+    return generator
 
 
 def other_base(sha256):
@@ -102,3 +109,56 @@ def test_other_files_are_no_edits(tmp_path, metadata):
         edits.load_edit(tmp_path / "e.safetensors")
 
 
+@pytest.mark.parametrize("bad", [float("nan"), float("inf")])
+def test_numbers_that_are_not_finite_are_refused(tmp_path, bad):
+    before, after = pair()
+    after.network["synthesis"].bias.data[3] = bad
+    edits.save_edit(tmp_path / "e.safetensors", before, after, "toy", "by-hand")
+    fresh = ToyGenerator()
+    with pytest.raises(EditError, match=r"'synthesis.bias' has numbers that are not finite"):
+        edits.put_on(fresh, tmp_path / "e.safetensors")
+    assert torch.equal(fresh.network["synthesis"].bias, before.network["synthesis"].bias)
+
+
+def test_the_options_of_a_base_travel_with_the_edit(tmp_path, monkeypatch):
+    @attrs.define(eq=False)
+    class Labelled(ToyGenerator):
+        base_options = ("label", "style")
+        label: int | None = option(None, help="class to draw")
+        style: str | None = option(None, help="stays where it is not given")
+        other: int = option(1, help="belongs to the run, not to the base")
+
+    monkeypatch.setattr(edits, "registry", lambda: Mock(component_class=lambda kind, name: Labelled))
+    edits.save_edit(tmp_path / "e.safetensors", Labelled(label=2), changed(Labelled(label=2)), "labelled", "by-hand")
+    metadata = edits.load_edit(tmp_path / "e.safetensors")[1]
+    assert edits.base_options(metadata) == {"label": 2}
+    assert edits.base_options({"generator": "labelled"}) == {}, "an edit from before there were any"
+    for text in ("{", "[]", "3", '{"checkpoint": "/etc/passwd"}', '{"other": 2}', "[" * 100_000):
+        with pytest.raises(EditError, match="damaged") as caught:
+            edits.base_options(metadata | {"base_options": text})
+        assert "\n" not in str(caught.value)
+
+
+def test_what_a_plugin_leaves_beside_its_file_is_removed(tmp_path):
+    @attrs.define(eq=False)
+    class Careless(ToyGenerator):
+        base = property(lambda self: Base(tmp_path / "toy.bin", "toy", file_sha256(tmp_path / "toy.bin")))
+
+        @classmethod
+        def write_edited(cls, base, tensors, out):
+            out.with_suffix(".tmp").write_bytes(b"left")
+            if out.name == "none":
+                raise ValueError("a bug of the plugin")
+            if out.name != "empty":
+                out.write_bytes(bytes(base.data[:3]) + b"edited")
+
+    (tmp_path / "toy.bin").write_bytes(b"toy")
+    edit = tmp_path / "e.safetensors"
+    edits.save_edit(edit, Careless(), changed(Careless()), "toy", "by-hand")
+    edits.apply_edit(edit, tmp_path / "toy.bin", tmp_path / "out.bin", Careless)
+    assert (tmp_path / "out.bin").read_bytes() == b"toyedited"
+    with pytest.raises(PluginError, match="wrote nothing"):
+        edits.apply_edit(edit, tmp_path / "toy.bin", tmp_path / "empty", Careless)
+    with pytest.raises(ValueError, match="a bug of the plugin"):  # not called a damaged file
+        edits.apply_edit(edit, tmp_path / "toy.bin", tmp_path / "none", Careless)
+    assert {path.name for path in tmp_path.iterdir()} == {"e.safetensors", "toy.bin", "out.bin"}

@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
+import copy
+import hashlib
+import tempfile
 import time
 from collections.abc import Callable
+from functools import cache
 from pathlib import Path
 from typing import Any, ClassVar
 
 import attrs
+import numpy as np
 import torch
 from torch import nn
 
 from unlearnkit.config import option
 from unlearnkit.engine import PairLoop
+from unlearnkit.errors import ConfigError
 from unlearnkit.interfaces import (
     Attack,
     Attempt,
@@ -32,6 +38,7 @@ from unlearnkit.interfaces import (
 from unlearnkit.testing import ToyGenerator, ToyIdentity, ToyPerceptual, ToyViewGenerator, random_latents
 from unlearnkit.testing.expect import snapshot
 
+FOLDER = tempfile.TemporaryDirectory(prefix="unlearnkit-broken-")
 CASES: list[tuple[str, type, str]] = []
 """Check (``kind/name`` or ``common/name``), component, words of the message."""
 
@@ -147,6 +154,16 @@ class GoodAttack(Attack):
         return Attempt(((self.glances, likeness),), made[0])
 
 
+@attrs.define(eq=False)
+class GoodJudge(ToyIdentity):
+    """An encoder outside torch: it can judge, but has no gradient, and says so."""
+
+    differentiable = False
+
+    def embed(self, images):
+        return ToyIdentity.embed(self, torch.from_numpy(images.numpy()))
+
+
 GOOD = [GoodLoss, GoodTarget, GoodMethod, GoodInverter, GoodMetric, GoodAttack, ToyGenerator, ToyViewGenerator,
         ToyIdentity, ToyPerceptual]
 
@@ -205,6 +222,18 @@ class Sharing(GoodLoss):
 class CrashingPrepare(GoodLoss):
     def prepare(self, device):
         raise RuntimeError("no such file")
+
+
+@broken("common/check_what_is_missing_is_found_early", "from prepare(): it cannot be prepared: no such file")
+class FindsItLate(GoodLoss):
+    def prepare(self, device):
+        raise ConfigError("no such file")
+
+
+@broken("common/check_what_is_missing_is_found_early", "check() to accept")
+class RefusesWhatWorks(GoodLoss):
+    def check(self):
+        raise ConfigError("no such file")
 
 
 # ---------------------------------------------------------------- generator
@@ -400,15 +429,81 @@ class NoHash(ToyGenerator):
         return Base(Path("toy"), "toy", "unknown")
 
 
-@broken("generator/check_file_tensors_keep_every_number", "numbers of the editable")
-class LosingTensors(ToyGenerator):
-    def file_tensors(self, tensors):
-        return dict(list(tensors.items())[:1])
+@attrs.define(eq=False)
+class FileGenerator(ToyGenerator):
+    """The toy, read from a file of a format that no other program knows."""
+
+    checkpoint: Path | None = option(None, help="file of weights; without one, the toy's")
+    _base: Base = attrs.field(init=False, default=Base(Path("toy"), "toy", "0" * 64))
+
+    def prepare(self, device):
+        path = self.checkpoint or toy_file()
+        names = self.network.state_dict().keys()
+        arrays = np.load(path)
+        self.network.load_state_dict({name: torch.from_numpy(arrays[f"toy/{name}"]) for name in names})
+        self._base = Base(path, "npz", hashlib.sha256(path.read_bytes()).hexdigest())
+
+    @property
+    def base(self):
+        return self._base
+
+    @classmethod
+    def write_edited(cls, base, tensors, out):
+        np.savez(out, **{**np.load(base.path), **{f"toy/{name}": value.numpy() for name, value in tensors.items()}})
+
+
+@cache
+def toy_file():
+    path = Path(FOLDER.name) / "toy.npz"
+    np.savez(path, **{f"toy/{name}": value.numpy() for name, value in ToyGenerator.build().state_dict().items()})
+    return path
+
+
+GOOD.append(FileGenerator)
+
+
+@broken("generator/check_base_is_known", "to be the SHA-256 of")
+class HashOfTheName(FileGenerator):
+    @property
+    def base(self):
+        return Base(toy_file(), "npz", hashlib.sha256(b"toy.npz").hexdigest())
+
+
+@broken("generator/check_base_options_are_options", "checkpoint")
+class OptionOfNobody(FileGenerator):
+    base_options = ("label",)
+
+
+@broken("generator/check_an_edit_comes_back_to_the_bit", "the edited generator again")
+class CopiedModule(ToyGenerator):
+    @property
+    def module(self):
+        return copy.deepcopy(self.network)
+
+
+@broken("generator/check_an_edit_applies_to_its_file", "does not say how its files are written")
+class NoWriter(FileGenerator):
+    write_edited = ToyGenerator.write_edited
+
+
+@broken("generator/check_an_edit_applies_to_its_file", "other numbers in synthesis")
+class ForgetfulWriter(FileGenerator):
+    @classmethod
+    def write_edited(cls, base, tensors, out):
+        super().write_edited(base, dict(list(tensors.items())[1:]), out)
+
+
+@broken("generator/check_an_edit_applies_to_its_file", "wrote nothing")
+class WriterBeside(FileGenerator):
+    @classmethod
+    def write_edited(cls, base, tensors, out):
+        super().write_edited(base, tensors, out.with_suffix(""))
+        out.with_suffix("").with_suffix(".npz").rename(out.with_suffix(".other"))
 
 
 # ---------------------------------------------------------------- target
 
-@broken("target/check_targets_have_the_shape_of_sources", "(3, 2, 3)")
+@broken("target/check_targets_have_the_shape_of_the_erased", "(3, 2, 3)")
 class OneTarget(GoodTarget):
     def select(self, erased, generator, rng):
         return generator.w_avg[None].clone()
@@ -507,13 +602,13 @@ class MisspeltWeight(GoodLoss):
         return {"pixel": self.weight}
 
 
-@broken("loss/check_terms_are_one_number_a_pair", "(2)")
+@broken("loss/check_terms_are_one_number_per_pair", "(2)")
 class SummedTerms(GoodLoss):
     def terms(self, edited, frozen, measures):
         return {"pixels": (edited.image - frozen.image).square().mean()}
 
 
-@broken("loss/check_terms_are_one_number_a_pair", "NaN")
+@broken("loss/check_terms_are_one_number_per_pair", "NaN")
 class NanTerms(GoodLoss):
     def terms(self, edited, frozen, measures):
         return {"pixels": (edited.image - frozen.image).mean((1, 2, 3)).sub(99).log()}
@@ -551,21 +646,21 @@ class ExplodingSlope(GoodLoss):
         return {"pixels": gap.square().sum((1, 2, 3)).sqrt()}  # 0 at 0, where its gradient is NaN
 
 
-@broken("loss/check_a_penalty_has_a_slope", "penalty 'size'")
+@broken("loss/check_a_penalty_has_a_gradient", "penalty 'size'")
 class PenaltyByParameter(GoodLoss):
     def penalty(self, parameters):
         return {"size": torch.stack([value.square().mean() for value in parameters.values()])}
 
 
-@broken("loss/check_a_penalty_has_a_slope", "zeros only")
-class SlopelessPenalty(GoodLoss):
+@broken("loss/check_a_penalty_has_a_gradient", "zeros only")
+class FlatPenalty(GoodLoss):
     def penalty(self, parameters):
         return {"size": torch.stack([(value - value.detach()).square().sum() for value in parameters.values()]).sum()}
 
 
 # ---------------------------------------------------------------- method
 
-@broken("method/check_something_is_edited", "same bits")
+@broken("method/check_something_is_edited", "same bits as before")
 class Idle(GoodMethod):
     def unlearn(self, job):
         job.progress.step(0, 1, {})
@@ -579,8 +674,8 @@ class MovesMapping(GoodMethod):
                 value.mul_(0.9)
 
 
-@broken("method/check_only_editable_parameters_change", "source.")
-class MovesSource(GoodMethod):
+@broken("method/check_only_editable_parameters_change", "frozen.")
+class MovesFrozen(GoodMethod):
     def unlearn(self, job):
         GoodMethod.unlearn(self, job)
         with torch.no_grad():
@@ -689,6 +784,17 @@ class NoGradEmbedding(ToyIdentity):
     def embed(self, images):
         with torch.no_grad():
             return ToyIdentity.embed(self, images)
+
+
+@broken("identity/check_embedding_is_differentiable", "differentiable = False in the class")
+class NumpyEmbedding(ToyIdentity):
+    def embed(self, images):
+        return ToyIdentity.embed(self, torch.from_numpy(images.numpy()))
+
+
+@broken("identity/check_embedding_is_differentiable", "differentiable = True in the class")
+class SaysItOnlyJudges(ToyIdentity):
+    differentiable = False
 
 
 @broken("identity/check_encoder_is_frozen", "frozen")
@@ -869,7 +975,7 @@ class GlobalMetric(GoodMetric):
         return {"change": float(torch.rand(()))}
 
 
-@broken("metric/check_measuring_changes_nothing", "after.")
+@broken("metric/check_measuring_changes_nothing", "edited.")
 class EditsEvidence(GoodMetric):
     def measure(self, evidence):
         with torch.no_grad():
@@ -923,7 +1029,7 @@ class GlobalAttack(GoodAttack):
         return Attempt(((self.glances, float(torch.rand(()))),), GoodAttack.look(self, case, generator).image)
 
 
-@broken("attack/check_attacking_changes_nothing", "after.")
+@broken("attack/check_attacking_changes_nothing", "edited.")
 class AttackEditsEvidence(GoodAttack):
     def attack(self, case):
         with torch.no_grad():

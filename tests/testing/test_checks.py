@@ -22,7 +22,7 @@ from unlearnkit.testing import (
 )
 from unlearnkit.testing.checks import CHECKS, COMMON, Check
 
-from .broken import CASES, GOOD, Drifting, GoodLoss, WeightlessTerms
+from .broken import CASES, GOOD, Drifting, GoodJudge, GoodLoss, WeightlessTerms
 
 ALL = {f"common/{check.name}": check for check in COMMON}
 ALL |= {f"{kind}/{check.name}": check for kind, checks in CHECKS.items() for check in checks}
@@ -45,6 +45,12 @@ def test_it_passes_what_is_right(cls: type) -> None:
     assert {outcome.check for outcome in outcomes if outcome.state == "skipped"} == {
         name.split("/")[1] for name in REGISTERED
     }
+
+
+def test_a_judge_needs_no_gradient_if_it_says_so() -> None:
+    skipped = {outcome.check: outcome.why for outcome in check_component(GoodJudge) if outcome.state == "skipped"}
+    assert skipped.pop("check_embedding_is_differentiable") == "it is a judge only (differentiable = False)"
+    assert set(skipped) == {name.split("/")[1] for name in REGISTERED}
 
 
 def test_every_check_has_something_to_catch() -> None:
@@ -115,7 +121,7 @@ def test_a_class_that_does_not_import_is_named(install) -> None:
 
 def test_all_failures_are_told_at_once() -> None:
     class_with_two = as_subject(Drifting)
-    with pytest.raises(CheckFailed, match=r"1 checks failed\ncheck_settings_survive_a_file"):
+    with pytest.raises(CheckFailed, match=r"1 of \d+ checks failed\ncheck_settings_survive_a_file"):
         check_component(class_with_two)
 
 

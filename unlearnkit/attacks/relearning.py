@@ -47,17 +47,17 @@ class Relearning(Guided):
 
     def attack(self, case: Case) -> Recovery:
         """Fine-tune a copy of the edited generator, then one of the original."""
-        before, after = case.evidence.frozen, case.evidence.edited
+        given = case.evidence
         pictures = references(case)
         k = min(self.pictures, len(pictures))
         unseen = pictures[k:] if len(pictures) > k else pictures
-        latents = case.person.latents[:k].detach().to(before.w_avg)
-        # The stranger's latents have the same relative positions as the person's.
+        latents = case.person.latents[:k].detach().to(given.frozen.w_avg)
+        # The stranger's latents lie around each other as the person's do.
         elsewhere = stranger(case) + latents - latents[:1]
         resemblance = Resemblance(case, pictures[:k], self)
         edited, control = (
-            self._learn(case, generator, start, resemblance, unseen)
-            for generator, start in ((after, latents), (before, elsewhere))
+            self._learn(case, generator, at, likeness, unseen)
+            for generator, at in ((given.edited, latents), (given.frozen, elsewhere))
         )
         held_out = f"{len(unseen)} pictures that it was not fine-tuned on"
         judged = held_out if len(pictures) > k else "the fine-tuned pictures"
@@ -89,12 +89,12 @@ def stranger(case: Case) -> Tensor:
     The request's target unless the judge recognises the person in it; otherwise, of a few random people, the one with
     the median likeness to the person.
     """
-    before = case.evidence.frozen
+    frozen = case.evidence.frozen
     trace = Trace(case, references(case))
-    if case.target is not None and not torch.equal(case.target.to(before.w_avg), erased_latents(case)[:1]):
-        target = case.target.detach().to(before.w_avg)
-        if case.border is None or float(trace.likeness(front_images(before, target))) < case.border:
+    if case.target is not None and not torch.equal(case.target.to(frozen.w_avg), erased_latents(case)[:1]):
+        target = case.target.detach().to(frozen.w_avg)
+        if case.border is None or float(trace.likeness(front_images(frozen, target))) < case.border:
             return target
     random = case.evidence.random_latents(_STRANGERS, case.evidence.stream("attack/stranger"))
-    likeness = trace.likeness(front_images(before, random))
+    likeness = trace.likeness(front_images(frozen, random))
     return random[likeness.argsort(stable=True)[_STRANGERS // 2]][None]

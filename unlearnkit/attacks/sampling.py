@@ -59,22 +59,22 @@ class Neighbours(Attack):
 
     def around(self, case: Case) -> Tensor:
         """The latents to try, ``(latents, num_ws, w_dim)``, the erased ones first."""
-        before, rng, erased = case.evidence.frozen, case.evidence.stream("attack/neighbours"), erased_latents(case)
-        random = before.sample_latents(max(_DRAWS, self.latents), rng)
-        radius = (random - before.w_avg).flatten(1).norm(dim=1).mean()
+        frozen, rng, erased = case.evidence.frozen, case.evidence.stream("attack/neighbours"), erased_latents(case)
+        random = case.evidence.random_latents(max(_DRAWS, self.latents), rng)
+        far = (random - frozen.w_avg).flatten(1).norm(dim=1).mean()
         known = [person.latents.to(random) for person in case.evidence.request.bystanders]
         others = torch.cat([*known, random])
-        neighbours = list(erased[: self.latents])
-        for index in range(self.latents - len(neighbours)):
-            source, turn = erased[index % len(erased)], index // 2
+        found = list(erased[: self.latents])
+        for index in range(self.latents - len(found)):
+            latent, turn = erased[index % len(erased)], index // 2
             if index % 2 == 0:
-                direction = torch.randn(source.shape, generator=rng).to(source)
+                direction = torch.randn(latent.shape, generator=rng).to(latent)
                 fraction = self.fractions[turn % len(self.fractions)]
-                neighbours.append(source + fraction * radius * direction / direction.norm())
+                found.append(latent + fraction * far * direction / direction.norm())
             else:
                 other = others[(turn // len(self.blends)) % len(others)]
-                neighbours.append(source.lerp(other, self.blends[turn % len(self.blends)]))
-        return torch.stack(neighbours)
+                found.append(latent.lerp(other, self.blends[turn % len(self.blends)]))
+        return torch.stack(found)
 
 
 @attrs.define(eq=False)
@@ -98,13 +98,13 @@ class RandomSearch(Attack):
         return self.latents
 
     def attack(self, case: Case) -> Recovery:
-        """Render random people with both generators."""
-        # Each generator maps the same z itself: a method may have edited the mapping network.
-        after, before = (
+        """Look at random people, in both generators."""
+        # From the same z each generator maps for itself: a method may have edited the mapping.
+        edited, frozen = (
             generator.sample_latents(self.latents, case.evidence.stream("attack/random-search"))
             for generator in (case.evidence.edited, case.evidence.frozen)
         )
-        return _look(case, after, before)
+        return _look(case, edited, frozen)
 
 
 def _look(case: Case, edited: Tensor, control: Tensor) -> Recovery:

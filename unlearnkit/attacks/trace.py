@@ -21,10 +21,10 @@ def erased_latents(case: Case) -> Tensor:
 
 def references(case: Case) -> Tensor:
     """The person's pictures ``(M, 3, H, W)``; without any, the original generator's image of each latent."""
-    before = case.evidence.frozen
+    frozen = case.evidence.frozen
     if case.person.pictures is not None:
-        return case.person.pictures.to(before.w_avg)
-    return front_images(before, case.person.latents.to(before.w_avg))
+        return case.person.pictures.to(frozen.w_avg)
+    return front_images(frozen, case.person.latents.to(frozen.w_avg))
 
 
 class Trace:

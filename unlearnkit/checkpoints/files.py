@@ -7,6 +7,7 @@ import hashlib
 import mmap
 import os
 import secrets
+import shutil
 import stat
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -23,6 +24,8 @@ OPEN_FAILURES = {
     errno.EACCES: "may not be read by this user; change its permissions",
     errno.ENOTDIR: "lies below something that is no folder; check the path",
     errno.ENAMETOOLONG: "is too long for a path",
+    errno.ENOSPC: "cannot be written: no space is left on the disk; free some, or choose another folder",
+    errno.EDQUOT: "cannot be written: your disk quota is used up; free some, or choose another folder",
 }
 
 
@@ -42,6 +45,8 @@ def guarded(path: str | Path) -> Iterator[None]:
     except OSError as error:
         reason = OPEN_FAILURES.get(error.errno or 0, f"cannot be read or written: {error.strerror or error}")
         raise CheckpointError(f"{path}: {reason}") from error
+    except MemoryError as error:
+        raise CheckpointError(f"{path}: needs more memory than is free; close other programs and try again") from error
     except Exception as error:
         kind = type(error).__name__
         raise CheckpointError(f"{path}: is damaged ({kind}: {error}); download or save it again") from error
@@ -61,22 +66,33 @@ def _open_regular(path: str | Path) -> int:
     return descriptor
 
 
-@contextmanager
-def mapped(path: str | Path) -> Iterator[mmap.mmap]:
+def map_file(path: str | Path) -> mmap.mmap:
     """The bytes of a regular, non-empty file, read-only and not held in memory; raises as `guarded` does."""
     with guarded(path):
         descriptor = _open_regular(path)
         try:
             if os.fstat(descriptor).st_size == 0:
                 raise Damaged("is empty; download or save it again")
-            data = mmap.mmap(descriptor, 0, access=mmap.ACCESS_READ)
+            return mmap.mmap(descriptor, 0, access=mmap.ACCESS_READ)
         finally:
             os.close(descriptor)
+
+
+def unmap(data: mmap.mmap) -> None:
+    """Let go of mapped bytes."""
+    with suppress(BufferError):  # a traceback still holds a view: the mapping goes with it
+        data.close()
+
+
+@contextmanager
+def mapped(path: str | Path) -> Iterator[mmap.mmap]:
+    """The bytes of a file as `map_file` gives them; whatever goes wrong inside is said of this file."""
+    with guarded(path):
+        data = map_file(path)
         try:
             yield data
         finally:
-            with suppress(BufferError):  # a traceback still holds a view: the mapping goes with it
-                data.close()
+            unmap(data)
 
 
 def digest(data: mmap.mmap) -> str:
@@ -95,18 +111,45 @@ def file_sha256(path: str | Path) -> str:
 
 @contextmanager
 def temporary_beside(out: Path) -> Iterator[Path]:
-    """Path of a new empty file in the folder of `out`; removed at the end unless it was renamed.
+    """Path of a new empty file that is called like `out`, in a hidden folder beside it that is removed at the end.
 
-    It is made with the permissions that an ordinary new file gets, not with mkstemp's 0600.
+    A folder, because some writers make a name of their own from the one they get (numpy adds `.npz`), and what they
+    leave must go too. The file has the permissions that an ordinary new file gets, not mkstemp's 0600.
     """
     if not out.parent.is_dir():
         raise Damaged("cannot be written, because its folder does not exist; make the folder first")
-    part = out.parent / f".{secrets.token_hex(8)}.part"
-    os.close(os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666))
+    folder = out.parent / f".{secrets.token_hex(8)}.part"
+    folder.mkdir(0o700)
     try:
+        part = folder / out.name
+        os.close(os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666))
         yield part
     finally:
-        part.unlink(missing_ok=True)
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def check_free(out: Path) -> None:
+    """Damaged if a name is taken, also by a link that leads nowhere."""
+    if os.path.lexists(out):
+        raise Damaged("already exists and is never overwritten; choose another name")
+
+
+@contextmanager
+def new_file(out: Path) -> Iterator[Path]:
+    """Path of an empty file to be filled inside; at the end it gets the name `out`, which must be free.
+
+    So `out` appears whole or not at all. Raises CheckpointError if the name is taken or the disk is full; an
+    exception from inside that is not about a file is passed on.
+    """
+    try:
+        check_free(out)
+        with temporary_beside(out) as part:
+            yield part
+            sync(part)
+            publish_new(part, out)
+    except (Damaged, OSError, MemoryError) as error:
+        with guarded(out):
+            raise error
 
 
 def sync(path: Path) -> None:
@@ -122,6 +165,5 @@ def publish_new(finished: Path, out: Path) -> None:
     except FileExistsError:
         raise Damaged("already exists and is never overwritten; choose another name") from None
     except OSError:  # a file system without hard links
-        if os.path.lexists(out):
-            raise Damaged("already exists and is never overwritten; choose another name") from None
+        check_free(out)
         os.rename(finished, out)

@@ -75,18 +75,21 @@ def read_checkpoint(path: str | Path) -> Checkpoint:
     not fill. Raises CheckpointError, naming the file and what to do, for everything that is no such file.
     """
     with mapped(path) as data:
-        contents = read_contents(data)
-        check_total(contents.tensors.values(), len(data))
-        if not contents.tensors:
-            raise Damaged("holds no tensors; give the file of a trained generator")
-        state = {name: read_tensor(data, ref) for name, ref in contents.tensors.items()}
-        return Checkpoint(
-            path=Path(path),
-            format=contents.format,
-            class_name=contents.class_name,
-            init_kwargs=contents.init_kwargs,
-            attributes=contents.attributes,
-            state=state,
-            metadata=contents.metadata,
-            sha256=digest(data),
-        )
+        return checkpoint_of(Path(path), data, read_contents(data), digest(data))
+
+
+def checkpoint_of(path: Path, data: mmap.mmap, contents: Contents, sha256: str) -> Checkpoint:
+    """Read every tensor of a mapped file; Damaged if there is none, or their sizes are not those of the file."""
+    check_total(contents.tensors.values(), len(data))
+    if not contents.tensors:
+        raise Damaged("holds no tensors; give the file of a trained generator")
+    return Checkpoint(
+        path=path,
+        format=contents.format,
+        class_name=contents.class_name,
+        init_kwargs=contents.init_kwargs,
+        attributes=contents.attributes,
+        state={name: read_tensor(data, ref) for name, ref in contents.tensors.items()},
+        metadata=contents.metadata,
+        sha256=sha256,
+    )

@@ -38,7 +38,7 @@ class Checkpoint:
 
     path: Path
     format: str
-    """"nvidia-pickle", "rosinality", "psp" or "safetensors"."""
+    """"nvidia-pickle", "rosinality", "psp", "state-dict" (a dict of tensors that torch.save wrote) or "safetensors"."""
     class_name: str | None
     """NVIDIA: class of the chosen network ("TriPlaneGenerator"); safetensors: from the metadata."""
     init_kwargs: dict[str, Any]

@@ -1,4 +1,4 @@
-"""The dicts that rosinality's StyleGAN2 and the pSp/e4e encoders save with torch."""
+"""The dicts that rosinality's StyleGAN2 and the pSp/e4e encoders save with torch, and plain state dicts."""
 
 from __future__ import annotations
 
@@ -28,16 +28,20 @@ def _tensors_of(value: dict[Any, Any], prefix: str) -> dict[str, RawTensor]:
 def _choose(root: object) -> tuple[str, dict[str, RawTensor]]:
     if not isinstance(root, dict):
         raise Damaged(
-            f"holds a {type(root).__name__}; expected a dict with 'g_ema' (rosinality) or 'state_dict' (pSp)"
+            f"holds a {type(root).__name__}; expected a dict with 'g_ema' (rosinality) or 'state_dict' (pSp), or of"
+            " tensors"
         )
     if isinstance(root.get("g_ema"), dict):
         kind, chosen = "rosinality", _tensors_of(root["g_ema"], "")
     elif isinstance(root.get("state_dict"), dict):
         kind, chosen = "psp", _tensors_of(root["state_dict"], DECODER)
+    elif root and all(isinstance(value, RawTensor) for value in root.values()):
+        return "state-dict", _tensors_of(root, "")
     else:
         keys = ", ".join(shorten(key) for key in list(root)[:8] if isinstance(key, str))
         raise Damaged(
-            f"holds neither 'g_ema' (rosinality) nor 'state_dict' (pSp, e4e) but: {keys or 'nothing'}"
+            f"holds neither 'g_ema' (rosinality) nor 'state_dict' (pSp, e4e), and is no state dict itself; it has:"
+            f" {keys or 'nothing'}"
         )
     if not chosen:
         raise Damaged(

@@ -5,11 +5,13 @@ from __future__ import annotations
 import json
 import mmap
 import os
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import torch
+from safetensors import SafetensorError
 from safetensors.torch import save_file
 from torch import Tensor
 
@@ -147,10 +149,20 @@ def write_tensors(path: str | Path, tensors: Mapping[str, Tensor], metadata: Map
         raise CheckpointError(f"{path}: metadata must be texts, and no tensor may be named {METADATA}")
     own = {name: _own_memory(tensor) for name, tensor in tensors.items()}
     with guarded(path), temporary_beside(path) as part:
-        save_file(own, part, metadata=dict(metadata))
+        _save(own, part, dict(metadata))
         _sort_header(part)
         sync(part)
         os.replace(part, path)
+
+
+def _save(tensors: dict[str, Tensor], part: Path, metadata: dict[str, str]) -> None:
+    try:
+        save_file(tensors, part, metadata=metadata)
+    except SafetensorError as error:  # a full disk comes as a text: "... (os error 28)"
+        code = re.search(r"os error (\d+)", str(error))
+        if code is None:
+            raise
+        raise OSError(int(code[1]), os.strerror(int(code[1]))) from error
 
 
 def _sort_header(path: Path) -> None:

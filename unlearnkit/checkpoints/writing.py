@@ -4,40 +4,152 @@ from __future__ import annotations
 
 import difflib
 import mmap
-import os
 import struct
 import zlib
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO
 
+import attrs
 import torch
 from torch import Tensor
 
-from unlearnkit.checkpoints.files import CHUNK, guarded, mapped, publish_new, sync, temporary_beside
-from unlearnkit.checkpoints.reading import read_contents
-from unlearnkit.checkpoints.records import Contents, Damaged, Storage, TensorRef, shorten
-from unlearnkit.checkpoints.torchdata import check_total, flat_tensor, read_tensor, storage_bytes, window
+from unlearnkit.checkpoints.files import CHUNK, digest, guarded, map_file, mapped, new_file, unmap
+from unlearnkit.checkpoints.reading import checkpoint_of, read_contents
+from unlearnkit.checkpoints.records import Checkpoint, Contents, Storage, TensorRef, shorten
+from unlearnkit.checkpoints.torchdata import flat_tensor, read_tensor, storage_bytes, window
 from unlearnkit.errors import CheckpointError
 
+__all__ = ["BaseFile", "open_base", "write_like"]
 
-def _check(base: Path, contents: Contents, changed: Mapping[str, Tensor]) -> None:
+
+@attrs.define(eq=False)
+class BaseFile:
+    """The file that an edit was made for, opened once: its hash, its content and what is written come from one reading.
+
+    * ``data``: all its bytes, mapped, for a format that only the generator's plugin can read
+    * ``rounded_back``: of the numbers that :meth:`write` changed, the share that the file's precision turned into
+      what they were before; 0 for a float32 file
+    """
+
+    path: Path
+    data: mmap.mmap = attrs.field(repr=False)
+    sha256: str
+    rounded_back: float = 0.0
+    _contents: Contents | None = attrs.field(init=False, default=None, repr=False)
+    _checkpoint: Checkpoint | None = attrs.field(init=False, default=None, repr=False)
+
+    @property
+    def checkpoint(self) -> Checkpoint:
+        """What :func:`unlearnkit.checkpoints.read_checkpoint` gives, read when it is first asked for.
+
+        :raises CheckpointError: if the file is damaged, or of a format that unlearnkit does not know.
+        """
+        if self._checkpoint is None:
+            with guarded(self.path):
+                self._contents = read_contents(self.data)
+                self._checkpoint = checkpoint_of(self.path, self.data, self._contents, self.sha256)
+        return self._checkpoint
+
+    def cannot_hold(self, names: Iterable[str]) -> str | None:
+        """Why tensors of these names cannot be written into this file: an unknown format, or no such names; or None."""
+        try:
+            state = self.checkpoint.state
+        except CheckpointError as error:
+            return str(error)
+        return next((_no_tensor(self.path, name, state) for name in names if name not in state), None)
+
+    def write(self, changed: Mapping[str, Tensor], out: Path) -> None:
+        """Fill the file ``out`` with this one, the data of the tensors in ``changed`` replaced; all other bytes stay.
+
+        Names and shapes are those of ``checkpoint.state`` (any device and strides), and so are dtypes, but that float32
+        becomes the floating-point type of the file. Only the check sums of a zip archive change besides the data. What
+        was written is read back and compared.
+
+        :raises CheckpointError: if a tensor does not fit, or this file cannot be read.
+        """
+        state = self.checkpoint.state  # a damaged base is found, and named, before anything is written
+        assert self._contents is not None
+        fitted = _fitted(self.path, self._contents, changed)
+        self.rounded_back = _rounded_back(state, changed, fitted)
+        if self.rounded_back == 1.0:
+            raise CheckpointError(
+                f"{self.path}: holds its weights in a precision that is too coarse for these changes: all of them would"
+                " be rounded back to what was there; convert the file to float32 and start from that"
+            )
+        _write(out, self.data, self._contents, fitted)
+        if wrong := _unlike(out, state, fitted):
+            raise CheckpointError(
+                f"{self.path}: {shorten(wrong)} shares memory with another tensor that has other values; change both"
+                " alike"
+            )
+
+
+@contextmanager
+def open_base(path: str | Path) -> Iterator[BaseFile]:
+    """Open a base and hash it; CheckpointError if it cannot be read or is empty."""
+    data = map_file(path)
+    try:
+        yield BaseFile(Path(path), data, digest(data))
+    finally:
+        unmap(data)
+
+
+def write_like(base: str | Path, changed: Mapping[str, Tensor], out: str | Path) -> None:
+    """Write `base` to `out` with the data of the tensors in `changed` replaced, see :meth:`BaseFile.write`.
+
+    The new file appears whole or not at all. Raises CheckpointError if `out` exists (also as a link, also if it is
+    `base`), if a tensor does not fit, or if the base cannot be read.
+    """
+    with open_base(base) as opened, new_file(Path(out)) as part:
+        opened.write(changed, part)
+
+
+def _no_tensor(base: Path, name: str, known: Iterable[str]) -> str:
+    near = difflib.get_close_matches(name, list(known), 3)
+    hint = f"; nearest: {', '.join(near)}" if near else ""
+    return f"{base}: has no tensor {shorten(name)}{hint}"
+
+
+def _fitted(base: Path, contents: Contents, changed: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """The changed tensors on the CPU, in the types of the file."""
+    fitted = {}
     for name, tensor in changed.items():
         ref = contents.tensors.get(name)
         if ref is None:
-            near = difflib.get_close_matches(name, contents.tensors, 3)
-            hint = f"; nearest: {', '.join(near)}" if near else ""
-            raise CheckpointError(f"{base}: has no tensor {shorten(name)}{hint}")
-        if tuple(tensor.shape) != ref.size or tensor.dtype is not ref.storage.dtype:
+            raise CheckpointError(_no_tensor(base, name, contents.tensors))
+        dtype = ref.storage.dtype
+        same = tensor.dtype is dtype or (tensor.dtype is torch.float32 and dtype.is_floating_point)
+        if tuple(tensor.shape) != ref.size or not same:
             raise CheckpointError(
-                f"{base}: {name} is {tuple(tensor.shape)} of {tensor.dtype}; the file has {ref.size} of"
-                f" {ref.storage.dtype}, and both must agree"
+                f"{base}: {name} is {tuple(tensor.shape)} of {tensor.dtype}; the file has {ref.size} of {dtype},"
+                " and both must agree"
             )
         if ref.storage.start is None:
             raise CheckpointError(
                 f"{base}: holds its weights as text (pickle protocol 2), which cannot be changed in place;"
                 " save it once with a newer Python, or export the edit as safetensors"
             )
+        fitted[name] = tensor.detach().cpu().to(dtype)
+        if tensor.dtype is not dtype and bool((fitted[name].isinf() & ~tensor.detach().cpu().isinf()).any()):
+            raise CheckpointError(
+                f"{base}: holds {name} as {dtype}, and the changed numbers are too large for that; convert the file to"
+                " float32 and start from that"
+            )
+    return fitted
+
+
+def _rounded_back(state: Mapping[str, Tensor], changed: Mapping[str, Tensor], fitted: Mapping[str, Tensor]) -> float:
+    """The share of the changed numbers that are as before in the type of the file."""
+    differ = lost = 0
+    for name, tensor in changed.items():
+        if tensor.dtype is not state[name].dtype:
+            moved = tensor.detach().cpu() != state[name].to(tensor.dtype)
+            differ, lost = differ + int(moved.sum()), lost + int((moved & (fitted[name] == state[name])).sum())
+        else:
+            differ += int((fitted[name] != state[name]).sum())
+    return lost / differ if differ else 0.0
 
 
 def _patch(
@@ -47,7 +159,7 @@ def _patch(
     raw = storage_bytes(data, storage)
     flat = flat_tensor(raw, storage.dtype)
     for ref, tensor in items:
-        window(flat, ref).copy_(tensor.detach())
+        window(flat, ref).copy_(tensor)
     assert storage.start is not None
     target.seek(storage.start)
     target.write(raw)
@@ -56,12 +168,12 @@ def _patch(
         target.write(struct.pack("<I", zlib.crc32(raw)))
 
 
-def _write(part: Path, data: mmap.mmap, contents: Contents, changed: Mapping[str, Tensor]) -> None:
+def _write(out: Path, data: mmap.mmap, contents: Contents, changed: Mapping[str, Tensor]) -> None:
     by_storage: dict[int, list[tuple[TensorRef, Tensor]]] = {}
     for name, tensor in changed.items():
         ref = contents.tensors[name]
         by_storage.setdefault(id(ref.storage), []).append((ref, tensor))
-    with part.open("r+b") as target:
+    with out.open("wb") as target:
         for start in range(0, len(data), CHUNK):
             target.write(data[start : start + CHUNK])
         for items in by_storage.values():
@@ -73,42 +185,11 @@ def _same(a: Tensor, b: Tensor) -> bool:
     return torch.equal(a.contiguous().flatten().view(torch.uint8), b.contiguous().flatten().view(torch.uint8))
 
 
-def _verify(part: Path, base: mmap.mmap, contents: Contents, changed: Mapping[str, Tensor]) -> None:
-    """Read the new file as any other and compare every tensor with what it should be."""
-    wrong = []
-    with mapped(part) as data:
+def _unlike(out: Path, state: Mapping[str, Tensor], changed: Mapping[str, Tensor]) -> str | None:
+    """Read the new file as any other; the first tensor in it that is not what it should be, or None."""
+    with mapped(out) as data:
         written = read_contents(data).tensors
-        for name, ref in contents.tensors.items():
-            wanted = changed[name].detach().cpu() if name in changed else read_tensor(base, ref)
-            if name not in written or not _same(read_tensor(data, written[name]), wanted):
-                wrong.append(name)
-    # Raised out here so that the error names the file that was asked for, not its temporary twin.
-    if wrong:
-        raise Damaged(
-            f"could not be written: {shorten(wrong[0])} shares memory with another tensor that has other"
-            " values; change both alike"
-        )
-
-
-def write_like(base: str | Path, changed: Mapping[str, Tensor], out: str | Path) -> None:
-    """Write `base` to `out` with the data of the tensors in `changed` replaced; all other bytes stay.
-
-    Names, shapes and dtypes must be those of `read_checkpoint(base).state` (any device and strides). Only the
-    check sums of a zip archive change besides the data. The new file is read back and compared before it gets
-    its name, so it appears whole or not at all. Raises CheckpointError if `out` exists (also as a link, also
-    if it is `base`), if a tensor does not fit, or if the base cannot be read.
-    """
-    base, out = Path(base), Path(out)
-    if os.path.lexists(out):
-        raise CheckpointError(f"{out}: already exists and is never overwritten; choose another name")
-    with mapped(base) as data:
-        contents = read_contents(data)
-        _check(base, contents, changed)
-        check_total(contents.tensors.values(), len(data))
-        for ref in contents.tensors.values():
-            read_tensor(data, ref)  # a damaged base is found, and named, before anything is written
-        with guarded(out), temporary_beside(out) as part:
-            _write(part, data, contents, changed)
-            sync(part)
-            _verify(part, data, contents, changed)
-            publish_new(part, out)
+        for name, tensor in state.items():
+            if name not in written or not _same(read_tensor(data, written[name]), changed.get(name, tensor)):
+                return name
+    return None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import click
@@ -13,22 +14,27 @@ from unlearnkit.errors import ConfigError
 
 @click.command()
 @click.argument("edit", type=FILE)
-@click.option("--base", type=FILE, required=True, help="Checkpoint of the generator that the edit was made for.")
+@click.option("--base", type=FILE, help="Checkpoint of the generator that the edit was made for.")
 @click.option("--out", type=OUT, required=True, metavar="FILE", help="Where to write the edited generator.")
 @json_option
-def command(edit: Path, base: Path, out: Path, as_json: bool) -> None:
+def command(edit: Path, base: Path | None, out: Path, as_json: bool) -> None:
     """Apply EDIT (a run's edit.safetensors) to its base.
 
     The result has the format of the base: an NVIDIA pickle stays one. Any other base is refused.
     """
     check_new_file(out)
-    if out.exists() and out.resolve() in (base.resolve(), edit.resolve()):
-        raise ConfigError(f"--out: {out} is also read; choose another name")
+    if os.path.lexists(out):
+        raise ConfigError(f"--out: {out} already exists and is never overwritten; choose another name")
     from unlearnkit.edits.file import apply_edit
 
     with stdout_reserved(as_json):
-        apply_edit(edit, base, out)
+        applied = apply_edit(edit, base, out)
     if as_json:
-        print_json("apply", {"edit": str(edit), "base": str(base), "out": str(out)})
+        print_json("apply", {"edit": str(edit), "base": str(base), "out": str(out),
+                             "tensors_changed": applied.tensors_changed, "rounded_back": applied.rounded_back})
     else:
         click.echo(f"wrote {out}")
+    if applied.rounded_back:
+        click.echo(
+            f"warning: {applied.rounded_back:.1%} of the changed numbers were rounded back by the base's precision; "
+            f"look at the result before you rely on it: unlearnkit sample --checkpoint {out}", err=True)

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "FILE", "OUT", "SEED", "ComponentName", "check_new_file", "complete_component", "complete_device", "console",
+    "device_option",
     "resolve_for", "settings_options", "table",
 ]
 
@@ -65,6 +66,11 @@ def complete_device(ctx: click.Context, param: click.Parameter, incomplete: str)
     return [name for name in ("auto", "cpu", "mps", "cuda") if name.startswith(incomplete)]
 
 
+def device_option(help: str = "auto, cpu, mps, cuda or cuda:N.") -> Callable[[Command], Command]:
+    """Add ``--device``, whose form is checked; whether this computer has the device is checked where it is used."""
+    return click.option("--device", metavar="DEVICE", callback=_device, shell_complete=complete_device, help=help)
+
+
 def settings_options(command: Command) -> Command:
     """Add ``--config``, ``--set`` and ``--device``."""
     options = (
@@ -73,21 +79,20 @@ def settings_options(command: Command) -> Command:
             "--set", "set", multiple=True, metavar="SECTION.FIELD=VALUE",
             help="Change one setting, e.g. --set target.distance=30; 'unlearnkit show KIND NAME' lists them.",
         ),
-        click.option(
-            "--device", metavar="DEVICE", callback=_device, shell_complete=complete_device,
-            help="auto, cpu, mps, cuda or cuda:N.",
-        ),
+        device_option(),
     )
     for option in reversed(options):
         command = option(command)
     return command
 
 
-def resolve_for(uses: Uses, config: Path | None, sets: Iterable[str], options: Mapping[str, Any]) -> Settings:
+def resolve_for(
+    uses: Uses, config: Path | None, sets: Iterable[str], options: Mapping[str, Any], edit: Path | None = None,
+) -> Settings:
     """Complete settings of a command other than ``run``, from what the user says.
 
     Of a configuration file, which may be that of a whole run, the command takes what it uses and names what it leaves
-    out; what ``--set`` names must be used.
+    out; what ``--set`` names must be used. An ``edit`` offers its generator and the options that belong to its base.
 
     :raises ConfigError: for a setting that does not exist, is wrong, or is not used.
     """
@@ -100,7 +105,12 @@ def resolve_for(uses: Uses, config: Path | None, sets: Iterable[str], options: M
     left_out = [key for key in file if key not in used]
     if left_out:
         click.echo(f"note: '{uses.command}' does not use these settings of {config}: {', '.join(left_out)}", err=True)
-    return resolve(merge(used, user_tables(None, sets, options)), registry(), uses)
+    tables = merge(used, user_tables(None, sets, options))
+    if edit is not None:
+        from unlearnkit.edits.file import with_base_options
+
+        tables = with_base_options(tables, edit)
+    return resolve(tables, registry(), uses)
 
 
 def check_new_file(path: Path, option: str = "--out") -> None:

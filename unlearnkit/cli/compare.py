@@ -57,7 +57,9 @@ def command(
 
         print_json("compare", plain(groups))
     else:
-        _print(groups)
+        from unlearnkit.results.tables import print_groups
+
+        print_groups(groups, console())
 
 
 def _write_files(
@@ -73,25 +75,6 @@ def _write_files(
         from unlearnkit.results.page import page
 
         _write(html, page(found, groups))
-
-
-def _print(groups: Sequence[Group]) -> None:
-    """Tables with the columns that the window has room for; a pipe has room for all."""
-    from unlearnkit.results.tables import failures, terminal, terminal_columns
-
-    out = console()
-    for group in groups:
-        columns = terminal_columns(group)
-        drawn = terminal(group, columns)
-        while (least := out.measure(drawn, options=out.options.update(width=1000)).maximum) > out.width:
-            if len(columns) <= 2 or not out.is_terminal:
-                out.width = least  # lines break, numbers do not
-                break
-            columns = columns[:-1]
-            drawn = terminal(group, columns)
-        out.print(drawn)
-        for line in failures(group):
-            out.print(line, soft_wrap=True, markup=False)
 
 
 def _write(path: Path, text: str) -> None:

@@ -48,6 +48,6 @@ def command(
 
     settings = resolve_for(SAMPLE, config, set, {
         "generator.name": generator, "generator.checkpoint": absolute(checkpoint), "device": device, "seed": seed,
-    })
+    }, edit)
     check_device(settings.device)
     sample(settings, edit, out, count, truncation)

@@ -5,24 +5,46 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import attrs
 import torch
 from torch import Tensor
 
 from unlearnkit import __version__
-from unlearnkit.checkpoints import file_sha256, read_tensors, write_like, write_tensors
-from unlearnkit.config import build
-from unlearnkit.edits.chain import Chain
-from unlearnkit.errors import CheckpointError, EditError, UnlearnkitError
+from unlearnkit.checkpoints import open_base, read_tensors, write_tensors
+from unlearnkit.checkpoints.files import new_file
+from unlearnkit.config.tables import merge
+from unlearnkit.errors import EditError, PluginError, UnlearnkitError
 from unlearnkit.interfaces import Generator
+from unlearnkit.options import build, complete
 from unlearnkit.plugins import registry
 
-__all__ = ["FORMAT", "apply_edit", "changed_tensors", "load_edit", "put_on", "save_edit"]
+if TYPE_CHECKING:
+    from unlearnkit.edits.chain import Chain
+
+__all__ = [
+    "FORMAT", "Applied", "apply_edit", "base_options", "changed_tensors", "check_has_file", "load_edit", "put_on",
+    "save_edit", "with_base_options",
+]
 
 FORMAT = "unlearnkit-edit-1"
 REQUIRED = ("format", "generator", "base_sha256", "base_format")
+AS_IT_IS = "use it as it is: unlearnkit sample --edit, or unlearnkit.edits.file.put_on in Python"
+
+
+@attrs.frozen
+class Applied:
+    """What :func:`apply_edit` wrote.
+
+    * ``tensors_changed``: how many
+    * ``rounded_back``: the share of their numbers, in [0, 1], that the base's precision (float16, bfloat16) rounds to
+      what they were before the edit; where it is large, the file may show the erased person again
+    """
+
+    out: Path
+    tensors_changed: int
+    rounded_back: float
 
 
 def changed_tensors(before: Generator, after: Generator) -> dict[str, Tensor]:
@@ -53,7 +75,9 @@ def save_edit(
         raise EditError(f"{what}, so there is no edit to save; try more steps or another method")
     metadata = {
         "format": FORMAT, "generator": generator_name, "method": method, "base_sha256": before.base.sha256,
-        "base_format": before.base.format, "base_name": before.base.path.name, "unlearnkit": __version__,
+        "base_format": before.base.format, "base_name": before.base.path.name,
+        "base_is_file": json.dumps(before.base.path.is_file()), "base_options": json.dumps(_own_options(before)),
+        "unlearnkit": __version__,
     }
     if not new.keys() <= before.module.state_dict().keys():
         metadata["adapters"] = json.dumps({"method": method, "options": dict(options or {})})
@@ -65,10 +89,50 @@ def save_edit(
     return len(changed)
 
 
+def _own_options(generator: Generator) -> dict[str, Any]:
+    """The options of a generator that belong to its base, as plain values."""
+    options = complete(type(generator), generator)
+    return {name: options[name] for name in generator.base_options if name in options}
+
+
+def base_options(metadata: Mapping[str, str]) -> dict[str, Any]:
+    """The options of the generator that belong to the base of an edit (``{"label": 3}``), from the edit's metadata.
+
+    Whoever builds the generator for this edit takes them where the user says nothing. They are names that the
+    generator's class declares, and plain values that it has yet to accept.
+
+    :raises EditError: if they are damaged; PluginError: if the generator is not installed.
+    """
+    try:
+        found = json.loads(metadata.get("base_options", "{}"))
+    except (ValueError, RecursionError) as error:
+        raise EditError(f"the edit is damaged: its base_options are no JSON ({error}); restore it") from error
+    cls: type[Generator] = registry().component_class("generator", metadata["generator"])
+    if not isinstance(found, dict) or not found.keys() <= set(cls.base_options):
+        raise EditError(
+            "the edit is damaged, or made by another version of the plugin: its base_options are not those of "
+            f"generator {metadata['generator']!r} ({', '.join(cls.base_options) or 'none'}); restore it, or update the "
+            "plugin"
+        )
+    return found
+
+
+def with_base_options(tables: Mapping[str, Any], edit: Path) -> dict[str, Any]:
+    """Nested tables of settings with the generator of an edit and its :func:`base_options` below what they say.
+
+    :raises EditError: if the file is no edit; see :func:`load_edit` and :func:`base_options`.
+    """
+    metadata = load_edit(edit)[1]
+    if tables.get("generator", {}).get("name", metadata["generator"]) != metadata["generator"]:
+        return dict(tables)  # for another generator, which put_on refuses
+    return merge({"generator": {"name": metadata["generator"], **base_options(metadata)}}, tables)
+
+
 def load_edit(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
     """Read an edit: its tensors and metadata (generator, method, base_sha256, ...).
 
-    :raises EditError: if the file is no edit; CheckpointError if it cannot be read at all.
+    :raises EditError: if the file is no edit, or has numbers that are not finite; CheckpointError if it cannot be read
+        at all.
     """
     tensors, metadata = read_tensors(path)
     missing = [key for key in REQUIRED if key not in metadata]
@@ -77,6 +141,12 @@ def load_edit(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
             f"{path} is no edit of unlearnkit (format {metadata.get('format')!r}, expected {FORMAT!r}); "
             "give the edit.safetensors of a run directory"
         )
+    for name, tensor in tensors.items():
+        if not bool(tensor.isfinite().all()):
+            raise EditError(
+                f"{path} is of no use: tensor {name!r} has numbers that are not finite (NaN or infinity), so its run "
+                "diverged; start it again with smaller steps (--set method.learning_rate=...)"
+            )
     return tensors, metadata
 
 
@@ -87,7 +157,7 @@ def check_base(path: Path, metadata: Mapping[str, str], sha256: str, base: Path)
     """
     if metadata["base_sha256"] != sha256:
         raise EditError(
-            f"{path} was made for another base: {metadata.get('base_name', 'unknown')} with SHA-256 "
+            f"{path} was made for another base: {metadata.get('base_name', 'unknown')!r} with SHA-256 "
             f"{metadata['base_sha256'][:16]}..., but {base} has {sha256[:16]}...; give the file the run started from"
         )
 
@@ -126,25 +196,44 @@ def _attach(generator: Generator, path: Path, metadata: Mapping[str, str]) -> No
         raise EditError(f"{path} holds modules of the method {name!r}, which cannot add them here: {error}") from error
 
 
-def apply_edit(edit: Path, base: Path, out: Path) -> None:
-    """Write ``base`` with the edit on it to ``out``, in the format that ``base`` has.
+def check_has_file(edit: Path, metadata: Mapping[str, str]) -> None:
+    """Refuse an edit that no file can hold, before its base is looked at.
 
-    An NVIDIA pickle stays one, byte for byte but for the changed tensors' data. Never overwrites a file.
-
-    :raises EditError: for another base; CheckpointError: if a file cannot be read or written.
+    :raises EditError: if it adds modules, or its generator was made without a file.
     """
-    tensors, metadata = load_edit(edit)
-    check_base(edit, metadata, file_sha256(base), base)
     if "adapters" in metadata:
         raise EditError(
             f"{edit} adds modules to the generator (method {metadata.get('method')!r}), which no checkpoint format can "
-            "hold; use it as it is: unlearnkit sample --edit, or unlearnkit.edits.file.put_on in Python"
+            f"hold; {AS_IT_IS}"
         )
-    if out.exists():
-        raise CheckpointError(f"{out} exists and is never overwritten; give another name with --out")
-    cls = registry().component_class("generator", metadata["generator"])
-    if "checkpoint" not in attrs.fields_dict(cls):
-        raise EditError(f"generator {metadata['generator']!r} reads no checkpoint, so there is no file to write")
-    generator = cls(checkpoint=base)
-    generator.prepare(torch.device("cpu"))
-    write_like(base, generator.file_tensors(tensors), out)
+    if metadata.get("base_is_file") == "false":
+        raise EditError(
+            f"{edit} was made for {metadata.get('base_name', 'a network')!r}, which generator "
+            f"{metadata['generator']!r} makes without a file, so there is none to write; {AS_IT_IS}"
+        )
+
+
+def apply_edit(edit: Path, base: Path | None, out: Path, generator: type[Generator] | None = None) -> Applied:
+    """Write ``base`` with the edit on it to ``out``, in the format that ``base`` has; no network is built.
+
+    An NVIDIA pickle stays one, byte for byte but for the changed tensors' data. Never overwrites a file. The class
+    ``generator`` writes (:meth:`Generator.write_edited`): by default the one that is registered by the edit's name.
+
+    :raises EditError: for another base or none, or an edit that no file can hold; CheckpointError: if a file cannot be
+        read or written; PluginError: if the generator is not installed, or wrote nothing.
+    """
+    tensors, metadata = load_edit(edit)
+    check_has_file(edit, metadata)
+    if base is None:
+        raise EditError(
+            f"{edit} needs its base: give the file it was made for with --base, "
+            f"{metadata.get('base_name', 'unknown')!r} with SHA-256 {metadata['base_sha256'][:16]}..."
+        )
+    cls: type[Generator] = generator or registry().component_class("generator", metadata["generator"])
+    with open_base(base) as opened:
+        check_base(edit, metadata, opened.sha256, base)
+        with new_file(out) as part:
+            cls.write_edited(opened, tensors, part)
+            if not part.is_file() or part.stat().st_size == 0:
+                raise PluginError(f"{cls.__name__}.write_edited wrote nothing to the file it was given")
+        return Applied(out, len(tensors), opened.rounded_back)

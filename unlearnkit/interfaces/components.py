@@ -8,8 +8,9 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
+from pathlib import Path
 from types import MappingProxyType
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -29,6 +30,9 @@ from unlearnkit.interfaces.records import (
     Step,
     StyleLayer,
 )
+
+if TYPE_CHECKING:
+    from unlearnkit.checkpoints import BaseFile
 
 __all__ = [
     "Attack", "Component", "Generator", "IdentityEncoder", "Inverter", "Loss", "Method", "Metric", "Penalty",
@@ -56,6 +60,9 @@ class Generator(Component):
 
     has_views: ClassVar[bool] = False
     """True if a view (a camera) is needed to render."""
+    base_options: ClassVar[tuple[str, ...]] = ()
+    """Options without which this base cannot be made or drawn from: a class label, the seed of a network that is read
+    from no file. An edit carries them, so that nobody has to give them again."""
 
     resolution: int
     z_dim: int
@@ -70,7 +77,10 @@ class Generator(Component):
     @property
     @abstractmethod
     def base(self) -> Base:
-        """The checkpoint that this generator was loaded from."""
+        """Which file this generator was read from, and the SHA-256 of that file's bytes.
+
+        One that is read from no file gives a path where there is none, and a hash of what its network is made from.
+        """
 
     @property
     @abstractmethod
@@ -144,9 +154,27 @@ class Generator(Component):
             f"{type(self).__name__} does not support adapters; choose a method that edits weights, or another generator"
         )
 
-    def file_tensors(self, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
-        """Convert tensors from names in ``module.state_dict()`` to names and shapes in the checkpoint file."""
-        return dict(tensors)
+    @classmethod
+    def write_edited(cls, base: BaseFile, tensors: Mapping[str, Tensor], out: Path) -> None:
+        """Fill the new file ``out`` with ``base``, ``tensors`` in place of its own: what ``unlearnkit apply`` does.
+
+        Called on the class, with no component prepared: how tensors are named in a file is a function of that file.
+        ``tensors`` are named as in ``module.state_dict()``, on the CPU; ``base`` is the file of :attr:`base`, its hash
+        checked. ``out`` takes its name only when this returns, so it appears whole or not at all.
+
+        * A file that unlearnkit reads (``base.checkpoint``), with the names of the module: nothing to do.
+        * Other names there: rename, then ``base.write(renamed, out)``.
+        * A format of its own: read ``base.path``, write ``out``.
+        * No file at all: nothing to do, ``apply`` says so; :attr:`base_options` hold what the network is made from.
+
+        :raises CheckpointError: if a tensor does not fit the file; EditError: if this does not know the file's format.
+        """
+        if reason := base.cannot_hold(tensors):
+            raise EditError(
+                f"{reason}; {cls.__name__} does not say how its files are written (Generator.write_edited), so use the "
+                "edit as it is: unlearnkit sample --edit, or unlearnkit.edits.file.put_on in Python"
+            )
+        base.write(tensors, out)
 
 
 class Inverter(Component):
@@ -226,6 +254,14 @@ class Method(Component):
 
     losses: tuple[str, ...] = ()
     target: str | None = None
+
+    tuning: ClassVar[tuple[Mapping[str, tuple[Any, ...]], ...]] = ()
+    """Settings worth trying, for ``unlearnkit bench --tune``: grids of dotted settings, each with its values.
+
+    ``({"method.learning_rate": (1e-3, 2e-3), "loss.hinge.threshold": (0.0, 0.3)},)`` is four trials, every combination;
+    several grids are tried one after the other. Four trials are granted to each method, so declare no more. Without a
+    declaration four learning rates are tried, if the method has one.
+    """
 
     @abstractmethod
     def unlearn(self, job: Job) -> None:

@@ -101,6 +101,11 @@ class Request:
         """Every latent to erase, person by person: ``(P, num_ws, w_dim)``."""
         return torch.cat([person.latents[: person.n_erased] for person in self.people])
 
+    @property
+    def gone(self) -> Tensor:
+        """Every latent ``(M, num_ws, w_dim)`` of somebody who is, or was, erased: nobody else may be one of these."""
+        return torch.cat([person.latents for person in (*self.people, *self.earlier)])
+
 
 @attrs.frozen(eq=False)
 class StyleLayer:
@@ -247,7 +252,7 @@ class Job:
 
 @attrs.frozen(eq=False)
 class Evidence:
-    """The input of a metric: the generator before and after, the request, and encoders that no loss has used.
+    """What a metric looks at: the two generators, frozen and edited, the request, and encoders that no loss has used.
 
     * ``seed``: of all random draws; :meth:`stream` derives an independent generator for each purpose
     * ``original``: the unmodified checkpoint if ``frozen`` has an earlier edit applied, otherwise None
@@ -273,13 +278,13 @@ class Evidence:
         return stream(self.seed, f"evidence/{purpose}", index)
 
     def random_latents(self, count: int, rng: torch.Generator) -> Tensor:
-        """Latents ``(count, num_ws, w_dim)`` of random people, none of whom was erased."""
-        return draw_people(self.frozen, count, rng, self.request.erased)
+        """Latents ``(count, num_ws, w_dim)`` of random people, none of whom was ever erased."""
+        return draw_people(self.frozen, count, rng, self.request.gone)
 
 
 @attrs.frozen(eq=False)
 class Case:
-    """The input of an attack: the generator before and after, and the person to recover.
+    """What an attack looks at: the two generators, frozen and edited, and the one person to bring back.
 
     * ``evidence``: draw from ``evidence.stream(purpose)`` only; ``evidence.judge`` evaluates success, and must never be
       what an attack optimises
@@ -335,9 +340,11 @@ def draw_people(generator: Generator, count: int, rng: torch.Generator, erased: 
 
 
 def _is_any_of(latents: Tensor, erased: Tensor) -> Tensor:
-    """Which latents ``(N, num_ws, w_dim)`` equal one of ``erased`` up to rounding: ``(N,)``."""
-    distances = (latents[:, None] - erased.to(latents)[None]).flatten(2).norm(dim=2)
-    return (distances <= 1e-4 * erased.to(latents).flatten(1).norm(dim=1)).any(1)
+    """Which latents ``(N, num_ws, w_dim)`` are, but for rounding, one of ``erased``: ``(N,)``."""
+    erased = erased.to(latents).flatten(1)
+    # By differences, since products would round; cdist needs no (N, M, num_ws * w_dim) for them.
+    apart = torch.cdist(latents.flatten(1), erased, compute_mode="donot_use_mm_for_euclid_dist")
+    return (apart <= 1e-4 * erased.norm(dim=1)).any(1)
 
 
 def unit(offsets: Tensor) -> Tensor:

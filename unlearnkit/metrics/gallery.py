@@ -70,9 +70,9 @@ class Gallery:
 
     def __init__(self, evidence: Evidence) -> None:
         # No reference back to the evidence: it is the key under which this gallery is kept.
-        self._before, self._after = evidence.frozen, evidence.edited
+        self._frozen, self._edited = evidence.frozen, evidence.edited
         self._judge, self._perceptual = evidence.judge, evidence.perceptual
-        self._seed, self._request = evidence.seed, evidence.request
+        self._seed, self._gone = evidence.seed, evidence.request.gone
         self._samples = evidence.samples
         self._faces: dict[Person, Faces] = {}
 
@@ -95,14 +95,14 @@ class Gallery:
 
         ``front`` looks from the front only (V = 1), which is enough where many latents are averaged.
         """
-        before, count_before = self._embed(self._before, latents, front)
-        after, count_after = self._embed(self._after, latents, front)
+        before, count_before = self._embed(self._frozen, latents, front)
+        after, count_after = self._embed(self._edited, latents, front)
         counts = _known({"before": count_before, "after": count_after})
         if pictures is None:
             return Faces(before, after, before, pictured=False, counts=counts)
         if len(pictures) != len(latents):
             raise ShapeError(f"{len(latents)} latents and {len(pictures)} pictures; give one for each")
-        device = self._before.w_avg.device
+        device = self._frozen.w_avg.device
         known, count = _together([self._see(part.to(device)) for part in pictures.split(BATCH)])
         return Faces(before, after, known[:, None], pictured=True, counts=counts | _known({"pictures": count}))
 
@@ -111,13 +111,13 @@ class Gallery:
     def sample(self) -> Sample:
         """Random latents, each seen in a random view that is the same before and after."""
         rng = stream(self._seed, "evidence/sample")
-        latents = draw_people(self._before, self._samples, rng, self._request.erased)
-        views = self._before.sample_views(self._samples, rng)
+        latents = draw_people(self._frozen, self._samples, rng, self._gone)
+        views = self._frozen.sample_views(self._samples, rng)
         rows: list[tuple[Tensor, ...]] = []
         faces: list[list[tuple[Tensor, Tensor | None]]] = []
         for part in slices(len(latents)):
             view = None if views is None else views[part].to(latents.device)
-            images = [g.render(latents[part], view).image for g in (self._before, self._after)]
+            images = [g.render(latents[part], view).image for g in (self._frozen, self._edited)]
             features = [self._perceptual.features(image) for image in images]
             pooled = [self._pooled(image, seen) for image, seen in zip(images, features, strict=True)]
             faces.append([self._see(image) for image in images])

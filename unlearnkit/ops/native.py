@@ -22,7 +22,7 @@ from torch import Tensor
 from unlearnkit import building
 from unlearnkit.errors import BuildError
 
-__all__ = ["ABI_VERSION", "Library", "call", "library", "off", "status", "usable"]
+__all__ = ["ABI_VERSION", "Library", "call", "in_use", "library", "off", "status", "usable"]
 
 ABI_VERSION = 1
 DTYPES = {torch.float32: 0, torch.float64: 1}
@@ -213,6 +213,26 @@ def off() -> Iterator[None]:
         yield
     finally:
         _enabled = before
+
+
+def in_use(device: str) -> tuple[str, str]:
+    """What computes on a device ("native", or "PyTorch" and why), and with which instructions ("avx512", "sm_90").
+
+    For everything that reports a time: without it the time says little.
+
+    :raises BuildError: as :func:`library`.
+    """
+    found = library(device) if device in building.DEVICES and _enabled else None
+    if found is not None:
+        return "native", found.variant
+    reason = _reasons.get(device, "") if _enabled else "switched off"
+    return "PyTorch" + (f" ({reason})" if reason else ""), _torch_instructions(device)
+
+
+def _torch_instructions(device: str) -> str:
+    if device == "cuda" and torch.cuda.is_available():
+        return "sm_{}{}".format(*torch.cuda.get_device_capability())
+    return torch.backends.cpu.get_cpu_capability().lower() if device == "cpu" else ""
 
 
 def status() -> list[tuple[str, str]]:

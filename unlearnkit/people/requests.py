@@ -66,9 +66,11 @@ def read_album(request: RequestSettings, size: int) -> Album:
 
 def make_request(
     request: RequestSettings, album: Album, generator: Generator, inverter: Inverter | None, seed: int,
-    device: torch.device,
+    device: torch.device, earlier: tuple[Person, ...] = (),
 ) -> Request:
-    """The people to erase and the bystanders, with their latents; random bystanders are never one of the erased.
+    """The people to erase and the bystanders, with their latents; ``earlier`` are those whom earlier edits erased.
+
+    A drawn bystander is none of them.
 
     :raises ConfigError: if nobody is to be erased, or a picture needs an inverter and there is none.
     """
@@ -79,11 +81,10 @@ def make_request(
     )
     bystanders = _bystanders([path.stem for path in request.bystanders], album.bystanders, invert)
     if request.random_bystanders:
-        latents = draw_people(
-            generator, request.random_bystanders, stream(seed, "bystanders"), Request(people).erased
-        )
+        gone = Request(people, earlier=earlier).gone
+        latents = draw_people(generator, request.random_bystanders, stream(seed, "bystanders"), gone)
         bystanders += [Person(f"random-{i}", latents[i : i + 1]) for i in range(len(latents))]
-    return Request(people, tuple(bystanders))
+    return Request(people, tuple(bystanders), earlier)
 
 
 def _person(person: PersonSettings, pictures: tuple[Tensor, ...], erase: int, invert: _Inversion) -> Person:

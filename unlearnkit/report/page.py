@@ -151,7 +151,8 @@ def _scale(
 
 def _facts(manifest: Mapping[str, Any]) -> list[tuple[str, str]]:
     """The manifest as lines to read."""
-    plain = ("status", "command", "seed", "device", "cpu", "threads", "platform", "started", "finished")
+    plain = ("status", "command", "seed", "device", "cpu", "threads", "kernels", "instructions", "platform",
+             "started", "finished")
     facts = [(key, str(manifest[key])) for key in plain if manifest.get(key) is not None]
     facts.append(("time", seconds_text(manifest["seconds"])))
     for name, value in manifest["timings"].items():

@@ -21,6 +21,7 @@ def _group(group: Group) -> dict[str, Any]:
     return {
         "generator": group.generator, "scenario": group.scenario, "people": group.people(),
         "levels": {"strangers": group.strangers, "same_person": group.same}, "notes": list(group.notes),
+        "machines": list(group.machines),
         "columns": [_column(column) for column in group.columns], "rows": [_row(row) for row in group.rows],
     }
 

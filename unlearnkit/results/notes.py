@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 
 from unlearnkit.results.schema import CHECKPOINT, RUN, Result
 
-__all__ = ["notes"]
+__all__ = ["machines", "notes"]
 
 
 def notes(results: Sequence[Result]) -> tuple[str, ...]:
@@ -35,8 +35,16 @@ def _judge(result: Result) -> str:
     return str(table.get("name", "")) if isinstance(table, dict) else ""
 
 
+def machines(results: Sequence[Result]) -> tuple[str, ...]:
+    """What the times of ``results`` were taken on: processor, device, threads, kernels and instruction set."""
+    return tuple(sorted({_machine(result) for result in results}))
+
+
 def _machine(result: Result) -> str:
-    return f"{result.hardware.cpu}, {result.hardware.device}, threads: {result.hardware.threads}"
+    found = result.hardware
+    kernels = f", kernels: {found.kernels}" if found.kernels else ""
+    instructions = f", {found.instructions}" if found.instructions else ""
+    return f"{found.cpu}, {found.device}, threads: {found.threads}{kernels}{instructions}"
 
 
 def _attacks(results: Sequence[Result]) -> list[str]:

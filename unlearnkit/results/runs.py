@@ -64,7 +64,8 @@ def _conditions(settings: Table, manifest: Table) -> dict[str, Any]:
         "budget": {"steps": steps, "tuning_trials": 0, "samples": _table(settings.get("metrics")).get("samples", 2)},
         "versions": {**manifest["plugins"], **manifest["versions"], **({CHECKPOINT: checkpoint} if checkpoint else {})},
         "hardware": {"cpu": manifest.get("cpu", ""), "threads": manifest.get("threads", 1),
-                     "platform": manifest.get("platform", ""), "device": str(manifest.get("device", ""))},
+                     "platform": manifest.get("platform", ""), "device": str(manifest.get("device", "")),
+                     "kernels": manifest.get("kernels", ""), "instructions": manifest.get("instructions", "")},
     }
 
 

@@ -76,6 +76,9 @@ class Hardware:
     threads: int = field(metadata=_help("threads that torch used"), validator=ge(1))
     platform: str = field(metadata=_help("operating system"))
     device: str = field(metadata=_help("where torch computed: cpu, cuda, ..."))
+    kernels: str = field(default="", metadata=_help(
+        "what computed: native, or PyTorch and why; empty in results from before this was noted"))
+    instructions: str = field(default="", metadata=_help("instruction set of the kernels: avx512, avx2, plain, sm_90"))
 
 
 @attrs.frozen

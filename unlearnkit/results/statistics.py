@@ -27,7 +27,7 @@ from statistics import fmean, stdev
 import attrs
 
 from unlearnkit.results.columns import Column, columns_of, levels
-from unlearnkit.results.notes import notes
+from unlearnkit.results.notes import machines, notes
 from unlearnkit.results.rows import rows_of
 from unlearnkit.results.schema import RUN, Result
 
@@ -83,7 +83,7 @@ class Group:
     """All methods on one generator in one scenario, the highest min(erasure, preservation) first, failures last.
 
     ``strangers``, ``same``: similarity of two strangers and of two pictures of one person, to the judge; ``notes``:
-    what was not alike among the results, a sentence each.
+    what was not alike among the results, a sentence each; ``machines``: what the times were taken on.
     """
 
     generator: str
@@ -93,6 +93,7 @@ class Group:
     strangers: float | None
     same: float | None
     notes: tuple[str, ...] = ()
+    machines: tuple[str, ...] = ()
 
     @property
     def title(self) -> str:
@@ -182,7 +183,7 @@ def _group(generator: str, scenario: str, results: list[Result]) -> Group:
     rows.sort(key=lambda row: (bool(row.failures), -min(_mean(row, "erasure"), _mean(row, "preservation")), row.method))
     known = [levels(result) for result in results if result.error is None]
     strangers, same = (_mean_of([pair[side] for pair in known]) for side in (0, 1))
-    return Group(generator, scenario, columns, tuple(rows), strangers, same, notes(results))
+    return Group(generator, scenario, columns, tuple(rows), strangers, same, notes(results), machines(results))
 
 
 def _cells(column: Column, by_row: dict[str, list[Result]]) -> dict[str, Cell]:

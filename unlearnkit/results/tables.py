@@ -8,6 +8,7 @@ import unicodedata
 from collections.abc import Sequence
 
 from rich import box
+from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
@@ -43,6 +44,8 @@ def legend(group: Group) -> str:
     text = LEGEND + (_MARKS if any(cell.leads for cell in cells) else "" if group.people() > 2 else _FEW)
     if group.strangers is not None and group.same is not None:
         text += f" Two strangers have similarity {group.strangers:.2f}, two pictures of one person {group.same:.2f}."
+    if len(group.machines) == 1 and "kernels" in group.machines[0]:  # of several machines a note speaks
+        text += f" Times are from {group.machines[0]}."
     return " ".join([text, *group.notes])
 
 
@@ -101,6 +104,22 @@ def terminal(group: Group, shown: Sequence[Column] | None = None) -> Table:
             texts.append(Text(f"{mean_text(cell, column)}\n{interval_text(cell, column)}".rstrip(), style))
         table.add_row(Text(row.method), *texts, _people(row))
     return table
+
+
+def print_groups(groups: Sequence[Group], out: Console) -> None:
+    """Print each table with the columns that the window has room for; a pipe has room for all."""
+    for group in groups:
+        columns = terminal_columns(group)
+        drawn = terminal(group, columns)
+        while (least := out.measure(drawn, options=out.options.update(width=1000)).maximum) > out.width:
+            if len(columns) <= 2 or not out.is_terminal:
+                out.width = least  # lines break, numbers do not
+                break
+            columns = columns[:-1]
+            drawn = terminal(group, columns)
+        out.print(drawn)
+        for line in failures(group):
+            out.print(line, soft_wrap=True, markup=False)
 
 
 def markdown(groups: Sequence[Group]) -> str:

@@ -6,18 +6,19 @@
     def test_conformance(component, check):
         check(component)
 
-No weights are needed: losses, methods, metrics and the like are tried on a toy world (:mod:`unlearnkit.testing.world`).
-``check_component(MyLoss)`` does the same outside pytest. Imports torch, but no pytest.
+No weights are needed: a component is tried on toys (:mod:`unlearnkit.testing.world`), a generator on itself.
+``check_component(MyLoss)`` does the same outside pytest. Imports torch, but not pytest.
 """
 
 from unlearnkit.testing.checks import Check, checks_of
 from unlearnkit.testing.expect import CheckFailed, NotApplicable
 from unlearnkit.testing.running import Outcome, check_component, parametrize_with_checks
-from unlearnkit.testing.subject import Subject, as_subject, components_of
+from unlearnkit.testing.subject import Description, Subject, as_subject, components_of
 from unlearnkit.testing.world import (
     ToyGenerator,
     ToyIdentity,
     ToyPerceptual,
+    ToyTarget,
     ToyViewGenerator,
     make_evidence,
     make_job,
@@ -27,7 +28,7 @@ from unlearnkit.testing.world import (
 )
 
 __all__ = [
-    "Check", "CheckFailed", "NotApplicable", "Outcome", "Subject", "ToyGenerator", "ToyIdentity", "ToyPerceptual",
-    "ToyViewGenerator", "as_subject", "check_component", "checks_of", "components_of", "make_evidence", "make_job",
-    "parametrize_with_checks", "pictures", "random_latents", "toy_job",
+    "Check", "CheckFailed", "Description", "NotApplicable", "Outcome", "Subject", "ToyGenerator", "ToyIdentity",
+    "ToyPerceptual", "ToyTarget", "ToyViewGenerator", "as_subject", "check_component", "checks_of", "components_of",
+    "make_evidence", "make_job", "parametrize_with_checks", "pictures", "random_latents", "toy_job",
 ]

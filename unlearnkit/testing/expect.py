@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 __all__ = [
-    "CheckFailed", "NotApplicable", "expect", "expect_close", "expect_tensor", "no_global_chance", "same_bits",
+    "CheckFailed", "NotApplicable", "expect", "expect_close", "expect_tensor", "no_global_draws", "same_bits",
     "snapshot", "twice", "unchanged",
 ]
 
@@ -19,21 +19,21 @@ T = TypeVar("T")
 
 
 class CheckFailed(AssertionError):
-    """A component does not do what its interface promises."""
+    """A component breaks a promise of its interface."""
 
 
 class NotApplicable(unittest.SkipTest):
-    """A check has nothing to look at in this component; pytest shows it as skipped, with the reason."""
+    """A check does not apply to this component; pytest shows it as skipped, with the reason."""
 
 
 def expect(good: bool, expected: str, got: object) -> None:
-    """Raise :class:`CheckFailed` with both halves of the sentence unless ``good``."""
+    """Raise :class:`CheckFailed`, "expected ``expected``, got ``got``", unless ``good``."""
     if not good:
         raise CheckFailed(f"expected {expected}, got {got}")
 
 
 def expect_tensor(what: str, value: Any, shape: tuple[int | str, ...], dtype: torch.dtype = torch.float32) -> None:
-    """``value`` is a finite tensor of ``shape``; a letter in the shape stands for any positive number."""
+    """Expect a finite tensor of ``shape``; a letter in the shape stands for any positive number."""
     wanted = f"{what} to be a finite {str(dtype).removeprefix('torch.')} tensor ({', '.join(map(str, shape))})"
     expect(isinstance(value, Tensor), wanted, f"a {type(value).__name__}")
     fits = value.ndim == len(shape) and all(
@@ -46,7 +46,7 @@ def expect_tensor(what: str, value: Any, shape: tuple[int | str, ...], dtype: to
 
 
 def expect_close(what: str, a: Tensor, b: Tensor, tolerance: float) -> None:
-    """Two tensors agree within ``tolerance`` times their size (at least 1)."""
+    """Expect two tensors that differ by at most ``tolerance`` times the largest number in ``b`` (at least 1)."""
     expect(a.shape == b.shape, f"{what}, so one shape", f"{tuple(a.shape)} and {tuple(b.shape)}")
     scale = max(1.0, float(b.detach().abs().max())) if b.numel() else 1.0
     gap = float((a.detach() - b.detach()).abs().max()) if b.numel() else 0.0
@@ -54,7 +54,7 @@ def expect_close(what: str, a: Tensor, b: Tensor, tolerance: float) -> None:
 
 
 def same_bits(a: Any, b: Any) -> bool:
-    """Equal to the last bit, through dicts, lists and records of tensors."""
+    """Equal to the last bit, also inside dicts, lists and tuples."""
     if isinstance(a, Tensor):
         return isinstance(b, Tensor) and a.shape == b.shape and torch.equal(a.detach(), b.detach())
     if isinstance(a, Mapping):
@@ -65,23 +65,23 @@ def same_bits(a: Any, b: Any) -> bool:
 
 
 @contextmanager
-def no_global_chance() -> Iterator[None]:
-    """Inside, torch's global random numbers stay where they are: a run is reproducible by its own seed only."""
+def no_global_draws() -> Iterator[None]:
+    """Inside, nothing may draw from torch's global random number generator: the seed of a run decides everything."""
     before = torch.get_rng_state()
     yield
     expect(
-        torch.equal(before, torch.get_rng_state()), "all chance to come from the rng that is given",
-        "a draw from torch's global random numbers (pass generator=rng to torch.rand and the like)",
+        torch.equal(before, torch.get_rng_state()), "every random number to come from the rng that is given",
+        "a draw from torch's global random number generator (pass generator=rng to torch.rand and the like)",
     )
 
 
 def twice(make: Callable[[], T]) -> tuple[T, T]:
-    """Call ``make`` under two global seeds; it may use up neither."""
+    """Call ``make`` twice, under two global seeds, neither of which it may draw from."""
     results = []
     with torch.random.fork_rng(devices=()):
         for seed in (1, 2):
             torch.manual_seed(seed)
-            with no_global_chance():
+            with no_global_draws():
                 results.append(make())
     return results[0], results[1]
 
@@ -92,10 +92,10 @@ def snapshot(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
 
 
 @contextmanager
-def unchanged(tensors: Callable[[], Mapping[str, Tensor]], why: str) -> Iterator[None]:
-    """Inside, no tensor that ``tensors()`` names changes; ``why`` ends the sentence "expected ... to stay"."""
+def unchanged(tensors: Callable[[], Mapping[str, Tensor]], what: str) -> Iterator[None]:
+    """Inside, no tensor of ``tensors()`` may change; ``what`` names them all: "expected ``what`` to stay as it is"."""
     before = snapshot(tensors())
     yield
     after = tensors()
     changed = [name for name in before if name not in after or not same_bits(before[name], after[name])]
-    expect(not changed, f"{why} to stay as it is", f"changes in {', '.join(changed[:4])}")
+    expect(not changed, f"{what} to stay as it is", f"changes in {', '.join(changed[:4])}")

@@ -1,38 +1,41 @@
-"""Runs checks: in pytest with ``parametrize_with_checks``, anywhere else with ``check_component``."""
+"""Run checks: in pytest with ``parametrize_with_checks``, anywhere else with ``check_component``."""
 
 from __future__ import annotations
 
 import unittest
-from collections.abc import Iterable
-from typing import Any
+from collections.abc import Callable, Iterable
+from typing import Any, TypeVar
 
 import attrs
 
+from unlearnkit.errors import one_line
 from unlearnkit.testing.checks import checks_of
 from unlearnkit.testing.expect import CheckFailed
 from unlearnkit.testing.subject import Description, as_subject
 
 __all__ = ["Outcome", "check_component", "parametrize_with_checks"]
 
+Test = TypeVar("Test", bound=Callable[..., Any])
+
 
 @attrs.frozen
 class Outcome:
-    """What came of one check: ``passed``, ``skipped`` or ``failed``, and why."""
+    """The result of one check: its ``state`` is ``passed``, ``skipped`` or ``failed``, and ``why`` is the reason."""
 
     check: str
     state: str
     why: str = ""
 
 
-def parametrize_with_checks(components: Iterable[Description]) -> Any:
-    """Make one test of every check of every component::
+def parametrize_with_checks(components: Iterable[Description]) -> Callable[[Test], Test]:
+    """Decorate a test with every check of every component, one test each::
 
-        @parametrize_with_checks([("loss", "left-ear"), ("loss", "left-ear", {"weight": 2.0})])
+        @parametrize_with_checks(components_of("my-plugin"))
         def test_conformance(component, check):
             check(component)
 
-    Components are named as :func:`unlearnkit.testing.as_subject` takes them; ``components_of("my-plugin")`` lists
-    all that a plugin registers.
+    Instead of ``components_of``, which lists all that a plugin registers, any :data:`Description` will do:
+    ``[("loss", "left-ear"), ("loss", "left-ear", {"weight": 2.0}), MyLoss]``.
     """
     import pytest
 
@@ -43,9 +46,12 @@ def parametrize_with_checks(components: Iterable[Description]) -> Any:
 
 
 def check_component(what: Description, raises: bool = True) -> list[Outcome]:
-    """Run all checks of one component, to the last.
+    """Run every check of one component, also after one has failed, and return what came of each::
 
-    :raises CheckFailed: naming every check that failed, unless ``raises`` is false.
+        check_component(("loss", "left-ear"))      # registered by an installed plugin
+        check_component(MyLoss(weight=2.0))        # or a class or an object, in a notebook
+
+    :raises CheckFailed: one line for each check that failed, unless ``raises`` is false.
     """
     subject = as_subject(what)
     outcomes = []
@@ -57,11 +63,10 @@ def check_component(what: Description, raises: bool = True) -> list[Outcome]:
         except CheckFailed as failure:
             outcomes.append(Outcome(check.name, "failed", str(failure)))
         except Exception as error:  # whatever a component raises where it should not
-            words = f"{check.name} of {subject!r}: {type(error).__name__}: {error}"
-            outcomes.append(Outcome(check.name, "failed", words))
+            outcomes.append(Outcome(check.name, "failed", f"{check.name} of {subject!r}: {one_line(error)}"))
         else:
             outcomes.append(Outcome(check.name, "passed"))
     failed = [outcome.why for outcome in outcomes if outcome.state == "failed"]
     if failed and raises:
-        raise CheckFailed("\n".join([f"{len(failed)} checks failed", *failed]))
+        raise CheckFailed("\n".join([f"{len(failed)} of {len(outcomes)} checks failed", *failed]))
     return outcomes

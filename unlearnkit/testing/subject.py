@@ -1,4 +1,4 @@
-"""What is checked: a component by its registered name, or a class, with the settings that its author gives."""
+"""What is checked: a component, by its registered name or by its class, and what its author says about it."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from unlearnkit.testing.world import ToyGenerator, ToyViewGenerator
 __all__ = ["Description", "Subject", "as_subject", "components_of"]
 
 QUICK = {"steps": 3}
-"""A loop or a search takes so many steps in a check, where it has such an option and the settings say nothing."""
+"""Options that keep a check short, for components that have them and whose author gives no others."""
 
 Settings: TypeAlias = Mapping[str, Any] | Callable[[], Mapping[str, Any]]
 
@@ -32,11 +32,11 @@ class Subject:
     """A component to check.
 
     * ``kind``, ``name``: as in ``unlearnkit show KIND NAME``
-    * ``settings``: its options; a function is called when they are first needed (it may write a file)
-    * ``generator``: the generator it is tried on; without one, a toy of 4 x 4 pixels
-    * ``skip``: name of a check -> the reason why it is left out
-    * ``needs``: what is missing here ("the file X"): what needs a prepared component is skipped with this reason
-    * ``component_class``: in place of a registration
+    * ``settings``: its options; a function is called when they are first needed, and may write a file
+    * ``generator``: the generator to try it on; by default a toy of 4 x 4 pixels, with and without views
+    * ``skip``: name of a check -> the reason for leaving it out, which the test report shows
+    * ``needs``: what is missing on this computer ("the file X"): only registration and options are checked then
+    * ``component_class``: the class, for a component that is not registered
     """
 
     kind: str
@@ -52,14 +52,20 @@ class Subject:
 
     @property
     def cls(self) -> type:
-        """The component's class; :class:`PluginError` if it is not registered, not importable or no component."""
+        """The component's class.
+
+        :raises PluginError: if it is not registered, cannot be imported, or is no component.
+        """
         if self.component_class is not None:
             return self.component_class
         return registry().component_class(self.kind, self.name)
 
     @property
     def registration(self) -> Registration:
-        """What the plugin handed to ``register``."""
+        """What the plugin has registered.
+
+        :raises NotApplicable: for a component that is given by its class.
+        """
         if self.component_class is not None:
             raise NotApplicable(f"{self.name} is checked as a class, not by a registered name")
         return registry().get(self.kind, self.name)
@@ -75,7 +81,10 @@ class Subject:
         return build(self.cls, {**quick, **self.options()}, self.kind)
 
     def fresh(self) -> Any:
-        """A new component on the CPU, ready for use; :class:`NotApplicable` if it cannot be prepared here."""
+        """A new component, prepared on the CPU.
+
+        :raises NotApplicable: if it cannot be prepared here.
+        """
         if self.needs is not None:
             raise NotApplicable(f"needs {self.needs}")
         component: Component = self.build()
@@ -93,14 +102,14 @@ class Subject:
         return _prepared(self)
 
     def world(self, views: bool = False) -> Generator:
-        """A new generator to try the component on; ``views`` asks for a toy that has cameras."""
+        """A new generator to try the component on; ``views`` asks for the toy that needs views."""
         if self.generator is not None:
             made: Generator = copy.deepcopy(self.generator.component)
             return made
         return ToyViewGenerator() if views else ToyGenerator()
 
     def worlds(self) -> list[Generator]:
-        """Each sort of generator that the component must cope with: with and without views."""
+        """New generators of each kind that the component must work on: without views and with."""
         return [self.world()] if self.generator is not None else [self.world(), self.world(views=True)]
 
 
@@ -111,15 +120,15 @@ Description: TypeAlias = (
 
 
 def as_subject(what: Any) -> Subject:
-    """Understand each way to name a component.
+    """Turn any :data:`Description` of a component into a :class:`Subject`.
 
-    :raises PluginError: for anything else.
+    :raises PluginError: for anything else, and for a kind that does not exist.
     """
     if isinstance(what, Subject):
         return what
     if isinstance(what, tuple) and len(what) in (2, 3) and all(isinstance(part, str) for part in what[:2]):
         if what[0] not in KINDS:
-            raise PluginError(f"there is no kind {what[0]!r}; kinds: {', '.join(KINDS)}")
+            raise PluginError(f"there is no kind {what[0]!r}; expected one of {', '.join(KINDS)}")
         return Subject(*what)
     if isinstance(what, type) and issubclass(what, Component):
         return Subject(_kind(what), what.__name__, component_class=what)
@@ -127,7 +136,9 @@ def as_subject(what: Any) -> Subject:
         fields: Any = attrs.fields(type(what))  # type: ignore[arg-type]  # every component is an attrs class
         given = {field.alias: getattr(what, field.name) for field in fields if field.init}
         return Subject(_kind(type(what)), type(what).__name__, given, component_class=type(what))
-    raise PluginError(f"{what!r} names no component; give (kind, name), (kind, name, settings), a class or a Subject")
+    raise PluginError(
+        f"{what!r} names no component; expected (kind, name), (kind, name, settings), a class, a component or a Subject"
+    )
 
 
 def components_of(
@@ -137,24 +148,33 @@ def components_of(
     skip: Mapping[tuple[str, str], Mapping[str, str]] | None = None,
     needs: Mapping[tuple[str, str], str] | None = None,
 ) -> list[Subject]:
-    """Every component that the named plugins register (all plugins without a name), so that none is forgotten.
+    """List every component that the named plugins register, so that none is forgotten; without names, of all plugins::
 
-    The mappings give by ``(kind, name)`` what :class:`Subject` has under the same word.
+        components_of(
+            "my-plugin",
+            settings={("metric", "sharpness"): {"samples": 4}},
+            generator={("inverter", "my-inverter"): ("generator", "stylegan2")},
+            skip={("loss", "left-ear"): {"check_pairs_are_repeatable": "the reason"}},
+            needs={("identity", "my-encoder"): "encoder.pt, 90 MB"},
+        )
 
-    :raises PluginError: for a plugin that is not installed or broken.
-    :raises ConfigError: if a mapping names a component that is not there.
+    The mappings say by ``(kind, name)`` what the fields of :class:`Subject` with the same names mean.
+
+    :raises PluginError: for a plugin that is not installed, or that could not be loaded.
+    :raises ConfigError: if a mapping names a component that the plugins do not register.
     """
     found = registry().plugins
     for name in plugins:
         plugin = next((plugin for plugin in found if plugin.name == name), None)
         if plugin is None or plugin.error is not None:
-            raise PluginError(f"plugin '{name}': {plugin.error if plugin else 'not installed (pip install -e .)'}")
+            reason = plugin.error if plugin else "not installed; run 'pip install -e .' in its folder"
+            raise PluginError(f"plugin '{name}': {reason}")
     entries = [entry for p in found if not plugins or p.name in plugins for entry in p.registrations]
     keys = [(entry.kind, entry.name) for entry in entries]
     unknown = {key for table in (settings, generator, skip, needs) for key in table or ()} - set(keys)
     if unknown:
         names = ", ".join(f"{kind} '{name}'" for kind, name in sorted(unknown))
-        raise ConfigError(f"settings are given for {names}, not registered by {' or '.join(plugins) or 'any plugin'}")
+        raise ConfigError(f"components_of: got {names}, which {' or '.join(plugins) or 'no plugin'} does not register")
     tried = {key: as_subject(value) for key, value in (generator or {}).items()}
     return [
         Subject(*key, settings=(settings or {}).get(key, {}), generator=tried.get(key),

@@ -98,7 +98,7 @@ class ToyGenerator(Generator):
 
 @attrs.define(eq=False)
 class ToyViewGenerator(ToyGenerator):
-    """The same with a view ``(N, 2)`` that scales the picture: for what must carry cameras along."""
+    """The same with a view ``(N, 2)`` that scales the picture: shows whether views are passed on."""
 
     has_views: ClassVar[bool] = True
 
@@ -127,7 +127,7 @@ class ToyViewGenerator(ToyGenerator):
         return torch.stack([phase.sin(), phase.cos()], 1)
 
     def depth(self, latents: Tensor, views: Tensor) -> Tensor:
-        """The brightness of the picture ``(N, 1, H, W)``, which is no depth, but behaves like one."""
+        """The brightness of the picture ``(N, 1, H, W)``: no depth, but it has the shape of one."""
         return self.render(latents, views).image.mean(1, keepdim=True)
 
 
@@ -200,18 +200,18 @@ def toy_job(losses: Mapping[str, Loss], people: int = 1, seed: int = 0, **option
     return make_job(ToyGenerator(), ToyGenerator(), losses, people, seed, **options)
 
 
-def make_evidence(before: Generator, after: Generator, people: int = 1, samples: int = 12) -> Evidence:
+def make_evidence(frozen: Generator, edited: Generator, people: int = 1, samples: int = 12) -> Evidence:
     """Evidence on two generators: people with three latents each (the last with pictures), two bystanders, and
-    somebody erased earlier, by an edit that is on both generators; the original is ``before`` itself.
+    somebody erased earlier, by an edit that is on both generators; the original is ``frozen`` itself.
     """
-    named = [Person(f"person {i}", random_latents(before, 3, 20 + i)) for i in range(people)]
-    views = before.evaluation_views()
+    named = [Person(f"person {i}", random_latents(frozen, 3, 20 + i)) for i in range(people)]
+    views = frozen.evaluation_views()
     with torch.no_grad():
-        seen = before.render(named[-1].latents, None if views is None else views[:1].expand(3, *views.shape[1:])).image
+        seen = frozen.render(named[-1].latents, None if views is None else views[:1].expand(3, *views.shape[1:])).image
     named[-1] = attrs.evolve(named[-1], pictures=seen)
-    bystanders = tuple(Person(f"bystander {i}", random_latents(before, 1, 40 + i)) for i in range(2))
-    earlier = (Person("earlier person", random_latents(before, 1, 60)),)
+    bystanders = tuple(Person(f"bystander {i}", random_latents(frozen, 1, 40 + i)) for i in range(2))
+    earlier = (Person("earlier person", random_latents(frozen, 1, 60)),)
     return Evidence(
-        frozen=before, edited=after, original=before, request=Request(tuple(named), bystanders, earlier),
+        frozen=frozen, edited=edited, original=frozen, request=Request(tuple(named), bystanders, earlier),
         judge=ToyIdentity(), perceptual=ToyPerceptual(), seed=3, samples=samples,
     )

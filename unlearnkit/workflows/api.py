@@ -13,7 +13,7 @@ from rich.console import Console
 
 from unlearnkit.config import INVERT, SAMPLE, resolve
 from unlearnkit.config.tables import user_tables
-from unlearnkit.edits.file import apply_edit, put_on
+from unlearnkit.edits.file import apply_edit, put_on, with_base_options
 from unlearnkit.engine import freeze
 from unlearnkit.errors import RunError
 from unlearnkit.interfaces import Generator
@@ -24,7 +24,7 @@ from unlearnkit.report.pictures import load_images
 from unlearnkit.runs import directory
 from unlearnkit.workflows.assembly import pick_device, prepared
 from unlearnkit.workflows.options import Files, People, RunOptions, absolute
-from unlearnkit.workflows.run import start_run
+from unlearnkit.workflows.run import continue_run, start_run
 
 if TYPE_CHECKING:
     from unlearnkit.attacks.running import Result
@@ -66,6 +66,14 @@ class Run(directory.Run):
     def report(self) -> Path:
         """The HTML report."""
         return self.path / "report.html"
+
+    def resume(self, *, quiet: bool = False) -> Run:
+        """Continue an interrupted run where its last checkpoint left it; it ends in the same bits.
+
+        :raises RunError: if it is finished, written by another process, or its files have changed.
+        """
+        self.close()
+        return _as_ours(continue_run(self.path, _console(quiet), Run))
 
     def show(self) -> None:
         """Print verdict and headline numbers, as the command line does."""
@@ -124,9 +132,10 @@ def load_generator(
 
     :raises UnlearnkitError: if a file is missing or damaged, or the edit belongs to another checkpoint.
     """
-    options = {"generator.name": generator, "generator.checkpoint": absolute(_path(checkpoint)), "device": device}
-    settings = resolve(user_tables(None, set, options), registry(), SAMPLE)
-    loaded = prepared(settings.generator, pick_device(settings.device))
+    said = {"generator.name": generator, "generator.checkpoint": absolute(_path(checkpoint)), "device": device}
+    tables = user_tables(None, set, said)
+    settings = resolve(tables if edit is None else with_base_options(tables, Path(edit)), registry(), SAMPLE)
+    made = prepared(settings.generator, pick_device(settings.device))
     if edit is not None:
         put_on(loaded, Path(edit))
     freeze(loaded.module)

@@ -29,7 +29,7 @@ from unlearnkit.engine import freeze
 from unlearnkit.engine.machine import applied
 from unlearnkit.engine.precision import make_measures
 from unlearnkit.errors import ConfigError
-from unlearnkit.interfaces import Evidence, Generator, Job, Measures, Progress, Request
+from unlearnkit.interfaces import Evidence, Generator, Job, Measures, Person, Progress, Request
 from unlearnkit.metrics.measuring import declared, measured
 from unlearnkit.numbers import Number
 from unlearnkit.people.latents import load_people
@@ -128,12 +128,14 @@ class Experiment:
                 return
             if self.album is None:
                 self.album = read_album(self.settings.request, self.edited.resolution)
-            request = make_request(
-                self.settings.request, self.album, self.edited, self.parts.inverter, self.settings.seed, self.device
-            )
+            earlier: tuple[Person, ...] = ()
             if self.chain is not None and self.chain.latents is not None:
                 before = load_people(self.chain.latents, self.device)[0]
-                request = attrs.evolve(request, earlier=(*before.earlier, *before.people))
+                earlier = (*before.earlier, *before.people)
+            request = make_request(
+                self.settings.request, self.album, self.edited, self.parts.inverter, self.settings.seed, self.device,
+                earlier,
+            )
         with self.phase("target"):
             self._people = request, self._choose_targets(request.erased)
 

@@ -10,6 +10,7 @@ import attrs
 
 from unlearnkit.config import Settings, resolve
 from unlearnkit.config.tables import user_tables
+from unlearnkit.edits.chain import edit_file
 from unlearnkit.errors import ConfigError, Gather
 from unlearnkit.plugins import registry
 
@@ -58,8 +59,13 @@ class RunOptions:
         :raises ConfigError: for invalid options. In that case files are checked too, so that all mistakes are reported
             at once; for valid settings, the start of the run checks them.
         """
-        mistakes = Gather()
-        settings = resolve(self.tables(), registry(), mistakes=mistakes)
+        tables, mistakes = self.tables(), Gather()
+        if isinstance(tables.get("base"), str):  # a class label, say, need not be given again
+            from unlearnkit.edits.file import with_base_options
+
+            with mistakes:
+                tables = with_base_options(tables, edit_file(Path(tables["base"])))
+        settings = resolve(tables, registry(), mistakes=mistakes)
         if mistakes:
             from unlearnkit.workflows.preflight import check
 

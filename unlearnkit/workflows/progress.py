@@ -15,11 +15,11 @@ __all__ = ["ProgressLine"]
 class ProgressLine:
     """``with ProgressLine(console) as line``: phases by ``line.task``, steps by ``line.advance``.
 
-    On a terminal it is a live bar; in a file or pipe, one plain line for every tenth of the steps.
+    On a terminal and in a notebook it is a live bar; in a file or pipe, one plain line every tenth of the way.
     """
 
     def __init__(self, console: Console) -> None:
-        self.console, self.live = console, console.is_terminal
+        self.console, self.live = console, console.is_terminal or console.is_jupyter
         self.bar = Progress(
             SpinnerColumn(), TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(),
             TextColumn("{task.fields[note]}"), TimeElapsedColumn(), TextColumn("left"), Remaining(),

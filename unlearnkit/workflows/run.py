@@ -19,6 +19,7 @@ from unlearnkit.errors import Interrupted, RunError
 from unlearnkit.files.atomic import sha256_file
 from unlearnkit.interfaces import Generator, Progress
 from unlearnkit.numbers import to_plain
+from unlearnkit.ops import native
 from unlearnkit.people.latents import load_people, save_people
 from unlearnkit.plugins import registry
 from unlearnkit.report import NUMBERS_FILE, write_report
@@ -169,7 +170,8 @@ def _finish(run: Run, experiment: Experiment, line: ProgressLine) -> None:
     with run:
         try:
             with _signals(progress):
-                run.update_manifest(**experiment.machine)
+                kernels = dict(zip(("kernels", "instructions"), native.in_use(experiment.device.type), strict=True))
+                run.update_manifest(**experiment.machine, **kernels)
                 _execute(run, experiment, progress)
         except (Interrupted, KeyboardInterrupt):
             run.finish("interrupted")

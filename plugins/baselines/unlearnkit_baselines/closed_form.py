@@ -14,11 +14,11 @@ __all__ = ["ClosedForm", "solve"]
 
 
 def solve(
-    old: Tensor, sources: Tensor, targets: Tensor, kept: Tensor, *, erase: float, keep: float, ridge: float
+    old: Tensor, erased: Tensor, targets: Tensor, kept: Tensor, *, erase: float, keep: float, ridge: float
 ) -> Tensor:
-    """The affine map ``W`` ``(C, D + 1)`` that best fits the targets' old outputs at ``sources``, old ones at ``kept``.
+    """The affine map ``W`` ``(C, D + 1)`` nearest to: targets' old outputs at ``erased``, old outputs at ``kept``.
 
-    Minimises, with ``c = [w; 1]``, ``W0`` = ``old`` and means over the rows of ``sources``/``targets`` ``(n, D)`` and
+    Minimises, with ``c = [w; 1]``, ``W0`` = ``old`` and means over the rows of ``erased``/``targets`` ``(n, D)`` and
     ``kept`` ``(m, D)``,
 
         erase * mean |W c_u - W0 c_t|^2 + keep * mean |W c_r - W0 c_r|^2 + ridge * |W - W0|^2
@@ -26,7 +26,7 @@ def solve(
     by its normal equations, in float64: UCE's closed form (Gandikota et al., WACV 2024) with means instead of sums.
     """
     old = old.double()
-    a, b, r = (_homogeneous(rows) for rows in (sources, targets, kept))
+    a, b, r = (_homogeneous(rows) for rows in (erased, targets, kept))
     a, b = a * (erase / len(a)) ** 0.5, b * (erase / len(b)) ** 0.5
     r = r * (keep / len(r)) ** 0.5
     gram = a.T @ a + r.T @ r + ridge * torch.eye(a.shape[1], dtype=a.dtype, device=a.device)
@@ -57,6 +57,8 @@ class ClosedForm(Method):
     keep: float = option(1.0, help="weight of the mean over kept latents", ge=0.0)
     ridge: float = option(1e-3, help="weight of the squared change of the layer", gt=0.0)
 
+    tuning = ({"method.keep": (0.3, 1.0, 3.0, 10.0)},)
+
     def unlearn(self, job: Job) -> None:
         """Solve for each style layer and write the solution into ``job.edited``.
 
@@ -67,18 +69,18 @@ class ClosedForm(Method):
             raise ConfigError(
                 f"{type(job.edited).__name__} has no style layers to edit; choose a method that trains, e.g. guide"
             )
-        job.progress.load()  # there is no checkpoint, but this resets the log, so a resumed run logs the step only once
-        sources, targets = self._erased(job)
+        job.progress.load()  # nothing is ever saved, but an interrupted run's log must not hold this step twice
+        erased, targets = self._erased(job)
         kept = job.random_latents(self.samples)
-        errors = [self._edit(layer, sources, targets, kept) for layer in layers]
-        erased, moved = (sum(numbers) / len(layers) for numbers in zip(*errors, strict=True))
-        total = self.erase * erased + self.keep * moved
-        job.progress.step(0, 1, {"total": total, "erase/style_error": erased, "keep/style_error": moved})
+        errors = [self._edit(layer, erased, targets, kept) for layer in layers]
+        left, moved = (sum(numbers) / len(layers) for numbers in zip(*errors, strict=True))
+        total = self.erase * left + self.keep * moved
+        job.progress.step(0, 1, {"total": total, "erase/style_error": left, "keep/style_error": moved})
 
-    def _edit(self, layer: StyleLayer, sources: Tensor, targets: Tensor, kept: Tensor) -> tuple[float, float]:
-        """Edit one layer; returns its :func:`_errors`."""
+    def _edit(self, layer: StyleLayer, erased: Tensor, targets: Tensor, kept: Tensor) -> tuple[float, float]:
+        """Edit one layer; returns what :func:`_errors` says of it."""
         old = torch.cat([layer.gain * layer.weight.detach(), layer.bias.detach()[:, None]], 1).double()
-        a, b, r = (latents[:, layer.row] for latents in (sources, targets, kept))
+        a, b, r = (latents[:, layer.row] for latents in (erased, targets, kept))
         new = solve(old, a, b, r, erase=self.erase, keep=self.keep, ridge=self.ridge)
         with torch.no_grad():
             layer.weight.copy_(new[:, :-1] / layer.gain)
@@ -86,15 +88,15 @@ class ClosedForm(Method):
         return _errors(old, new, a, b, r)
 
     def _erased(self, job: Job) -> tuple[Tensor, Tensor]:
-        """Latents to erase and their targets: the person's own, and their neighbours."""
-        sources, targets = [job.erased], [job.targets]
+        """Latents to erase and their targets: each person's own, and those around it."""
+        erased, targets = [job.erased], [job.targets]
         if self.directions:
-            for source, target in zip(job.erased, job.targets, strict=True):
-                away = unit(job.random_latents(self.directions) - source)
+            for latent, target in zip(job.erased, job.targets, strict=True):
+                away = unit(job.random_latents(self.directions) - latent)
                 for radius in self.radii:
-                    sources.append(source + radius * away)
+                    erased.append(latent + radius * away)
                     targets.append(target + radius * away)
-        return torch.cat(sources), torch.cat(targets)
+        return torch.cat(erased), torch.cat(targets)
 
 
 def _homogeneous(rows: Tensor) -> Tensor:
@@ -102,11 +104,11 @@ def _homogeneous(rows: Tensor) -> Tensor:
     return torch.nn.functional.pad(rows.double(), (0, 1), value=1.0)
 
 
-def _errors(old: Tensor, new: Tensor, sources: Tensor, targets: Tensor, kept: Tensor) -> tuple[float, float]:
-    """Relative errors in style space: of the erased latents (0: mapped to their targets, 1: unchanged), and of the kept
-    ones (0: unchanged), both relative to the distance between erased and target styles."""
-    a, b, r = (_homogeneous(rows) for rows in (sources, targets, kept))
-    distance = ((a - b) @ old.T).square().sum(1).mean().clamp_min(1e-24)
-    residual = (a @ new.T - b @ old.T).square().sum(1).mean()
+def _errors(old: Tensor, new: Tensor, erased: Tensor, targets: Tensor, kept: Tensor) -> tuple[float, float]:
+    """Relative errors in style space: of the erased (0: all of it reads as its target; 1: as before), and how far the
+    kept moved (0: not at all), both as a share of the distance that the erased had to go."""
+    a, b, r = (_homogeneous(rows) for rows in (erased, targets, kept))
+    way = ((a - b) @ old.T).square().sum(1).mean().clamp_min(1e-24)
+    left = (a @ new.T - b @ old.T).square().sum(1).mean()
     moved = (r @ (new - old).T).square().sum(1).mean()
     return float((residual / distance).sqrt()), float((moved / distance).sqrt())

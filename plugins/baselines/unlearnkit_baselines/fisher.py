@@ -1,4 +1,4 @@
-"""Diagonal Fisher information of a generator's images, and the elastic weight consolidation penalty built on it."""
+"""How sensitive a generator's images are to each of its parameters (Fisher information), and a penalty made of it."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from unlearnkit.config import option
 from unlearnkit.errors import ConfigError
-from unlearnkit.interfaces import Generator, Job, Penalty
+from unlearnkit.interfaces import Generator, Job, Penalty, draw_people
 
 __all__ = ["Fisher", "asking_for_gradients", "elastic", "mean_squared_gradient", "picture_fisher"]
 
@@ -47,20 +47,24 @@ def mean_squared_gradient(parameters: Mapping[str, nn.Parameter], numbers: Itera
     return {name: value / max(count, 1) for name, value in total.items()}
 
 
-def picture_fisher(generator: Generator, samples: int, rng: torch.Generator) -> dict[str, Tensor]:
-    """Diagonal of the Fisher information of the images of ``samples`` random latents, by parameter name.
+def picture_fisher(
+    generator: Generator, samples: int, rng: torch.Generator, erased: Tensor | None = None
+) -> dict[str, Tensor]:
+    """Diagonal of the Fisher information of the pictures of ``samples`` random latents, by parameter name.
 
-    A GAN has no likelihood. We model its image I(w) of D values as the mean of a Gaussian of variance D, whose
-    log-likelihood is minus half the mean squared difference; its Fisher matrix is the Gauss-Newton matrix
-    ``E[J^T J] / D`` with ``J = dI/d(parameters)``. The diagonal is estimated without building J: for v ~ N(0, 1/D) in
-    image space, ``E_v[(d<v, I(w)>/dp)^2] = |dI/dp|^2 / D`` (Hutchinson). So F_i is the mean squared change of an
-    image's values per unit of parameter i, squared.
+    None of them is one of ``erased`` ``(P, num_ws, w_dim)``, whose pictures are not to be kept.
+
+    A GAN has no likelihood. Around its picture I(w) of D numbers we put a Gaussian of variance D, whose log-likelihood
+    is minus half the mean squared difference; its Fisher matrix is the Gauss-Newton matrix ``E[J^T J] / D`` with
+    ``J = dI/d(parameters)``. The diagonal comes without ever building J: for v ~ N(0, 1/D) in picture space,
+    ``E_v[(d<v, I(w)>/dp)^2] = |dI/dp|^2 / D`` (Hutchinson). So F_i is the mean squared change of a picture's values
+    per unit of parameter i, squared.
     """
     parameters = generator.editable_parameters()
 
     def projections() -> Iterator[Tensor]:
         for _ in range(samples):
-            latent = generator.sample_latents(1, rng)
+            latent = draw_people(generator, 1, rng, generator.w_avg[None][:0] if erased is None else erased)
             image = generator.render(latent, generator.sample_views(1, rng), rng).image
             direction = torch.randn(image.shape, generator=rng).to(image) / image.numel() ** 0.5
             yield (direction * image).sum()
@@ -87,7 +91,7 @@ def elastic(
 
 @attrs.define(eq=False)
 class Fisher(Penalty):
-    """Elastic weight consolidation (Kirkpatrick et al., PNAS 2017): ``sum_i F_i (p_i - p0_i)^2``.
+    """``sum_i F_i (p_i - p0_i)^2``: elastic weight consolidation (EWC; Kirkpatrick et al., PNAS 2017).
 
     Penalises moving parameters that images are sensitive to. F is :func:`picture_fisher` of the generator before the
     edit, so the value is the expected change of random images (mean squared difference) if parameters acted
@@ -103,8 +107,8 @@ class Fisher(Penalty):
     _before: dict[str, Tensor] = attrs.field(init=False, factory=dict, repr=False)
 
     def begin(self, job: Job) -> None:
-        """Estimate F on the frozen generator, in ``samples`` forward and backward passes."""
-        self._importance = picture_fisher(job.frozen, self.samples, job.stream("fisher"))
+        """Estimate F on the frozen generator; needs ``samples`` forward and backward passes."""
+        self._importance = picture_fisher(job.frozen, self.samples, job.stream("fisher"), job.erased)
         self._before = {name: value.detach() for name, value in job.frozen.editable_parameters().items()}
 
     def weights(self) -> dict[str, float]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import attrs
 import torch
 from torch import Tensor, nn
+from unlearnkit_guide.method import Guide
 
 from unlearnkit.config import option
 from unlearnkit.engine import PairLoop, backward
@@ -38,6 +39,7 @@ class Saliency(PairLoop):
     """
 
     splits = True
+    tuning = Guide.tuning
 
     losses: tuple[str, ...] = option(("random-face", "guide-global"), help="losses that are summed, by name")
     target: str | None = option(None, help="target selector, by name")  # random faces
@@ -101,6 +103,7 @@ class GradientSurgery(PairLoop):
     """
 
     splits = True
+    tuning = Guide.tuning
 
     losses: tuple[str, ...] = option(
         ("guide-local", "guide-adjacency", "guide-global"), help="losses that are summed, by name"

@@ -8,6 +8,7 @@ from typing import Any
 import attrs
 import torch
 from torch import Tensor, nn
+from unlearnkit_guide.method import Guide
 
 from unlearnkit.config import option
 from unlearnkit.engine import PairLoop
@@ -90,6 +91,8 @@ class Legato(PairLoop):
     step: float = option(0.4, help="size of an Euler step", gt=0.0)
     duration: float = option(1.6, help="integration time T, a whole number of Euler steps", gt=0.0)
     consistency: float = option(1.0, help="weight of the trajectory's mean squared step", ge=0.0)
+
+    tuning = Guide.tuning
 
     def __attrs_post_init__(self) -> None:
         ratio = self.duration / self.step

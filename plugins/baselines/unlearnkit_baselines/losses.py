@@ -95,11 +95,11 @@ class Hinge(Loss):
         latents = torch.cat([step.random_latents(self.samples), around])
         return step.pairs(latents, self.drawn_back(latents, step.erased, step.edited.w_avg))
 
-    def drawn_back(self, latents: Tensor, sources: Tensor, w_avg: Tensor) -> Tensor:
-        """Latents ``(N, num_ws, w_dim)`` clipped at the threshold along each person's direction in turn."""
-        for source in sources:
-            length = (source - w_avg).norm().clamp_min(1e-12)
-            direction = (source - w_avg) / length
+    def drawn_back(self, latents: Tensor, erased: Tensor, w_avg: Tensor) -> Tensor:
+        """Latents ``(N, num_ws, w_dim)`` without what they have beyond the threshold of each person, one by one."""
+        for latent in erased:
+            length = (latent - w_avg).norm().clamp_min(1e-12)
+            direction = (latent - w_avg) / length
             beyond = ((latents - w_avg) * direction).flatten(1).sum(1) - self.threshold * length
             latents = latents - beyond.clamp_min(0)[:, None, None] * direction
         return latents

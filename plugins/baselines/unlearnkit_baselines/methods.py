@@ -6,6 +6,7 @@ All of them keep PairLoop's steps and learning rate (GUIDE's 1000 and 1e-4), so 
 from __future__ import annotations
 
 import attrs
+from unlearnkit_guide.method import Guide
 
 from unlearnkit.config import option
 from unlearnkit.engine import PairLoop
@@ -40,12 +41,16 @@ class GradientAscent(PairLoop):
     losses: tuple[str, ...] = option(("ascent", "guide-global"), help=LOSSES)
     target: str | None = option(None, help=TARGET)  # ascent needs no target
 
+    tuning = Guide.tuning
+
 
 @attrs.define(eq=False)
 class GradientAscentOnly(GradientAscent):
     """``L = L_ascent``: gradient ascent without a retain loss, to show why methods need one."""
 
     losses: tuple[str, ...] = option(("ascent",), help=LOSSES)
+
+    tuning = ({"method.learning_rate": (5e-4, 1e-3, 2e-3, 4e-3)},)  # nothing retains, so nothing is balanced
 
 
 @attrs.define(eq=False)
@@ -57,6 +62,8 @@ class RandomTarget(PairLoop):
 
     losses: tuple[str, ...] = option(("random-face", "guide-global"), help=LOSSES)
     target: str | None = option(None, help=TARGET)  # the loss draws its own
+
+    tuning = Guide.tuning
 
 
 @attrs.define(eq=False)
@@ -71,6 +78,8 @@ class Ewc(PairLoop):
     losses: tuple[str, ...] = option(("guide-local", "guide-global", "fisher"), help=LOSSES)
     target: str = option("average", help=TARGET)
 
+    tuning = Guide.tuning
+
 
 @attrs.define(eq=False)
 class ProjectionHinge(PairLoop):
@@ -81,4 +90,6 @@ class ProjectionHinge(PairLoop):
     """
 
     losses: tuple[str, ...] = option(("hinge",), help=LOSSES)
-    target: str | None = option(None, help=TARGET)  # the threshold sets how far
+    target: str | None = option(None, help=TARGET)  # the threshold says how far
+
+    tuning = ({"method.learning_rate": (1e-3, 2e-3), "loss.hinge.threshold": (0.3, 0.0)},)

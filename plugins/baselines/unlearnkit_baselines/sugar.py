@@ -43,8 +43,8 @@ class SugarAdjacency(Likeness):
         if step.selector is None:
             raise ConfigError("loss sugar-adjacency needs a target selector for the neighbours' targets, and there is "
                               "none; add --target sugar, or use guide-adjacency")
-        sources = step.erased.repeat_interleave(self.samples, 0)
-        neighbours = nearby(sources, self.alpha_max * torch.rand(len(sources), generator=step.rng), step)
+        erased = step.erased.repeat_interleave(self.samples, 0)
+        neighbours = nearby(erased, self.alpha_max * torch.rand(len(erased), generator=step.rng), step)
         with torch.no_grad():
             targets = step.selector.select(neighbours, step.edited, step.rng)
         return step.pairs(neighbours, targets)
@@ -118,17 +118,17 @@ class SugarEwc(Penalty):
         return fisher
 
     def _latents(self, job: Job, rng: torch.Generator) -> Tensor:
-        """Latents at which the gradient is taken: ``(P * samples, num_ws, w_dim)``."""
-        sources = job.erased.repeat_interleave(self.samples, 0)
-        directions = unit(job.random_latents(len(sources), rng) - sources)
-        return job.frozen.w_avg.detach() + self.distance * directions
+        """Where the gradient is taken: ``(P * samples, num_ws, w_dim)``."""
+        erased = job.erased.repeat_interleave(self.samples, 0)
+        away = unit(job.random_latents(len(erased), rng) - erased)
+        return job.frozen.w_avg.detach() + self.distance * away
 
 
 def _feature_gap(learner: Generator, frozen: Generator, latent: Tensor, rng: torch.Generator) -> Tensor:
-    """MSE between both generators' features of one latent, differentiable in the learner."""
+    """MSE of the features of one latent, differentiable in the learner."""
     view = frozen.front_view()
     with torch.no_grad():
-        reference = frozen.render(latent, view, rng).features
+        wanted = frozen.render(latent, view, rng).features
     with torch.enable_grad():
         return (learner.render(latent, view, rng).features - reference).square().mean()
 
@@ -146,4 +146,10 @@ class Sugar(PairLoop):
         ("guide-local", "sugar-adjacency", "sugar-ewc"), help="losses that are summed, by name"
     )
     target: str = option("sugar", help="target selector, by name")
-    learning_rate: float = option(2e-4, help="Adam's learning rate", gt=0.0)
+    learning_rate: float = option(2e-4, help="Adam's step size", gt=0.0)
+
+    # As in the released program, where the penalty does nothing; and normalised, with our default weight.
+    tuning = (
+        {"method.learning_rate": (1e-3, 2e-3), "loss.sugar-ewc.weight": (50.0,), "loss.sugar-ewc.normalise": (False,)},
+        {"method.learning_rate": (1e-3, 2e-3), "loss.sugar-ewc.weight": (0.2,), "loss.sugar-ewc.normalise": (True,)},
+    )

@@ -99,16 +99,16 @@ class SugarTarget(TargetSelector):
         network = LatentUNet(rng).to(erased.device)
         view = generator.front_view()
         with torch.no_grad():
-            originals = [generator.render(source[None], view) for source in erased]
+            before = [generator.render(latent[None], view) for latent in erased]
         adam = torch.optim.Adam(network.parameters(), lr=self.learning_rate)
         schedule = torch.optim.lr_scheduler.StepLR(adam, 100, 0.1)
         best, stale = float("inf"), 0
         for _ in range(self.epochs):
             total = 0.0
-            for source, original in zip(erased, originals, strict=True):
+            for latent, seen in zip(erased, before, strict=True):
                 with torch.enable_grad():
-                    target = self._target(network, source[None], generator)
-                    loss = self._objective(generator.render(target, view), original, measures)
+                    target = self._target(network, latent[None], generator)
+                    loss = self._objective(generator.render(target, view), seen, measures)
                 adam.zero_grad(set_to_none=True)
                 loss.backward(inputs=list(network.parameters()))
                 adam.step()
@@ -120,7 +120,7 @@ class SugarTarget(TargetSelector):
         self._network = network.requires_grad_(False)
 
     def select(self, erased: Tensor, generator: Generator, rng: torch.Generator) -> Tensor:
-        """``(P, num_ws, w_dim)`` -> U's targets, at distance d from the mean. Deterministic; ``rng`` is unused.
+        """``(P, num_ws, w_dim)`` -> U's targets, all at distance d from the mean. Deterministic; ``rng`` is unused.
 
         :raises ConfigError: before :meth:`fit`.
         """

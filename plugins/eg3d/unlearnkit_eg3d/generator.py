@@ -74,8 +74,8 @@ class EG3D(Generator):
         :raises CheckpointError: if the file is no EG3D.
         :raises ConfigError: if no file is given, and none is bundled.
         """
-        path = self._file()
-        checkpoint = read_checkpoint(path.expanduser())
+        path = self._file().expanduser()
+        checkpoint = read_checkpoint(path)
         self._network = network_from_checkpoint(checkpoint).to(device)
         self._base = Base(path, checkpoint.format, checkpoint.sha256)
         if self.pivot == "checkpoint":

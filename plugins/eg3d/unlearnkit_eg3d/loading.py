@@ -17,6 +17,7 @@ __all__ = ["network_from_checkpoint", "pivot_of"]
 
 MAX_SAMPLES = 512
 MAX_SIDE = 512
+MAX_NUMBER = 1e6
 BACKBONE = "backbone."
 
 
@@ -47,8 +48,10 @@ def pivot_of(checkpoint: Checkpoint) -> tuple[float, float, float]:
     pivot = _rendering(checkpoint).get("avg_camera_pivot", (0.0, 0.0, 0.0))
     try:
         x, y, z = (float(value) for value in pivot)
-    except (TypeError, ValueError):
-        raise CheckpointError(f"{checkpoint.path}: avg_camera_pivot is {pivot!r}, expected three numbers") from None
+        if not all(abs(value) < MAX_NUMBER for value in (x, y, z)):  # also refuses nan
+            raise ValueError
+    except (TypeError, ValueError, OverflowError):
+        raise CheckpointError(f"{checkpoint.path}: avg_camera_pivot is {pivot!r:.80}, expected three numbers") from None
     return x, y, z
 
 
@@ -74,7 +77,8 @@ def _build(checkpoint: Checkpoint) -> TriPlaneGenerator:
             sr_antialias=bool(rendering.get("sr_antialias", True)),
             sr_noise=str(rendering.get("superresolution_noise_mode", "none")),
             sr_clamp=256.0 if kwargs.get("sr_num_fp16_res", 0) else None,
-            c_scale=float(rendering.get("c_scale", 0.0)), c_zero=bool(rendering.get("c_gen_conditioning_zero")),
+            c_scale=_number("c_scale", rendering.get("c_scale", 0.0), zero=True),
+            c_zero=bool(rendering.get("c_gen_conditioning_zero")),
         )
     expected = {name: tuple(value.shape) for name, value in network.state_dict().items()}
     given = {name: tuple(value.shape) for name, value in state.items()}
@@ -118,7 +122,8 @@ def _whole(name: str, value: Any, low: int, high: int) -> int:
     return value
 
 
-def _number(name: str, value: Any) -> float:
-    if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 < value < 1e6:
-        raise Contradiction(f"its setting {name} is {value!r}; expected a positive number")
+def _number(name: str, value: Any, zero: bool = False) -> float:
+    good = isinstance(value, (int, float)) and not isinstance(value, bool) and (0 < value < MAX_NUMBER)
+    if not good and not (zero and value == 0):
+        raise Contradiction(f"its setting {name} is {value!r:.40}; expected a positive number{' or 0' if zero else ''}")
     return float(value)

@@ -58,13 +58,13 @@ class Adjacency(Likeness):
     alpha_max: float = option(15.0, help="maximum distance of a neighbour", unit="latent units", gt=0.0)
 
     def pairs(self, step: Step) -> Pairs:
-        """``samples`` pairs per erased latent, resampled at every step."""
-        sources = step.erased.repeat_interleave(self.samples, 0)
+        """``samples`` pairs a person, drawn anew at every step."""
+        erased = step.erased.repeat_interleave(self.samples, 0)
         targets = step.targets.repeat_interleave(self.samples, 0)
-        directions = step.directions(sources)
-        alpha = self.alpha_max * torch.rand(len(sources), generator=step.rng).to(sources.device, non_blocking=True)
+        directions = step.directions(erased)
+        alpha = self.alpha_max * torch.rand(len(erased), generator=step.rng).to(erased.device, non_blocking=True)
         delta = alpha[:, None, None] * directions
-        return step.pairs(sources + delta, targets + delta)
+        return step.pairs(erased + delta, targets + delta)
 
 
 @attrs.define

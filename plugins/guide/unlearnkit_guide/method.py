@@ -18,3 +18,6 @@ class Guide(PairLoop):
         ("guide-local", "guide-adjacency", "guide-global"), help="losses that are summed, by name"
     )
     target: str = option("ufo", help="target selector, by name")
+
+    # The weight that the bundled world offers, and the paper's.
+    tuning = ({"method.learning_rate": (1e-3, 2e-3), "loss.guide-global.perceptual": (8.0, 1.0)},)

@@ -5,17 +5,18 @@ from __future__ import annotations
 import importlib.util
 from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import ClassVar
 
 import attrs
 import torch
 from torch import Tensor, nn
 
-from unlearnkit.checkpoints import read_checkpoint
+from unlearnkit.checkpoints import BaseFile, read_checkpoint
 from unlearnkit.config import option
 from unlearnkit.errors import CheckpointError, ConfigError, ShapeError
 from unlearnkit.interfaces import Base, Generator, Rendering, StyleLayer
 from unlearnkit_stylegan2.layers import NOISE_MODES
-from unlearnkit_stylegan2.layouts import Layout, layout_of
+from unlearnkit_stylegan2.layouts import layout_of
 from unlearnkit_stylegan2.loading import network_from_checkpoint
 from unlearnkit_stylegan2.network import Generator as Network
 from unlearnkit_stylegan2.network import SynthesisNetwork
@@ -66,13 +67,13 @@ class StyleGAN2(Generator):
         help="with random noise: features from the picture's own pass, or from another with a draw of its own")
     label: int | None = option(None, ge=0, help="class to draw, for a class-conditional network")
 
+    base_options: ClassVar[tuple[str, ...]] = ("label",)
     resolution: int = attrs.field(init=False, default=0)
     z_dim: int = attrs.field(init=False, default=0)
     w_dim: int = attrs.field(init=False, default=0)
     num_ws: int = attrs.field(init=False, default=0)
     _network: Network | None = attrs.field(init=False, default=None, repr=False)
     _base: Base | None = attrs.field(init=False, default=None, repr=False)
-    _layout: Layout = attrs.field(init=False, default=Layout("nvidia"), repr=False)
 
     def check(self) -> None:
         """Look for the file, without reading it.
@@ -90,11 +91,10 @@ class StyleGAN2(Generator):
         :raises CheckpointError: if the file is no StyleGAN2.
         :raises ConfigError: if there is no file, or an option does not fit the network in it.
         """
-        path = self._file()
-        checkpoint = read_checkpoint(path.expanduser())
+        path = self._file().expanduser()
+        checkpoint = read_checkpoint(path)
         network = network_from_checkpoint(checkpoint)
         self._check_options(network)
-        self._layout = layout_of(checkpoint.state) or self._layout
         self._network, self._base = network.to(device), Base(path, checkpoint.format, checkpoint.sha256)
         self.resolution, self.num_ws = network.img_resolution, network.num_ws
         self.z_dim, self.w_dim = network.z_dim, network.w_dim
@@ -168,12 +168,16 @@ class StyleGAN2(Generator):
         """Insert adapters behind every block of synthesis but the last."""
         return {f"synthesis.{name}": module for name, module in self.module.synthesis.adapt(make).items()}
 
-    def file_tensors(self, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
-        """Name and shape tensors of the network as the file that was read does.
+    @classmethod
+    def write_edited(cls, base: BaseFile, tensors: Mapping[str, Tensor], out: Path) -> None:
+        """Name and shape the tensors as the layout of the file `base` does, and write it with them to `out`.
 
-        :raises CheckpointError: for a tensor that the file's layout has no place for.
+        :raises CheckpointError: if the file is no StyleGAN2, or its layout has no place for a tensor.
         """
-        return self._layout.to_file(tensors)
+        layout = layout_of(base.checkpoint.state)
+        if layout is None:
+            raise CheckpointError(f"{base.path}: is no StyleGAN2 generator; give the file that the edit was made for")
+        base.write(layout.to_file(tensors), out)
 
     @property
     def _device(self) -> torch.device:

@@ -24,6 +24,7 @@ MAX_CHANNELS = 4096
 MAX_SIZE = 8192
 MAX_ELEMENTS = 2**28
 MAX_TAPS = 12
+MAX_SETTING = 1e9
 RESOLUTIONS = tuple(2**k for k in range(3, 11))
 LATER_ERA = frozenset({"fused_modconv_default", "num_fp16_res"})
 """Settings that stand beside `z_dim` only in StyleGAN2 files of the StyleGAN3 and EG3D releases, where
@@ -45,7 +46,7 @@ def read_settings(state: Mapping[str, Tensor], init_kwargs: Mapping[str, Any]) -
     settings = _mapping_settings(state) | _synthesis_settings(state)
     _check_claims(claims, settings)
     return settings | {
-        "lr_multiplier": _positive(claims, "lr_multiplier", 0.01),
+        "lr_multiplier": _positive(claims, "lr_multiplier", 0.01) or 0.01,
         "conv_clamp": _positive(claims, "conv_clamp", 256.0 if LATER_ERA & init_kwargs.keys() else None),
     }
 
@@ -153,6 +154,6 @@ def _positive(claims: Mapping[str, Any], name: str, default: float | None) -> fl
     value = claims.get(name, default)
     if value is None:
         return None
-    if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 < value < math.inf:
-        raise Contradiction(f"its setting {name} is {value!r}; it must be a positive number")
+    if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 < value < MAX_SETTING:
+        raise Contradiction(f"its setting {name} is {value!r:.40}; it must be a positive number below {MAX_SETTING:g}")
     return float(value)

@@ -55,6 +55,8 @@ class Nudge(Method):
     amount: float = option(0.01, help="what is added to every parameter")
     steps: int = option(1, ge=1, unit="steps", help="how often")
 
+    tuning = ({"method.amount": (0.001, 0.01)},)
+
     def unlearn(self, job: Job) -> None:
         with torch.no_grad():
             for parameter in job.edited.editable_parameters().values():

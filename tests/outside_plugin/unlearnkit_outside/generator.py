@@ -1,12 +1,16 @@
 """A generator of a few hundred parameters, the same on every computer."""
 
 import hashlib
+from collections.abc import Mapping
 from pathlib import Path
+from typing import ClassVar
 
 import attrs
+import numpy as np
 import torch
 from torch import Tensor, nn
 
+from unlearnkit.checkpoints import BaseFile
 from unlearnkit.config import option
 from unlearnkit.interfaces import Base, Generator, Rendering
 
@@ -29,12 +33,22 @@ class ToyNetwork(nn.Module):
         return image.tanh(), features
 
 
+def read(path: Path) -> dict[str, Tensor]:
+    """Tensors by name; in .npz files names have slashes in place of dots."""
+    if path.suffix != ".npz":
+        state: dict[str, Tensor] = torch.load(path, weights_only=True)
+        return state
+    with np.load(path) as arrays:
+        return {name.replace("/", "."): torch.from_numpy(arrays[name]) for name in arrays.files}
+
+
 @attrs.define(eq=False)
 class ToyGenerator(Generator):
-    """Made from a seed, or read from a file that torch.save wrote."""
+    """Made from a seed, or read from a file that torch.save or numpy.savez wrote."""
 
     checkpoint: Path | None = option(None, help="state_dict of the network; by default made from the seed")
     network_seed: int = option(0, ge=0, help="seed of the weights where no file is given")
+    base_options: ClassVar[tuple[str, ...]] = ("network_seed",)
     _network: ToyNetwork = attrs.field(init=False, repr=False)
     _base: Base = attrs.field(init=False, repr=False)
 
@@ -51,7 +65,7 @@ class ToyGenerator(Generator):
                 parameter.copy_(torch.randn(parameter.shape, generator=rng) * 0.3)
             network.w_avg.copy_(network.mapping.bias)
         if self.checkpoint is not None:
-            network.load_state_dict(torch.load(self.checkpoint, weights_only=True))
+            network.load_state_dict(read(self.checkpoint))
         content = b"".join(value.numpy().tobytes() for value in network.state_dict().values())
         data = content if self.checkpoint is None else self.checkpoint.read_bytes()
         path = self.checkpoint or Path(f"toy-{self.network_seed}")
@@ -77,6 +91,14 @@ class ToyGenerator(Generator):
         self, latents: Tensor, views: Tensor | None = None, rng: torch.Generator | None = None
     ) -> Rendering:
         return Rendering(*self._network(latents))
+
+    @classmethod
+    def write_edited(cls, base: BaseFile, tensors: Mapping[str, Tensor], out: Path) -> None:
+        if base.path.suffix != ".npz":
+            return super().write_edited(base, tensors, out)  # names as in the module: nothing to do
+        arrays = {name.replace(".", "/"): value.numpy() for name, value in {**read(base.path), **tensors}.items()}
+        with out.open("wb") as file:
+            np.savez(file, **arrays)
 
     def editable_parameters(self) -> dict[str, nn.Parameter]:
         return {name: p for name, p in self._network.named_parameters() if not name.startswith("mapping.")}

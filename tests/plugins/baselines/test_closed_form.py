@@ -96,7 +96,7 @@ def test_neighbours_move_along():
 
 
 def test_a_heavier_erase_gets_nearer_and_costs_more():
-    light, heavy = (run(erase=weight).progress.said[0][2] for weight in (0.01, 10.0))
+    light, heavy = (run(erase=weight).progress.reported[0][2] for weight in (0.01, 10.0))
     assert heavy["erase/style_error"] < light["erase/style_error"] < 1.0
     assert heavy["keep/style_error"] > light["keep/style_error"] > 0.0
 
@@ -108,12 +108,12 @@ def test_only_style_layers_change():
     before, after = job.frozen.module.state_dict(), job.edited.module.state_dict()
     changed = {name for name in before if not torch.equal(before[name], after[name])}
     assert changed == style_names
-    assert job.progress.said[0][:2] == (0, 1) and job.progress.saves == 0
+    assert job.progress.reported[0][:2] == (0, 1) and job.progress.saves == 0
 
 
 def test_without_directions_only_the_person_itself_is_erased():
     job = run(directions=0)
-    assert 0.0 <= job.progress.said[0][2]["erase/style_error"] < 0.5
+    assert 0.0 <= job.progress.reported[0][2]["erase/style_error"] < 0.5
 
 
 def test_a_generator_without_style_layers_is_refused():

@@ -67,7 +67,7 @@ def test_it_is_the_identity_at_the_start_to_the_bit():
     assert torch.equal(plain.render(latents).image, adapted.render(latents).image)
 
 
-def test_first_weights_come_from_no_global_chance():
+def test_first_weights_use_no_global_random_numbers():
     with torch.random.fork_rng(devices=()):
         torch.manual_seed(9)
         before = torch.get_rng_state()
@@ -107,7 +107,7 @@ def test_consistency_is_a_sum_over_pairs_whatever_the_micro_batch(monkeypatch, s
         now, said = job(progress=Memory()), []
         monkeypatch.setattr(engine, "micro_batch_size", lambda device, resolution, pairs: size)
         Legato(steps=2, learning_rate=0.05, consistency=30.0).unlearn(now)
-        said = now.progress.said[-1][2]
+        said = now.progress.reported[-1][2]
         assert said["consistency"] > 0 and said["total"] > said["consistency"]
         return list(now.edited.module["adapter"].state_dict().values())
 

@@ -203,6 +203,19 @@ def test_each_generator_refuses_the_others_file() -> None:
         EG3D(checkpoint=GOLDEN / "sg2_ada_32.pkl").prepare(torch.device("cpu"))
 
 
+@pytest.mark.parametrize("value", [None, "much", math.nan, -1.0, 1e308, 10**400, [1.0], True])
+@pytest.mark.parametrize("name", ["c_scale", "decoder_lr_mul", "avg_camera_pivot"])
+def test_a_setting_of_a_file_that_is_no_sound_number_is_one_line(monkeypatch, name: str, value: object) -> None:
+    file = read_checkpoint(FILE)
+    spoiled = [0, 0, value] if name == "avg_camera_pivot" and value not in (-1.0, True) else value
+    rendering = {**file.attributes["rendering_kwargs"], name: spoiled}
+    spoilt = attrs.evolve(file, attributes={**file.attributes, "rendering_kwargs": rendering})
+    monkeypatch.setattr("unlearnkit_eg3d.generator.read_checkpoint", lambda path: spoilt)
+    with pytest.raises(CheckpointError, match=name) as caught:
+        EG3D(checkpoint=FILE).prepare(torch.device("cpu"))
+    assert "\n" not in str(caught.value) and len(str(caught.value)) < 400
+
+
 # ---------------------------------------------------------------- one head, several cameras
 
 def latents(tiny, count: int) -> torch.Tensor:

@@ -70,6 +70,7 @@ FLAT = {"mapping_kwargs": {"num_layers": 2}, "channel_base": 256, "channel_max":
     (FLAT | {"conv_clamp": 8}, 8.0, 0.01),
     (NESTED | {"synthesis_kwargs": {"conv_clamp": 256}}, 256.0, 0.01),
     (NESTED | {"mapping_kwargs": {"lr_multiplier": 1}}, None, 1.0), ({"lr_multiplier": 1.0}, None, 1.0),
+    ({"lr_multiplier": None}, None, 0.01),
 ])
 def test_settings_that_shapes_cannot_tell(kwargs, clamp, multiplier, small, make_checkpoint):
     network = network_from_checkpoint(make_checkpoint(small().state_dict(), **kwargs))
@@ -134,6 +135,7 @@ CLAIMS = {  # settings beside a good network's tensors
     "a table of text": ({"mapping_kwargs": "x"}, "mapping_kwargs is no table"),
     "a clamp of text": ({"conv_clamp": "x"}, "conv_clamp is 'x'"),
     "a clamp below zero": ({"conv_clamp": -1}, "must be a positive number"),
+    "a gigantic clamp": ({"conv_clamp": 10**400}, "must be a positive number below 1e"),
     "an infinite clamp": ({"conv_clamp": float("inf")}, "must be a positive number"),
 }
 

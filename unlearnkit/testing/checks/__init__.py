@@ -12,6 +12,7 @@ from unlearnkit.testing.checks import (
     attack,
     common,
     generator,
+    generator_edits,
     identity,
     inverter,
     loss,
@@ -59,14 +60,14 @@ def _in(module: ModuleType) -> tuple[Check, ...]:
 
 
 COMMON = _in(common)
-"""What every component is asked, whatever its kind."""
+"""The checks of every component, whatever its kind."""
 
 CHECKS: dict[str, tuple[Check, ...]] = {
-    "generator": _in(generator), "inverter": _in(inverter), "target": _in(target), "loss": _in(loss),
-    "method": _in(method), "identity": _in(identity), "perceptual": _in(perceptual), "metric": _in(metric),
-    "attack": _in(attack),
+    "generator": _in(generator) + _in(generator_edits), "inverter": _in(inverter), "target": _in(target),
+    "loss": _in(loss), "method": _in(method), "identity": _in(identity), "perceptual": _in(perceptual),
+    "metric": _in(metric), "attack": _in(attack),
 }
-"""What the components of each kind are asked besides."""
+"""The further checks of each kind."""
 
 
 def checks_of(kind: str) -> tuple[Check, ...]:

@@ -1,4 +1,4 @@
-"""What every component promises, whatever its kind: registration, options, settings. Nothing is prepared here."""
+"""What every component promises, whatever its kind: registration, options, settings, and that it can be prepared."""
 
 from __future__ import annotations
 
@@ -8,11 +8,13 @@ import os
 import subprocess
 import sys
 import tempfile
+from collections.abc import Callable
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
 import attrs
+import torch
 
 from unlearnkit import interfaces
 from unlearnkit.config import build, describe, read_toml, write_toml
@@ -23,14 +25,15 @@ from unlearnkit.plugins.registration import KINDS
 from unlearnkit.testing.expect import NotApplicable, expect
 from unlearnkit.testing.subject import Subject
 
-LONGEST = 120
+LONGEST_DESCRIPTION = 120
 
 
 def check_registration_describes_it(subject: Subject) -> None:
     """The registration has one line of at most 120 characters that says what the component is."""
     line = subject.registration.description
     expect(bool(line), "a line of description as third argument of register", "an empty one")
-    expect(len(line) <= LONGEST, f"a description of at most {LONGEST} characters", f"{len(line)}: {line!r}")
+    expect(len(line) <= LONGEST_DESCRIPTION, f"a description of at most {LONGEST_DESCRIPTION} characters",
+           f"{len(line)}: {line!r}")
 
 
 def check_registering_imports_no_torch(subject: Subject) -> None:
@@ -107,16 +110,38 @@ def check_components_share_nothing(subject: Subject) -> None:
 
 def check_prepare_works_or_says_what_is_missing(subject: Subject) -> None:
     """``prepare`` loads the component, or raises an UnlearnkitError that says what is missing."""
-    import torch
-
     component = subject.build()
     try:
         component.prepare(torch.device("cpu"))
     except UnlearnkitError as error:
-        expect(subject.needs is not None, "prepare() to succeed (give settings, or needs=\"what is missing\")", error)
-        expect(len(str(error)) > 20, "a sentence about what is missing", repr(str(error)))
+        expect(subject.needs is not None,
+               "prepare() to succeed (give the test settings=..., or needs=\"what is missing\")", error)
+        expect(len(str(error)) > 20, "a sentence that says what is missing", repr(str(error)))
     except Exception as error:
         expect(False, "prepare() to succeed or raise an UnlearnkitError", f"{type(error).__name__}: {error}")
+
+
+def check_what_is_missing_is_found_early(subject: Subject) -> None:
+    """``check`` raises an UnlearnkitError where ``prepare`` would, and only there: a run asks it before it starts."""
+    early = _problem(lambda: subject.build().check())
+    if subject.needs is None:
+        late = _problem(lambda: subject.component)
+    else:
+        late = _problem(lambda: subject.build().prepare(torch.device("cpu")))
+    if late is None:
+        expect(early is None, "check() to accept a component that prepare() can load", early)
+    else:
+        expect(early is not None, "check() to raise an UnlearnkitError where prepare() cannot load the component",
+               f"nothing from check(); from prepare(): {late}")
+
+
+def _problem(action: Callable[[], object]) -> str | None:
+    """What the user is told to mend; None if ``action`` works."""
+    try:
+        action()
+    except (UnlearnkitError, NotApplicable) as error:
+        return str(error)
+    return None
 
 
 def _outside(field: Any) -> list[Any]:
@@ -134,7 +159,7 @@ def _expect_refusal(name: str, value: Any, make: Any) -> None:
     try:
         made = make()
     except ConfigError as error:
-        expect(name in str(error), wanted, f"the words {str(error)!r}")
+        expect(name in str(error), wanted, f"the message {str(error)!r}")
     except Exception as error:
         expect(False, wanted, f"{type(error).__name__}: {error}")
     else:

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import copy
-import string
-from pathlib import Path
 
 import torch
 from torch import Tensor, nn
@@ -18,7 +16,6 @@ from unlearnkit.testing.expect import (
     expect_close,
     expect_tensor,
     same_bits,
-    snapshot,
     twice,
     unchanged,
 )
@@ -62,7 +59,7 @@ def check_map_does_not_depend_on_the_batch(subject: Subject) -> None:
 def check_rendering_has_its_shapes(subject: Subject) -> None:
     """``render`` gives an image ``(N, 3, R, R)`` about [-1, 1] and features ``(N, C, h, w)``, finite float32."""
     made: Generator = subject.component
-    drawn = _draw(made, random_latents(made, BATCH))
+    drawn = draw(made, random_latents(made, BATCH))
     expect(isinstance(drawn, Rendering), "a Rendering", f"a {type(drawn).__name__}")
     expect_tensor("image", drawn.image, (BATCH, 3, made.resolution, made.resolution))
     expect_tensor("features", drawn.features, (BATCH, "C", "h", "w"))
@@ -76,7 +73,7 @@ def check_rendering_follows_the_latent(subject: Subject) -> None:
     made: Generator = subject.component
     latents = random_latents(made, BATCH)
     with unchanged(lambda: {"latents": latents}, "what render() is given"):
-        drawn = _draw(made, latents)
+        drawn = draw(made, latents)
     for name in ("image", "features"):
         first, second = getattr(drawn, name)
         expect(not same_bits(first, second), f"two latents to give two {name}s", "the same one twice")
@@ -87,7 +84,7 @@ def check_rendering_is_repeatable(subject: Subject) -> None:
     made: Generator = subject.component
     latents = random_latents(made, 1)
     for rng, words in ((None, "without an rng (noise is constant then)"), (5, "with an rng of the same seed")):
-        one, other = twice(lambda: _draw(made, latents, rng))  # noqa: B023
+        one, other = twice(lambda: draw(made, latents, rng))  # noqa: B023
         gap = max(_gap(one.image, other.image), _gap(one.features, other.features))
         expect(gap == 0, f"the same rendering {words}", f"a difference of {gap:.3g}")
 
@@ -96,7 +93,7 @@ def check_rendering_does_not_depend_on_the_batch(subject: Subject) -> None:
     """A latent looks the same whatever other latents are rendered with it (no batch statistics)."""
     made: Generator = subject.component
     latents = random_latents(made, BATCH)
-    whole, parts = _draw(made, latents), [_draw(made, row[None]) for row in latents]
+    whole, parts = draw(made, latents), [draw(made, row[None]) for row in latents]
     for name in ("image", "features"):
         alone = torch.cat([getattr(part, name) for part in parts])
         expect_close(f"render(w).{name}[i] to equal render(w[i]).{name}", getattr(whole, name), alone, 1e-3)
@@ -197,14 +194,14 @@ def check_a_copy_is_independent(subject: Subject) -> None:
     """``copy.deepcopy`` gives a generator of its own: editing one does not touch the other."""
     made: Generator = subject.fresh()
     twin, latents = copy.deepcopy(made), random_latents(made, 1)
-    before = _draw(made, latents)
-    expect(same_bits(_draw(twin, latents).image, before.image), "a copy that renders the same", "another image")
+    before = draw(made, latents)
+    expect(same_bits(draw(twin, latents).image, before.image), "a copy that renders the same", "another image")
     with torch.no_grad():
         for value in twin.editable_parameters().values():
             value.add_(0.05)
-    expect(same_bits(_draw(made, latents).image, before.image), "the original to stay when its copy is edited",
+    expect(same_bits(draw(made, latents).image, before.image), "the original to stay when its copy is edited",
            "another image (do they share tensors?)")
-    expect(not same_bits(_draw(twin, latents).image, before.image), "an edited copy to render something else",
+    expect(not same_bits(draw(twin, latents).image, before.image), "an edited copy to render something else",
            "the same image (does it render with the original's weights?)")
 
 
@@ -212,7 +209,7 @@ def check_rendering_leaves_the_network_alone(subject: Subject) -> None:
     """Neither ``map`` nor ``render`` changes a tensor of the network (no running statistics)."""
     made: Generator = subject.component
     with unchanged(made.module.state_dict, "the network"):
-        _draw(made, random_latents(made, BATCH), 5)
+        draw(made, random_latents(made, BATCH), 5)
 
 
 def check_views_are_sampled(subject: Subject) -> None:
@@ -285,25 +282,6 @@ def check_views_of_a_wrong_shape_are_refused(subject: Subject) -> None:
             expect(False, f"an UnlearnkitError for {words}", "none")
 
 
-def check_base_is_known(subject: Subject) -> None:
-    """``base`` names the file, its format and its SHA-256, by which an edit knows where it belongs."""
-    base = subject.component.base
-    expect(isinstance(base.path, Path), "base.path to be a Path", repr(base.path))
-    expect(bool(base.format), "base.format to name a format", repr(base.format))
-    digits = isinstance(base.sha256, str) and len(base.sha256) == 64 and set(base.sha256) <= set(string.hexdigits)
-    expect(digits, "base.sha256 to have 64 hexadecimal digits", repr(base.sha256))
-
-
-def check_file_tensors_keep_every_number(subject: Subject) -> None:
-    """``file_tensors`` renames and reshapes what an edit changed, and loses nothing of it."""
-    made: Generator = subject.component
-    edited = snapshot(made.editable_parameters())
-    written = made.file_tensors(edited)
-    expect(all(isinstance(value, Tensor) for value in written.values()), "tensors by name", written.keys())
-    counts = [sum(value.numel() for value in table.values()) for table in (edited, written)]
-    expect(counts[0] == counts[1], f"all {counts[0]} numbers of the editable parameters", f"{counts[1]}")
-
-
 # ---------------------------------------------------------------- how to draw
 
 def _render(made: Generator, latents: Tensor, seed: int | None = None) -> Rendering:
@@ -315,7 +293,8 @@ def _render(made: Generator, latents: Tensor, seed: int | None = None) -> Render
     return made.render(latents, view, None if seed is None else torch.Generator().manual_seed(seed))
 
 
-def _draw(made: Generator, latents: Tensor, seed: int | None = None) -> Rendering:
+def draw(made: Generator, latents: Tensor, seed: int | None = None) -> Rendering:
+    """Render without a graph, from the first fixed view, where there are views."""
     with torch.no_grad():
         return _render(made, latents, seed)
 

@@ -1,4 +1,4 @@
-"""What an identity encoder promises: pictures to the unit sphere, differentiable, and frozen itself."""
+"""What an identity encoder promises: pictures to the unit sphere, by a frozen network, with gradients."""
 
 from __future__ import annotations
 
@@ -6,8 +6,8 @@ import torch
 from torch import Tensor
 
 from unlearnkit.interfaces import IdentityEncoder
-from unlearnkit.testing.checks.networks import expect_frozen, expect_slope
-from unlearnkit.testing.expect import expect, expect_close, expect_tensor, same_bits, twice, unchanged
+from unlearnkit.testing.checks.networks import expect_frozen, expect_gradient, gradient_problem
+from unlearnkit.testing.expect import NotApplicable, expect, expect_close, expect_tensor, same_bits, twice, unchanged
 from unlearnkit.testing.subject import Subject
 from unlearnkit.testing.world import pictures
 
@@ -28,8 +28,9 @@ def check_any_resolution_is_taken(subject: Subject) -> None:
 
 def check_embedding_is_repeatable(subject: Subject) -> None:
     """The same picture gives the same embedding (no dropout, no global random numbers)."""
-    one, other = twice(lambda: _embed(subject, pictures(2)))
-    expect(same_bits(one, other), "the same embedding each time", f"a difference of {(one - other).abs().max():.3g}")
+    first, second = twice(lambda: _embed(subject, pictures(2)))
+    expect(same_bits(first, second), "the same embedding each time",
+           f"a difference of {(first - second).abs().max():.3g}")
 
 
 def check_embedding_does_not_depend_on_the_batch(subject: Subject) -> None:
@@ -40,19 +41,32 @@ def check_embedding_does_not_depend_on_the_batch(subject: Subject) -> None:
 
 
 def check_different_pictures_differ(subject: Subject) -> None:
-    """Two different pictures are not the same person to the last digit."""
+    """Two different pictures have different embeddings."""
     first, second = _embed(subject, pictures(2))
     expect(not same_bits(first, second), "two pictures to have two embeddings", "the same one")
 
 
 def check_embedding_is_differentiable(subject: Subject) -> None:
-    """A finite gradient that is not zero reaches the pictures."""
+    """A finite gradient that is not zero reaches the pictures, unless the class says ``differentiable = False``.
+
+    Such an encoder can judge, but no loss can use it.
+    """
+    encoder: IdentityEncoder = subject.component
     direction = _embed(subject, pictures(1, seed=9)).flatten()
-    expect_slope("embed", lambda images: (subject.component.embed(images) @ direction).sum())
+
+    def similarity(images: Tensor) -> Tensor:
+        return (encoder.embed(images) @ direction).sum()
+
+    if encoder.differentiable:
+        expect_gradient("embed", similarity, ", or differentiable = False in the class: it judges, but no loss uses it")
+        return
+    expect(gradient_problem(similarity) is not None, "differentiable = True in the class, so that losses may use it",
+           "differentiable = False, although a finite gradient that is not zero reaches the pictures")
+    raise NotApplicable("it is a judge only (differentiable = False)")
 
 
 def check_encoder_is_frozen(subject: Subject) -> None:
-    """No parameter of the encoder asks for gradients: a loss must not train what it measures with."""
+    """The encoder is in evaluation mode and its parameters are frozen: no loss may train what it measures with."""
     expect_frozen(subject.component)
 
 

@@ -1,4 +1,4 @@
-"""What an inverter promises: pictures to latents, the same each time, and the generator stays as it is."""
+"""What an inverter promises: the same latents for the same pictures, and a generator that stays as it is."""
 
 from __future__ import annotations
 
@@ -18,11 +18,12 @@ def check_inversion_gives_latents(subject: Subject) -> None:
 
 
 def check_inversion_is_repeatable(subject: Subject) -> None:
-    """The same pictures give the same latents; a search draws from a seed among its options."""
+    """The same pictures give the same latents; a random search has its seed among its options."""
     made = subject.world()
     images = _pictures(made, 1)
-    one, other = twice(lambda: _invert(subject, made, images))
-    expect(same_bits(one, other), "the same latents each time", f"a difference of {(one - other).abs().max():.3g}")
+    first, second = twice(lambda: _invert(subject, made, images))
+    expect(same_bits(first, second), "the same latents each time",
+           f"a difference of {(first - second).abs().max():.3g}")
 
 
 def check_inversion_looks_at_the_picture(subject: Subject) -> None:
@@ -53,7 +54,7 @@ def check_inverting_changes_nothing(subject: Subject) -> None:
 
 
 def _pictures(made: Generator, count: int) -> Tensor:
-    """What the generator itself makes of random latents: surely pictures that it can make."""
+    """What the generator itself makes of random latents: pictures that it can certainly make."""
     front = made.front_view()
     view = None if front is None else front.expand(count, *front.shape[1:])
     with torch.no_grad():

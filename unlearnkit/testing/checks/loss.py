@@ -24,7 +24,7 @@ def check_beginning_leaves_the_run_alone(subject: Subject) -> None:
         job = make_job(subject.world(), subject.world(), {}, PEOPLE, selector=ToyTarget())
 
         def everything() -> dict[str, Tensor]:
-            networks = (("generator", job.edited), ("source", job.frozen))
+            networks = (("edited", job.edited), ("frozen", job.frozen))
             tensors = {f"{who} {name}": value for who, g in networks for name, value in g.module.state_dict().items()}
             return {**tensors, "erased": job.erased, "targets": job.targets, "job.rng": job.rng.get_state()}
 
@@ -33,13 +33,13 @@ def check_beginning_leaves_the_run_alone(subject: Subject) -> None:
         pairs = _pairs(subject.component, job)
         return [pairs.edited, pairs.frozen]
 
-    one, other = twice(begun)
-    expect(same_bits(one, other), "the same pairs after beginning again", "others")
+    first, second = twice(begun)
+    expect(same_bits(first, second), "the same pairs after beginning again", "different ones")
 
 
 def check_pairs_have_their_shapes(subject: Subject) -> None:
     """``pairs`` names at least one pair of finite latents ``(N, num_ws, w_dim)``, and a view for each or none."""
-    _measures_pairs(subject)
+    _skip_penalties(subject)
     for made in subject.worlds():
         for people in (1, PEOPLE):
             pairs = _pairs(subject.component, _job(subject, made, people))
@@ -49,7 +49,7 @@ def check_pairs_have_their_shapes(subject: Subject) -> None:
             views = None if pairs.views is None else len(pairs.views)
             wanted = len(pairs) if made.has_views else None
             expect(views == wanted, f"views: {wanted} for a generator {'with' if wanted else 'without'} views "
-                   "(step.pairs(...) sees to that)", f"{views}")
+                   "(step.pairs(...) takes care of that)", f"{views}")
 
 
 def check_constant_pairs_are_constant(subject: Subject) -> None:
@@ -60,9 +60,9 @@ def check_constant_pairs_are_constant(subject: Subject) -> None:
         if not (first.constant or second.constant):
             continue
         expect(same_bits(first.frozen, second.frozen), "constant pairs to have the same frozen latents at each step",
-               "others at the second step (leave constant=True out)")
+               "different ones at the second step (leave constant=True out)")
         expect(same_bits(first.views, second.views), "constant pairs to have the same views at each step",
-               "others at the second step (step.pairs(...) sees to that)")
+               "different ones at the second step (step.pairs(...) takes care of that)")
 
 
 def check_pairs_are_repeatable(subject: Subject) -> None:
@@ -74,13 +74,13 @@ def check_pairs_are_repeatable(subject: Subject) -> None:
         job.rng.set_state(state)
         return _pairs(subject.component, job)
 
-    one, other = twice(again)
-    same = same_bits([one.edited, one.frozen], [other.edited, other.frozen])
-    expect(same, "the same pairs from the same step.rng", "others")
+    first, second = twice(again)
+    same = same_bits([first.edited, first.frozen], [second.edited, second.frozen])
+    expect(same, "the same pairs from the same step.rng", "different ones")
 
 
 def check_naming_pairs_changes_nothing(subject: Subject) -> None:
-    """``pairs`` leaves erased, targets and the generator as they are."""
+    """``pairs`` leaves the latents to erase, the targets and the generator as they are."""
     job = _job(subject, subject.world())
     with unchanged(lambda: {"erased": job.erased, "targets": job.targets, **job.edited.module.state_dict()},
                    "erased, targets and generator"):
@@ -89,7 +89,7 @@ def check_naming_pairs_changes_nothing(subject: Subject) -> None:
 
 def check_it_never_renders(subject: Subject) -> None:
     """Neither ``pairs`` nor ``terms`` renders: the engine does, once for all losses (``begin`` may)."""
-    _measures_pairs(subject)
+    _skip_penalties(subject)
     made = ToyGenerator()
     job = _job(subject, made)
     before = made.rendered
@@ -113,9 +113,9 @@ def check_terms_have_weights(subject: Subject) -> None:
     expect(not wrong, "weights that are finite numbers", f"{wrong}")
 
 
-def check_terms_are_one_number_a_pair(subject: Subject) -> None:
+def check_terms_are_one_number_per_pair(subject: Subject) -> None:
     """Each term is finite and ``(N,)``: not summed or averaged over the pairs, which the engine does."""
-    _measures_pairs(subject)
+    _skip_penalties(subject)
     terms, count = _terms(subject)
     for name, value in terms.items():
         expect_tensor(f"term '{name}'", value, (count,))
@@ -123,7 +123,7 @@ def check_terms_are_one_number_a_pair(subject: Subject) -> None:
 
 def check_terms_do_not_depend_on_the_batch(subject: Subject) -> None:
     """A pair's terms are the same whatever other pairs are measured with it: the engine cuts pairs up at will."""
-    _measures_pairs(subject)
+    _skip_penalties(subject)
     job = _job(subject, subject.world())
     pairs = _pairs(subject.component, job)
     edited, frozen = _renderings(job, pairs)
@@ -133,12 +133,13 @@ def check_terms_do_not_depend_on_the_batch(subject: Subject) -> None:
     for name, value in whole.items():
         alone = torch.cat([row[name] for row in rows])
         same = alone.shape == value.shape and bool(torch.allclose(alone, value, rtol=1e-3, atol=1e-5))
-        expect(same, f"term '{name}' of a pair to be the same alone and among others", f"{alone} alone, {value} among")
+        expect(same, f"term '{name}' of a pair to be the same alone and among others",
+               f"{alone.tolist()} alone, {value.tolist()} among others")
 
 
 def check_gradient_reaches_the_edited_rendering(subject: Subject) -> None:
-    """The weighted sum moves the edited rendering, with a finite gradient that is not zero."""
-    _measures_pairs(subject)
+    """The weighted sum has a finite gradient by the edited rendering that is not zero."""
+    _skip_penalties(subject)
     job = _job(subject, subject.world())
     edited, frozen = _renderings(job, _pairs(subject.component, job))
     leaves = [value.detach().requires_grad_(True) for value in (edited.image, edited.features)]
@@ -146,15 +147,15 @@ def check_gradient_reaches_the_edited_rendering(subject: Subject) -> None:
     weights = subject.component.weights()
     total = torch.stack([weights[name] * value.sum() for name, value in terms.items()]).sum()
     expect(total.requires_grad, "a loss that depends on the edited rendering", "a constant (detach or no_grad?)")
-    slopes = [slope for slope in torch.autograd.grad(total, leaves, allow_unused=True) if slope is not None]
-    expect(all(bool(slope.isfinite().all()) for slope in slopes), "a finite gradient", "NaN or infinity")
-    expect(any(bool(slope.any()) for slope in slopes), "a gradient that is not zero (give settings where all weights "
-           "default to 0)", "zeros only")
+    gradients = [gradient for gradient in torch.autograd.grad(total, leaves, allow_unused=True) if gradient is not None]
+    expect(all(bool(gradient.isfinite().all()) for gradient in gradients), "a finite gradient", "NaN or infinity")
+    expect(any(bool(gradient.any()) for gradient in gradients),
+           "a gradient that is not zero (give settings where all weights default to 0)", "zeros only")
 
 
 def check_measuring_changes_nothing(subject: Subject) -> None:
-    """``terms`` leaves both renderings as they are (no operation in place): other losses look at them too."""
-    _measures_pairs(subject)
+    """``terms`` leaves both renderings as they are (no in-place operation): other losses measure them too."""
+    _skip_penalties(subject)
     job = _job(subject, subject.world())
     edited, frozen = _renderings(job, _pairs(subject.component, job))
     tensors = {"edited image": edited.image, "edited features": edited.features,
@@ -163,11 +164,11 @@ def check_measuring_changes_nothing(subject: Subject) -> None:
     with torch.no_grad():
         subject.component.terms(edited, frozen, job.measures)
     changed = [name for name in tensors if not same_bits(before[name], tensors[name])]
-    expect(not changed, "both renderings to stay as they are", f"another {', '.join(changed)}")
+    expect(not changed, "both renderings to stay as they are", f"changes in {', '.join(changed)}")
 
 
-def check_a_penalty_has_a_slope(subject: Subject) -> None:
-    """A penalty is one finite number a term; once parameters have moved, its slope is finite and not zero."""
+def check_a_penalty_has_a_gradient(subject: Subject) -> None:
+    """A penalty is one finite number per term; once parameters have moved, its gradient is finite and not zero."""
     made = subject.world()
     job = _job(subject, made)
     parameters = {name: value.detach().clone() for name, value in job.edited.editable_parameters().items()}
@@ -178,9 +179,9 @@ def check_a_penalty_has_a_slope(subject: Subject) -> None:
     for name, value in terms.items():
         expect_tensor(f"penalty '{name}'", value, ())
     total = torch.stack(list(terms.values())).sum()
-    slopes = [s for s in torch.autograd.grad(total, list(moved.values()), allow_unused=True) if s is not None]
-    expect(all(bool(slope.isfinite().all()) for slope in slopes), "a finite gradient", "NaN or infinity")
-    expect(any(bool(slope.any()) for slope in slopes), "a gradient that is not zero", "zeros only")
+    gradients = [s for s in torch.autograd.grad(total, list(moved.values()), allow_unused=True) if s is not None]
+    expect(all(bool(gradient.isfinite().all()) for gradient in gradients), "a finite gradient", "NaN or infinity")
+    expect(any(bool(gradient.any()) for gradient in gradients), "a gradient that is not zero", "zeros only")
 
 
 def check_it_can_be_minimised(subject: Subject) -> None:
@@ -198,7 +199,7 @@ def check_it_can_be_minimised(subject: Subject) -> None:
 
 # ---------------------------------------------------------------- a step for a loss
 
-def _measures_pairs(subject: Subject) -> None:
+def _skip_penalties(subject: Subject) -> None:
     if isinstance(subject.component, Penalty):
         raise NotApplicable("a penalty on parameters names no pairs")
 
@@ -212,8 +213,8 @@ def _penalty(subject: Subject) -> dict[str, Tensor]:
 
 
 def _job(subject: Subject, made: Generator, people: int = PEOPLE, losses: dict[str, Loss] | None = None) -> Job:
-    source = type(made)() if isinstance(made, ToyGenerator) else subject.world()
-    job = make_job(made, source, losses or {}, people, selector=ToyTarget())
+    frozen = type(made)() if isinstance(made, ToyGenerator) else subject.world()
+    job = make_job(made, frozen, losses or {}, people, selector=ToyTarget())
     subject.component.begin(job)
     return job
 

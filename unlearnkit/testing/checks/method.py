@@ -1,4 +1,4 @@
-"""What a method promises: it edits what may be edited, reports its steps, and can be stopped and gone on with."""
+"""What a method promises: it edits what may be edited, reports its steps, and resumes to the bit."""
 
 from __future__ import annotations
 
@@ -23,12 +23,12 @@ SEED = 11
 
 @attrs.define(eq=False)
 class Memory(Progress):
-    """Asks to save at every step, keeps what was saved and said, and stops after ``stop_after`` saves."""
+    """Asks to save at every step, keeps what is saved and reported, and stops after ``stop_after`` saves."""
 
     stop_after: int = 10**9
     kept: tuple[dict[str, Tensor], dict[str, Any]] | None = None
     saves: int = 0
-    said: list[tuple[int, int, dict[str, float]]] = attrs.field(factory=list)
+    reported: list[tuple[int, int, dict[str, float]]] = attrs.field(factory=list)
 
     def load(self) -> tuple[dict[str, Tensor], dict[str, Any]] | None:
         """What was saved last."""
@@ -45,8 +45,8 @@ class Memory(Progress):
             raise Interrupted("the check asks the method to stop")
 
     def step(self, index: int, total: int, terms: Mapping[str, float]) -> None:
-        """Keep what was said."""
-        self.said.append((index, total, dict(terms)))
+        """Keep the report."""
+        self.reported.append((index, total, dict(terms)))
 
 
 def check_something_is_edited(subject: Subject) -> None:
@@ -54,7 +54,7 @@ def check_something_is_edited(subject: Subject) -> None:
     for made in subject.worlds():
         before = snapshot(made.module.state_dict())
         after = _run(subject, made).edited.module.state_dict()  # with the adapters that a method may add
-        expect(not same_bits(before, dict(after)), "another generator than before", "the same bits")
+        expect(not same_bits(before, dict(after)), "parameters that changed", "the same bits as before")
         bad = [name for name, value in after.items() if not value.isfinite().all()]
         expect(not bad, "finite parameters", f"NaN or infinity in {', '.join(bad[:4])}")
 
@@ -65,12 +65,12 @@ def check_only_editable_parameters_change(subject: Subject) -> None:
     free = set(made.editable_parameters())
     before = snapshot(made.module.state_dict())
     job = _job(subject, made)
-    others = snapshot({"erased": job.erased, "targets": job.targets, **_named("source.", job.frozen)})
+    others = snapshot({"erased": job.erased, "targets": job.targets, **_named("frozen.", job.frozen)})
     subject.fresh().unlearn(job)
     state = made.module.state_dict()
     moved = [name for name in before if name not in free and not same_bits(before[name], state[name])]
     expect(not moved, "changes in editable parameters only", f"changes in {', '.join(moved[:4])}")
-    now = {"erased": job.erased, "targets": job.targets, **_named("source.", job.frozen)}
+    now = {"erased": job.erased, "targets": job.targets, **_named("frozen.", job.frozen)}
     touched = [name for name in others if not same_bits(others[name], now[name])]
     expect(not touched, "job.frozen, erased and targets to stay", f"changes in {', '.join(touched[:4])}")
 
@@ -90,31 +90,31 @@ def check_the_seed_decides_everything(subject: Subject) -> None:
         method.unlearn(job)
         return snapshot(job.edited.module.state_dict())
 
-    one, other = twice(run)
-    expect(same_bits(one, other), "two runs with the same seed to end in the same bits", "others")
+    first, second = twice(run)
+    expect(same_bits(first, second), "two runs with the same seed to end in the same bits", "different ones")
 
 
 def check_steps_are_reported(subject: Subject) -> None:
-    """``progress.step`` hears of each step in order, with finite plain numbers."""
+    """``progress.step`` is called after each step, in order, with finite plain numbers."""
     progress = Memory()
     _run(subject, subject.world(), progress=progress)
-    if not progress.said:
-        raise NotApplicable("it reports no steps (a method that is no loop need not)")
-    indices, totals = [index for index, _, _ in progress.said], {total for _, total, _ in progress.said}
+    if not progress.reported:
+        raise NotApplicable("it reports no steps, which a method without a loop need not")
+    indices, totals = [index for index, _, _ in progress.reported], {total for _, total, _ in progress.reported}
     expect(indices == list(range(len(indices))), "steps 0, 1, 2, ...", f"{indices[:5]}")
     fits = len(totals) == 1 and min(totals) >= len(indices)  # more, where a method may end early
     expect(fits, f"one total of at least {len(indices)} at each step", f"{sorted(totals)}")
-    for name, value in progress.said[-1][2].items():
+    for name, value in progress.reported[-1][2].items():
         plain = isinstance(value, int | float) and math.isfinite(value)
         expect(plain, f"'{name}' to be a finite plain number", f"{value!r} of type {type(value).__name__}")
 
 
 def check_resume_is_exact(subject: Subject) -> None:
-    """Stopped at any save and gone on with from there, a run ends in the same bits as one that was left alone."""
+    """Stopped at any save and resumed from there, a run ends in the same bits as one that was never stopped."""
     whole = Memory()
     wanted = snapshot(_run(subject, subject.world(), progress=whole).edited.module.state_dict())
     if whole.saves < 2:
-        raise NotApplicable("it saves nothing on its way, so there is nothing to resume from")
+        raise NotApplicable("it saves nothing before its end, so there is nothing to resume from")
     for stop in range(1, whole.saves):
         first = Memory(stop_after=stop)
         try:
@@ -123,12 +123,13 @@ def check_resume_is_exact(subject: Subject) -> None:
             pass
         else:
             expect(False, "Interrupted, raised by progress.save, to end the run", "a run that goes on")
-        # Another seed: whatever chance is left must come out of what was saved.
+        # Another seed: every later random number must come from what was saved.
         second = Memory(kept=first.kept)
         ended = _run(subject, subject.world(), progress=second, seed=SEED + 1).edited.module.state_dict()
-        expect(same_bits(wanted, dict(ended)), f"the same bits after a stop at save {stop} and a resume", "others")
-        expect(len(second.said) < len(whole.said), "a resumed run to do the remaining steps only",
-               f"{len(second.said)} of {len(whole.said)} steps again")
+        expect(same_bits(wanted, dict(ended)), f"the same bits after a stop at save {stop} and a resume",
+               "different ones")
+        expect(len(second.reported) < len(whole.reported), "a resumed run to do the remaining steps only",
+               f"{len(second.reported)} of {len(whole.reported)} steps again")
 
 
 # ---------------------------------------------------------------- a run for a method
@@ -146,11 +147,11 @@ def _run(
 def _job(subject: Subject, made: Generator, people: int = 1, seed: int = SEED) -> Job:
     """A job with the losses and the target that the method asks for by name."""
     method: Method = subject.component
-    source = type(made)() if isinstance(made, ToyGenerator) else subject.world()
+    frozen = type(made)() if isinstance(made, ToyGenerator) else subject.world()
     preset = {} if subject.component_class is not None else nest(subject.registration.preset)
     tables = preset.get("loss", {})
     losses = {name: _part("loss", name, tables.get(name, {})) for name in method.losses}
-    job = make_job(made, source, losses, people, seed)
+    job = make_job(made, frozen, losses, people, seed)
     if method.target is not None:
         with torch.no_grad():
             rng = torch.Generator().manual_seed(3)

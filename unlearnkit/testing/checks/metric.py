@@ -18,9 +18,9 @@ _NAME = re.compile(r"[a-z][a-z0-9_]*")
 
 def check_numbers_have_names(subject: Subject) -> None:
     """``measure`` gives finite plain numbers by snake_case names, for one person and for several."""
-    for before in subject.worlds():
+    for frozen in subject.worlds():
         for people in (1, 2):
-            numbers = subject.component.measure(_evidence(subject, before, people))
+            numbers = subject.component.measure(_evidence(subject, frozen, people))
             expect(isinstance(numbers, dict) and bool(numbers), "numbers by name", f"{numbers!r:.80}")
             for name, value in numbers.items():
                 expect(isinstance(name, str) and bool(_NAME.fullmatch(name)), "names in snake_case", repr(name))
@@ -30,9 +30,9 @@ def check_numbers_have_names(subject: Subject) -> None:
 
 def check_numbers_are_declared(subject: Subject) -> None:
     """``numbers`` declares all that ``measure`` returns, each once, with a title; its counts and references exist."""
-    for before in subject.worlds():
+    for frozen in subject.worlds():
         for people in (1, 2):
-            evidence = _evidence(subject, before, people)
+            evidence = _evidence(subject, frozen, people)
             declared = _declared(subject, evidence.about)
             measured = subject.component.measure(evidence)
             counts = {number.count for number in declared.values()}
@@ -54,8 +54,8 @@ def check_declarations_hold_together(subject: Subject) -> None:
 
 def check_measuring_is_repeatable(subject: Subject) -> None:
     """Equal evidence gives equal numbers; draws come from ``evidence.stream`` only."""
-    before = subject.world()
-    one, other = twice(lambda: subject.component.measure(_evidence(subject, before)))
+    frozen = subject.world()
+    one, other = twice(lambda: subject.component.measure(_evidence(subject, frozen)))
     expect(one == other, "the same numbers each time", f"{one} and {other}")
 
 
@@ -68,8 +68,8 @@ def check_measuring_changes_nothing(subject: Subject) -> None:
     people = (*evidence.request.people, *evidence.request.bystanders)
 
     def all_tensors() -> dict[str, torch.Tensor]:
-        tensors = {f"before.{name}": value for name, value in evidence.frozen.module.state_dict().items()}
-        tensors |= {f"after.{name}": value for name, value in evidence.edited.module.state_dict().items()}
+        tensors = {f"frozen.{name}": value for name, value in evidence.frozen.module.state_dict().items()}
+        tensors |= {f"edited.{name}": value for name, value in evidence.edited.module.state_dict().items()}
         tensors |= {f"latents of {person.name}": person.latents for person in people}
         tensors |= {f"pictures of {p.name}": p.pictures for p in people if p.pictures is not None}
         return tensors
@@ -80,8 +80,8 @@ def check_measuring_changes_nothing(subject: Subject) -> None:
 
 def check_no_change_can_be_measured(subject: Subject) -> None:
     """A generator that nobody edited is measured too, and gives finite numbers: no division by a change of zero."""
-    before = subject.world()
-    numbers = subject.component.measure(make_evidence(before, before))
+    frozen = subject.world()
+    numbers = subject.component.measure(make_evidence(frozen, frozen))
     bad = {name: value for name, value in numbers.items() if not math.isfinite(value)}
     expect(not bad, "finite numbers where nothing has changed", f"{bad}")
 
@@ -96,10 +96,10 @@ def _declared(subject: Subject, about: About) -> dict[str, Number]:
     return {number.name: number for number in numbers}
 
 
-def _evidence(subject: Subject, before: Generator, people: int = 1) -> Evidence:
+def _evidence(subject: Subject, frozen: Generator, people: int = 1) -> Evidence:
     """The generator, and one like it whose editable parameters have moved a little."""
-    after = type(before)() if subject.generator is None else subject.world()
+    edited = type(frozen)() if subject.generator is None else subject.world()
     with torch.no_grad():
-        for value in after.editable_parameters().values():
+        for value in edited.editable_parameters().values():
             value.mul_(0.9)
-    return make_evidence(before, after, people)
+    return make_evidence(frozen, edited, people)

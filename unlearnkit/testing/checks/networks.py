@@ -1,4 +1,4 @@
-"""What checks of frozen networks share: their gradients, and the parameters that a component holds somewhere."""
+"""Gradients of frozen networks, and the networks that a component holds: for encoders and perceptual distances."""
 
 from __future__ import annotations
 
@@ -12,24 +12,41 @@ from torch import Tensor, nn
 from unlearnkit.testing.expect import expect
 from unlearnkit.testing.world import pictures
 
+__all__ = ["expect_frozen", "expect_gradient", "gradient_problem"]
 
-def expect_slope(what: str, number: Callable[[Tensor], Tensor]) -> None:
-    """``number(pictures)`` has a finite gradient by the pictures that is not zero."""
+Function = Callable[[Tensor], Tensor]
+
+
+def expect_gradient(what: str, function: Function, otherwise: str = "") -> None:
+    """Expect that ``function(pictures)``, one number, has a finite gradient by the pictures that is not zero."""
+    problem = gradient_problem(function)
+    expect(problem is None, f"a finite gradient of {what} by the pictures that is not zero{otherwise}", problem)
+
+
+def gradient_problem(function: Function) -> str | None:
+    """Why ``function(pictures)`` has no gradient by the pictures that an optimiser could follow; None if it has one."""
     images = pictures(2).requires_grad_(True)
-    value = number(images)
-    expect(value.requires_grad, f"{what} to be differentiable by the pictures", "no graph (no_grad or detach?)")
-    (slope,) = torch.autograd.grad(value, [images], allow_unused=True)
-    good = slope is not None and bool(slope.isfinite().all()) and bool(slope.any())
-    expect(good, f"a finite gradient of {what} by the pictures that is not zero",
-           "none" if slope is None else "zeros only" if not slope.any() else "NaN or infinity")
+    try:
+        value = function(images)
+    except Exception as error:  # numpy and other libraries refuse tensors that ask for gradients, each in its way
+        return f"{type(error).__name__}: {error}"
+    if not value.requires_grad:
+        return "no graph (no_grad or detach?)"
+    gradient: Tensor | None = torch.autograd.grad(value, [images], allow_unused=True)[0]
+    if gradient is None:
+        return "none"
+    if not gradient.isfinite().all():
+        return "NaN or infinity"
+    return None if gradient.any() else "zeros only"
 
 
 def expect_frozen(component: Any) -> None:
-    """No network in the component's fields has a parameter that asks for gradients, or is in training mode."""
+    """Expect every network in the component's fields in evaluation mode, and no parameter that asks for gradients."""
     for field, network in _networks(component):
         asking = [name for name, value in network.named_parameters() if value.requires_grad]
-        expect(not asking, f"all parameters of '{field}' frozen (requires_grad_(False))", f"{', '.join(asking[:4])}")
-        # Of a container the mode says nothing: slicing a Sequential in evaluation mode makes one in training mode.
+        expect(not asking, f"all parameters of '{field}' frozen (requires_grad_(False))",
+               f"requires_grad in {', '.join(asking[:4])}")
+        # The mode of a container means nothing: slicing a Sequential in evaluation mode makes one in training mode.
         training = [name or field for name, part in network.named_modules() if part.training and not [*part.children()]]
         expect(not training, f"all of '{field}' in evaluation mode (.eval())", f"{', '.join(training[:4])} in training")
 

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from unlearnkit.interfaces import Perceptual
-from unlearnkit.testing.checks.networks import expect_frozen, expect_slope
+from unlearnkit.testing.checks.networks import expect_frozen, expect_gradient
 from unlearnkit.testing.expect import expect, expect_close, expect_tensor, same_bits, twice, unchanged
 from unlearnkit.testing.subject import Subject
 from unlearnkit.testing.world import pictures
@@ -43,8 +43,8 @@ def check_distance_is_symmetric(subject: Subject) -> None:
     there, back = _distance(subject, a, b), _distance(subject, b, a)
     same = bool(torch.allclose(there, back, rtol=1e-4, atol=1e-7))
     declared = subject.component.symmetric
-    expect(same or not declared, "a symmetric distance (or symmetric = False in the class)",
-           f"{there.tolist()} there, {back.tolist()} back")
+    expect(same or not declared, "a symmetric distance, or symmetric = False in the class",
+           f"{there.tolist()} one way, {back.tolist()} the other")
 
 
 def check_distance_does_not_depend_on_the_batch(subject: Subject) -> None:
@@ -56,8 +56,8 @@ def check_distance_does_not_depend_on_the_batch(subject: Subject) -> None:
 
 def check_distance_is_repeatable(subject: Subject) -> None:
     """The same pictures give the same distance (no dropout, no global random numbers)."""
-    one, other = twice(lambda: _distance(subject, pictures(2), pictures(2, seed=1)))
-    expect(same_bits(one, other), "the same distance each time", f"{one.tolist()} and {other.tolist()}")
+    first, second = twice(lambda: _distance(subject, pictures(2), pictures(2, seed=1)))
+    expect(same_bits(first, second), "the same distance each time", f"{first.tolist()} and {second.tolist()}")
 
 
 def check_distance_is_differentiable(subject: Subject) -> None:
@@ -65,7 +65,7 @@ def check_distance_is_differentiable(subject: Subject) -> None:
     made: Perceptual = subject.component
     with torch.no_grad():
         wanted = made.features(pictures(2, seed=1))
-    expect_slope("distance", lambda images: made.distance(made.features(images), wanted).sum())
+    expect_gradient("distance", lambda images: made.distance(made.features(images), wanted).sum())
 
 
 def check_pooled_is_one_vector_a_picture(subject: Subject) -> None:
@@ -77,14 +77,14 @@ def check_pooled_is_one_vector_a_picture(subject: Subject) -> None:
 
 
 def check_label_names_the_feature_space(subject: Subject) -> None:
-    """``label`` is a name of its own, since numbers in reports carry it."""
+    """``label`` is a name of its own: reports call the numbers by it."""
     label = type(subject.component).label
     good = bool(re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9 ._-]*", label)) and label != Perceptual.label
     expect(good, "a label of its own, of letters, digits, spaces, '.', '_' and '-'", repr(label))
 
 
 def check_network_is_frozen(subject: Subject) -> None:
-    """No parameter of the network asks for gradients: a loss must not train what it measures with."""
+    """The network is in evaluation mode and its parameters are frozen: no loss may train what it measures with."""
     expect_frozen(subject.component)
 
 

@@ -1,4 +1,4 @@
-"""What a target selector promises: for each latent to erase another latent, and nothing else happens."""
+"""What a target selector promises: another latent for each latent to erase, and no side effects."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from unlearnkit.testing.subject import Subject
 from unlearnkit.testing.world import ToyIdentity, ToyPerceptual, random_latents
 
 
-def check_targets_have_the_shape_of_sources(subject: Subject) -> None:
-    """``select`` gives finite latents, as many as it gets, for one person and for several."""
+def check_targets_have_the_shape_of_the_erased(subject: Subject) -> None:
+    """``select`` gives a finite latent for each latent to erase, of one person and of several."""
     for made in subject.worlds():
         for people in (1, 3):
             targets = _select(subject.component, made, random_latents(made, people))
@@ -27,18 +27,19 @@ def check_mean_face_has_a_target(subject: Subject) -> None:
 
 
 def check_targets_are_repeatable(subject: Subject) -> None:
-    """The same rng gives the same targets; nothing else decides."""
+    """The same rng gives the same targets."""
     made = subject.world()
     erased = random_latents(made, 2)
-    one, other = twice(lambda: _select(subject.component, made, erased))
-    expect(same_bits(one, other), "the same targets from the same rng", f"a difference of {(one - other).abs().max()}")
+    first, second = twice(lambda: _select(subject.component, made, erased))
+    expect(same_bits(first, second), "the same targets from the same rng",
+           f"a difference of {(first - second).abs().max():.3g}")
 
 
 def check_selecting_changes_nothing(subject: Subject) -> None:
-    """Sources and generator are as before, and the targets are a tensor of their own."""
+    """The latents to erase and the generator stay as they are, and the targets are a tensor of their own."""
     made = subject.world()
     erased = random_latents(made, 2)
-    with unchanged(lambda: {"erased": erased, **made.module.state_dict()}, "erased and generator"):
+    with unchanged(lambda: {"erased": erased, **made.module.state_dict()}, "erased latents and generator"):
         targets = _select(subject.component, made, erased)
         targets.add_(1.0)
 

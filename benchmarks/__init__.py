@@ -1,1 +1,0 @@
-"""The bench: every method on the same people and budgets. ``pytest benchmarks/``, see docs/benchmarks.md."""

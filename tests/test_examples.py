@@ -1,0 +1,91 @@
+"""The examples are plugins as others write them: installed from outside the tree, short, true to their README."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shlex
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+Cli = Callable[..., "subprocess.CompletedProcess[str]"]
+ROOT = Path(__file__).parents[1]
+EXAMPLES = sorted(path for path in (ROOT / "examples").iterdir() if path.is_dir())
+MOST_LINES = 79
+
+
+def process(*command: str | Path, cwd: Path, **env: str) -> str:
+    """Run a command that must succeed; returns what it prints."""
+    environment = {**os.environ, "OMP_NUM_THREADS": "1", **env}
+    done = subprocess.run(command, cwd=cwd, env=environment, capture_output=True, text=True, timeout=300)
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout
+
+
+@pytest.fixture(scope="module", params=EXAMPLES, ids=lambda path: path.name)
+def example(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
+    """A copy of an example outside the tree, and the folder into which pip has installed it."""
+    folder = tmp_path_factory.mktemp("examples")
+    source, site = folder / request.param.name, folder / "site"
+    shutil.copytree(request.param, source, ignore=shutil.ignore_patterns("__pycache__", "build", "*.egg-info"))
+    pip = [sys.executable, "-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--no-deps"]
+    process(*pip, "--no-build-isolation", "--no-index", "--target", site, source, cwd=folder)
+    return source, site
+
+
+def commands(source: Path) -> list[str]:
+    """The commands that the README names."""
+    lines = (source / "README.md").read_text().splitlines()
+    return [line for line in lines if line.startswith("unlearnkit run ")]
+
+
+def test_it_is_short_and_says_how_short(example: tuple[Path, Path]) -> None:
+    source, _ = example
+    lines = sum(len(path.read_text().splitlines()) for path in source.rglob("*.py") if "build" not in path.parts)
+    assert lines <= MOST_LINES
+    assert re.search(rf"\b{lines} lines of Python\b", (source / "README.md").read_text()), f"it has {lines} lines"
+
+
+@pytest.mark.slow
+def test_its_own_tests_pass(example: tuple[Path, Path]) -> None:
+    source, site = example
+    tests = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "tests"]
+    assert " skipped" not in process(*tests, cwd=source, PYTHONPATH=str(site))
+
+
+def test_the_linter_finds_nothing(example: tuple[Path, Path]) -> None:
+    source, _ = example
+    for rules in ([], ["--config", ROOT / "pyproject.toml"]):
+        process("ruff", "check", "--no-cache", *rules, ".", cwd=source)
+
+
+@pytest.mark.slow
+def test_the_type_checker_finds_nothing(example: tuple[Path, Path], tmp_path: Path) -> None:
+    source, _ = example
+    process(sys.executable, "-m", "mypy", "--strict", "--follow-imports", "silent", "--cache-dir", tmp_path,
+            *source.glob("unlearnkit_*/*.py"), "tests", cwd=source, MYPYPATH=str(ROOT))
+
+
+def test_the_commands_of_its_readme_have_sound_settings(example: tuple[Path, Path], cli: Cli) -> None:
+    source, site = example
+    assert commands(source)
+    for line in commands(source):
+        done = cli(*shlex.split(line)[1:], "--dry-run", paths=(site,))
+        assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.slow
+def test_the_first_command_of_its_readme_runs(example: tuple[Path, Path], cli: Cli, tmp_path: Path) -> None:
+    source, site = example
+    short = ("--steps", "3", "--out", "run", "--latent-seed", "1", "--set", "request.bystanders=[]", "--set",
+             "request.random_bystanders=1", "--set", "metrics.samples=2")
+    arguments = re.sub(r" --steps \d+| --set '?metrics.names=\S+ ?\S*", "", commands(source)[0])
+    done = cli(*shlex.split(arguments)[1:], *short, "--set", 'metrics.names=["blur"]', paths=(site,))
+    assert done.returncode == 0, done.stderr
+    assert json.loads((tmp_path / "run" / "metrics.json").read_text())["blur_detail_left"] < 1

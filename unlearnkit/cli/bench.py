@@ -1,0 +1,148 @@
+"""``unlearnkit bench``: every method on the same people and budgets."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from unlearnkit.cli.common import OUT, console, device_option
+from unlearnkit.errors import ConfigError, Interrupted, RunError
+
+if TYPE_CHECKING:
+    from unlearnkit.bench.plan import Plan
+    from unlearnkit.bench.profiles import Profile
+
+_FOLDER = Path("runs/bench")
+_OWN_OPTIONS = {"metrics.samples": "--samples", "method.steps": "--steps", "method.name": "--methods",
+                "generator.name": "--generators", "seed": "--seeds", "request": "--scenarios"}
+_COUNT = click.IntRange(1)
+
+
+def _names(_: click.Context, __: click.Parameter, value: str | None) -> tuple[str, ...]:
+    return tuple(name.strip() for name in value.split(",") if name.strip()) if value else ()
+
+
+@click.command()
+@click.option("--quick/--full", default=True, show_default=True,
+              help="Quick: two people, some minutes. Full: two generators, four scenarios and attacks, hours.")
+@click.option("--methods", callback=_names, metavar="NAMES", help="Only these, separated by commas.")
+@click.option("--generators", callback=_names, metavar="NAMES", help="Only these, separated by commas.")
+@click.option("--scenarios", callback=_names, metavar="NAMES", help="Only these: random, ind, ood, multi.")
+@click.option("--identities", type=_COUNT, metavar="N", help="How many people of each scenario.")
+@click.option("--seeds", type=_COUNT, metavar="N", help="How many seeds for each person.")
+@click.option("--steps", type=_COUNT, metavar="N", help="Steps of every method that takes steps.")
+@click.option("--samples", type=click.IntRange(2), metavar="N", help="Random pictures that estimates are made from.")
+@click.option("--results", type=OUT, metavar="DIR",
+              help="Folder of results; what it has is not done again.  [default: runs/bench/PROFILE]")
+@click.option("--again", is_flag=True, help="Do what is done once more, such as after a change of a method.")
+@click.option("--part", default="1/1", metavar="I/N", help="Only every N-th case: N processes may share one folder.")
+@click.option("--tune", callback=_names, metavar="NAMES", help="Tune these methods ('all': every one) and stop.")
+@click.option("--tuned", type=OUT, default=_FOLDER / "tuned.json", show_default=True, metavar="FILE",
+              help="Where --tune writes the settings that it chose, and the bench finds them.")
+@device_option()
+@click.option("--set", "sets", multiple=True, metavar="SECTION.FIELD=VALUE", help="Change one setting of every method.")
+def command(quick: bool, tune: tuple[str, ...], methods: tuple[str, ...], tuned: Path, part: str, again: bool,
+            results: Path | None, device: str | None, sets: tuple[str, ...], **changes: Any) -> None:
+    """Run every method on the same people, generators and budgets, and compare them.
+
+    \b
+    unlearnkit bench                                    all methods, quickly
+    unlearnkit bench --methods guide,mine               two of them
+    unlearnkit bench --tune mine                        find settings for a method of your own first
+    unlearnkit bench --full --results runs/bench/full   hours; the same command goes on where it stopped
+    """
+    from unlearnkit.bench.plan import bench_plan, parse_part, tuning_plan
+    from unlearnkit.bench.profiles import FULL, QUICK, TUNE, adjusted
+
+    if tune and methods:
+        raise click.UsageError("--tune and --methods exclude each other: --tune says which methods are tuned")
+    overrides = _overrides(sets, device)
+    profile = adjusted(TUNE if tune else QUICK if quick else FULL, **changes, overrides=overrides)
+    folder = results or _FOLDER / profile.name
+    if folder.exists() and not folder.is_dir():
+        raise ConfigError(f"--results: {folder} is a file, expected a folder; choose another with --results")
+    if tune:
+        names = () if "all" in tune else tune
+        plan = tuning_plan(profile, folder, names, part=parse_part(part), again=again)
+    else:
+        plan = bench_plan(profile, folder, methods, part=parse_part(part), again=again, tuned=tuned)
+    _run(plan, folder)
+    if tune:
+        _end_tuning(profile, folder, names, tuned)
+    else:
+        from unlearnkit.bench.summary import show_summary
+
+        show_summary(folder, console())
+
+
+def _overrides(sets: tuple[str, ...], device: str | None) -> dict[str, Any]:
+    """What the user sets for every method, dotted; what has an option of its own is refused."""
+    from unlearnkit.config import parse_set
+    from unlearnkit.config.tables import user_tables
+
+    user_tables(None, sets, {"device": device})  # nothing may be given twice
+    found = dict(parse_set(text) for text in sets)
+    if device is not None:
+        from unlearnkit.workflows.preflight import check_device
+
+        check_device(device)
+        found["device"] = device
+    for name, option in _OWN_OPTIONS.items():
+        if any(key == name or key.startswith(f"{name}.") for key in found):
+            raise ConfigError(f"--set {name}: the bench decides that for all methods alike; give {option}")
+    return found
+
+
+def _run(plan: Plan, folder: Path) -> None:
+    """Say what will be done, do it, and report what should not have happened."""
+    from unlearnkit.bench.plan import run_plan
+    from unlearnkit.bench.progress import BenchLine
+
+    out = console()
+    for sentence in plan.sentences():
+        out.print(sentence, soft_wrap=True, markup=False)
+    if not plan.todo:
+        out.print(f"all of it is in {folder}; --again does it once more", soft_wrap=True, markup=False)
+        return
+    out.print(f"results go to {folder}; stop at any time, the same command goes on", soft_wrap=True, markup=False)
+    try:
+        with BenchLine(plan, out) as line:
+            bugs = run_plan(plan, line.started, line.ended)
+    except KeyboardInterrupt as stop:
+        raise Interrupted(f"stopped; what is done is in {folder}, and the same command goes on") from stop
+    if bugs:
+        raise RunError(f"{len(bugs)} of {len(plan.todo)} cases ended in a bug, the others are in {folder}: "
+                       f"{'; '.join(map(str, bugs[:3]))} (--debug shows where)") from bugs[0].error
+
+
+def _end_tuning(profile: Profile, folder: Path, methods: tuple[str, ...], file: Path) -> None:
+    """Write what was chosen, and show it; where another part still has trials to do, say so."""
+    from unlearnkit.bench.cases import cases
+    from unlearnkit.bench.tuned import write_tuned
+    from unlearnkit.bench.tuning import chosen
+
+    out = console()
+    found = chosen(folder, cases(profile, methods))
+    if found is None:
+        out.print("trials are missing that other parts do; when they are done, the same command without --part ends it",
+                  soft_wrap=True)
+        return
+    write_tuned(file, found, {"steps": dict(profile.steps), "samples": profile.samples})
+    for generator, entries in found.items():
+        for method, entry in entries.items():
+            for trial in entry["tried"]:
+                mark = "chosen " if trial["settings"] == entry["settings"] else "       "
+                out.print(f"{mark}{method} on {generator}: {_shown(trial['settings'])}: score {trial['score']:.3f}",
+                          soft_wrap=True, markup=False)
+                for error in {person["error"] for person in trial["people"] if person["error"]}:
+                    out.print(f"        failed: {error}", soft_wrap=True, markup=False)
+    out.print(f"wrote {file}", soft_wrap=True, markup=False)
+    out.print(f"next: unlearnkit bench{'' if file == _FOLDER / 'tuned.json' else f' --tuned {file}'}",
+              soft_wrap=True, markup=False)
+
+
+def _shown(settings: Mapping[str, Any]) -> str:
+    return ", ".join(f"{name}={value}" for name, value in settings.items()) or "its own settings"

@@ -47,17 +47,17 @@ class Relearning(Guided):
 
     def attack(self, case: Case) -> Recovery:
         """Fine-tune a copy of the edited generator, then one of the original."""
-        given = case.evidence
+        evidence = case.evidence
         pictures = references(case)
         k = min(self.pictures, len(pictures))
         unseen = pictures[k:] if len(pictures) > k else pictures
-        latents = case.person.latents[:k].detach().to(given.frozen.w_avg)
-        # The stranger's latents lie around each other as the person's do.
+        latents = case.person.latents[:k].detach().to(evidence.frozen.w_avg)
+        # The stranger's latents have the same relative positions as the person's.
         elsewhere = stranger(case) + latents - latents[:1]
         resemblance = Resemblance(case, pictures[:k], self)
         edited, control = (
-            self._learn(case, generator, at, likeness, unseen)
-            for generator, at in ((given.edited, latents), (given.frozen, elsewhere))
+            self._learn(case, generator, start, resemblance, unseen)
+            for generator, start in ((evidence.edited, latents), (evidence.frozen, elsewhere))
         )
         held_out = f"{len(unseen)} pictures that it was not fine-tuned on"
         judged = held_out if len(pictures) > k else "the fine-tuned pictures"

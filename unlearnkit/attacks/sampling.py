@@ -61,20 +61,20 @@ class Neighbours(Attack):
         """The latents to try, ``(latents, num_ws, w_dim)``, the erased ones first."""
         frozen, rng, erased = case.evidence.frozen, case.evidence.stream("attack/neighbours"), erased_latents(case)
         random = case.evidence.random_latents(max(_DRAWS, self.latents), rng)
-        far = (random - frozen.w_avg).flatten(1).norm(dim=1).mean()
+        radius = (random - frozen.w_avg).flatten(1).norm(dim=1).mean()
         known = [person.latents.to(random) for person in case.evidence.request.bystanders]
         others = torch.cat([*known, random])
-        found = list(erased[: self.latents])
-        for index in range(self.latents - len(found)):
+        neighbours = list(erased[: self.latents])
+        for index in range(self.latents - len(neighbours)):
             latent, turn = erased[index % len(erased)], index // 2
             if index % 2 == 0:
                 direction = torch.randn(latent.shape, generator=rng).to(latent)
                 fraction = self.fractions[turn % len(self.fractions)]
-                found.append(latent + fraction * far * direction / direction.norm())
+                neighbours.append(latent + fraction * radius * direction / direction.norm())
             else:
                 other = others[(turn // len(self.blends)) % len(others)]
-                found.append(latent.lerp(other, self.blends[turn % len(self.blends)]))
-        return torch.stack(found)
+                neighbours.append(latent.lerp(other, self.blends[turn % len(self.blends)]))
+        return torch.stack(neighbours)
 
 
 @attrs.define(eq=False)
@@ -98,8 +98,8 @@ class RandomSearch(Attack):
         return self.latents
 
     def attack(self, case: Case) -> Recovery:
-        """Look at random people, in both generators."""
-        # From the same z each generator maps for itself: a method may have edited the mapping.
+        """Render random people with both generators."""
+        # Each generator maps the same z itself: a method may have edited the mapping network.
         edited, frozen = (
             generator.sample_latents(self.latents, case.evidence.stream("attack/random-search"))
             for generator in (case.evidence.edited, case.evidence.frozen)

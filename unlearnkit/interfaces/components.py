@@ -77,9 +77,9 @@ class Generator(Component):
     @property
     @abstractmethod
     def base(self) -> Base:
-        """Which file this generator was read from, and the SHA-256 of that file's bytes.
+        """The checkpoint file that this generator was loaded from, and its SHA-256.
 
-        One that is read from no file gives a path where there is none, and a hash of what its network is made from.
+        Without a file: a path that does not exist, and a hash of what the network is built from.
         """
 
     @property

@@ -252,7 +252,7 @@ class Job:
 
 @attrs.frozen(eq=False)
 class Evidence:
-    """What a metric looks at: the two generators, frozen and edited, the request, and encoders that no loss has used.
+    """The input of a metric: the frozen and edited generators, the request, and encoders that no loss has used.
 
     * ``seed``: of all random draws; :meth:`stream` derives an independent generator for each purpose
     * ``original``: the unmodified checkpoint if ``frozen`` has an earlier edit applied, otherwise None
@@ -284,7 +284,7 @@ class Evidence:
 
 @attrs.frozen(eq=False)
 class Case:
-    """What an attack looks at: the two generators, frozen and edited, and the one person to bring back.
+    """The input of an attack: the frozen and edited generators, and the person to recover.
 
     * ``evidence``: draw from ``evidence.stream(purpose)`` only; ``evidence.judge`` evaluates success, and must never be
       what an attack optimises
@@ -340,11 +340,11 @@ def draw_people(generator: Generator, count: int, rng: torch.Generator, erased: 
 
 
 def _is_any_of(latents: Tensor, erased: Tensor) -> Tensor:
-    """Which latents ``(N, num_ws, w_dim)`` are, but for rounding, one of ``erased``: ``(N,)``."""
+    """Which latents ``(N, num_ws, w_dim)`` equal one of ``erased`` up to rounding: ``(N,)``."""
     erased = erased.to(latents).flatten(1)
-    # By differences, since products would round; cdist needs no (N, M, num_ws * w_dim) for them.
-    apart = torch.cdist(latents.flatten(1), erased, compute_mode="donot_use_mm_for_euclid_dist")
-    return (apart <= 1e-4 * erased.norm(dim=1)).any(1)
+    # From differences, since the matmul form loses precision; cdist avoids the (N, M, num_ws * w_dim) tensor.
+    distances = torch.cdist(latents.flatten(1), erased, compute_mode="donot_use_mm_for_euclid_dist")
+    return (distances <= 1e-4 * erased.norm(dim=1)).any(1)
 
 
 def unit(offsets: Tensor) -> Tensor:

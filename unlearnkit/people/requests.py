@@ -68,9 +68,9 @@ def make_request(
     request: RequestSettings, album: Album, generator: Generator, inverter: Inverter | None, seed: int,
     device: torch.device, earlier: tuple[Person, ...] = (),
 ) -> Request:
-    """The people to erase and the bystanders, with their latents; ``earlier`` are those whom earlier edits erased.
+    """The people to erase and the bystanders, with their latents; ``earlier`` are people erased by earlier edits.
 
-    A drawn bystander is none of them.
+    Random bystanders are never one of either.
 
     :raises ConfigError: if nobody is to be erased, or a picture needs an inverter and there is none.
     """

@@ -68,7 +68,7 @@ class Run(directory.Run):
         return self.path / "report.html"
 
     def resume(self, *, quiet: bool = False) -> Run:
-        """Continue an interrupted run where its last checkpoint left it; it ends in the same bits.
+        """Resume an interrupted run from its last checkpoint; the result is bit-identical to an uninterrupted run.
 
         :raises RunError: if it is finished, written by another process, or its files have changed.
         """
@@ -132,10 +132,10 @@ def load_generator(
 
     :raises UnlearnkitError: if a file is missing or damaged, or the edit belongs to another checkpoint.
     """
-    said = {"generator.name": generator, "generator.checkpoint": absolute(_path(checkpoint)), "device": device}
-    tables = user_tables(None, set, said)
+    options = {"generator.name": generator, "generator.checkpoint": absolute(_path(checkpoint)), "device": device}
+    tables = user_tables(None, set, options)
     settings = resolve(tables if edit is None else with_base_options(tables, Path(edit)), registry(), SAMPLE)
-    made = prepared(settings.generator, pick_device(settings.device))
+    loaded = prepared(settings.generator, pick_device(settings.device))
     if edit is not None:
         put_on(loaded, Path(edit))
     freeze(loaded.module)

@@ -15,7 +15,7 @@ __all__ = ["ProgressLine"]
 class ProgressLine:
     """``with ProgressLine(console) as line``: phases by ``line.task``, steps by ``line.advance``.
 
-    On a terminal and in a notebook it is a live bar; in a file or pipe, one plain line every tenth of the way.
+    On a terminal and in a notebook it is a live bar; in a file or pipe, one plain line for every tenth of the steps.
     """
 
     def __init__(self, console: Console) -> None:

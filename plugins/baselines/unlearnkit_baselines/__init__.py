@@ -11,16 +11,19 @@ def unlearnkit_register_target_selectors(register: Register) -> None:
 
 @hookimpl
 def unlearnkit_register_losses(register: Register) -> None:
-    """Losses that methods here add to those of GUIDE."""
-    register("ascent", "unlearnkit_baselines.losses:Ascent", "The person looks less and less as before")
-    register("random-face", "unlearnkit_baselines.losses:RandomFace", "The person looks like another face at each step")
-    register("hinge", "unlearnkit_baselines.losses:Hinge", "Nobody looks more like the person than a threshold lets")
+    """Register the losses that these methods add to GUIDE's."""
+    register("ascent", "unlearnkit_baselines.losses:Ascent",
+             "Gradient ascent: minimises identity and feature similarity to the original face")
+    register("random-face", "unlearnkit_baselines.losses:RandomFace",
+             "Relabelling: the person is pulled towards a new random face at each step")
+    register("hinge", "unlearnkit_baselines.losses:Hinge",
+             "Clips each latent's component along the person's direction at a threshold (Moon et al., AAAI 2024)")
     register("fisher", "unlearnkit_baselines.fisher:Fisher",
-             "Penalises moving parameters that images are sensitive to (EWC)")
+             "Elastic weight consolidation: penalises moving parameters that images are sensitive to (EWC)")
     register("sugar-adjacency", "unlearnkit_baselines.sugar:SugarAdjacency",
              "Adjacency loss in which each neighbour has its own learned target (SUGAR)")
     register("sugar-ewc", "unlearnkit_baselines.sugar:SugarEwc",
-             "Penalises moving parameters that features are sensitive to (SUGAR)")
+             "Elastic weight consolidation: penalises moving parameters that features are sensitive to (SUGAR)")
 
 
 @hookimpl
@@ -35,7 +38,7 @@ def unlearnkit_register_methods(register: Register) -> None:
     register("random-target", "unlearnkit_baselines.methods:RandomTarget",
              "Pulls the person towards a new random face at each step (GED-Unlearning's RMU)")
     register("ewc", "unlearnkit_baselines.methods:Ewc",
-             "The person becomes the mean face, under elastic weight consolidation (Selective Amnesia)")
+             "Maps the person to the mean face under elastic weight consolidation (Selective Amnesia, NeurIPS 2023)")
     register("projection-hinge", "unlearnkit_baselines.methods:ProjectionHinge",
              "Removes each latent's component along the person's direction above a threshold (Moon et al., AAAI 2024)")
     register("saliency", "unlearnkit_baselines.gradients:Saliency",

@@ -16,7 +16,7 @@ __all__ = ["ClosedForm", "solve"]
 def solve(
     old: Tensor, erased: Tensor, targets: Tensor, kept: Tensor, *, erase: float, keep: float, ridge: float
 ) -> Tensor:
-    """The affine map ``W`` ``(C, D + 1)`` nearest to: targets' old outputs at ``erased``, old outputs at ``kept``.
+    """The affine map ``W`` ``(C, D + 1)`` that best fits the targets' old outputs at ``erased``, old ones at ``kept``.
 
     Minimises, with ``c = [w; 1]``, ``W0`` = ``old`` and means over the rows of ``erased``/``targets`` ``(n, D)`` and
     ``kept`` ``(m, D)``,
@@ -69,7 +69,7 @@ class ClosedForm(Method):
             raise ConfigError(
                 f"{type(job.edited).__name__} has no style layers to edit; choose a method that trains, e.g. guide"
             )
-        job.progress.load()  # nothing is ever saved, but an interrupted run's log must not hold this step twice
+        job.progress.load()  # there is no checkpoint, but this resets the log, so a resumed run logs the step only once
         erased, targets = self._erased(job)
         kept = job.random_latents(self.samples)
         errors = [self._edit(layer, erased, targets, kept) for layer in layers]
@@ -78,7 +78,7 @@ class ClosedForm(Method):
         job.progress.step(0, 1, {"total": total, "erase/style_error": left, "keep/style_error": moved})
 
     def _edit(self, layer: StyleLayer, erased: Tensor, targets: Tensor, kept: Tensor) -> tuple[float, float]:
-        """Edit one layer; returns what :func:`_errors` says of it."""
+        """Edit one layer; returns its :func:`_errors`."""
         old = torch.cat([layer.gain * layer.weight.detach(), layer.bias.detach()[:, None]], 1).double()
         a, b, r = (latents[:, layer.row] for latents in (erased, targets, kept))
         new = solve(old, a, b, r, erase=self.erase, keep=self.keep, ridge=self.ridge)
@@ -88,7 +88,7 @@ class ClosedForm(Method):
         return _errors(old, new, a, b, r)
 
     def _erased(self, job: Job) -> tuple[Tensor, Tensor]:
-        """Latents to erase and their targets: each person's own, and those around it."""
+        """Latents to erase and their targets: the person's own, and their neighbours."""
         erased, targets = [job.erased], [job.targets]
         if self.directions:
             for latent, target in zip(job.erased, job.targets, strict=True):
@@ -105,10 +105,10 @@ def _homogeneous(rows: Tensor) -> Tensor:
 
 
 def _errors(old: Tensor, new: Tensor, erased: Tensor, targets: Tensor, kept: Tensor) -> tuple[float, float]:
-    """Relative errors in style space: of the erased (0: all of it reads as its target; 1: as before), and how far the
-    kept moved (0: not at all), both as a share of the distance that the erased had to go."""
+    """Relative errors in style space: of the erased latents (0: mapped to their targets, 1: unchanged), and of the kept
+    ones (0: unchanged), both relative to the distance between erased and target styles."""
     a, b, r = (_homogeneous(rows) for rows in (erased, targets, kept))
-    way = ((a - b) @ old.T).square().sum(1).mean().clamp_min(1e-24)
-    left = (a @ new.T - b @ old.T).square().sum(1).mean()
+    distance = ((a - b) @ old.T).square().sum(1).mean().clamp_min(1e-24)
+    residual = (a @ new.T - b @ old.T).square().sum(1).mean()
     moved = (r @ (new - old).T).square().sum(1).mean()
     return float((residual / distance).sqrt()), float((moved / distance).sqrt())

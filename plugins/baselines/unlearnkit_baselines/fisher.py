@@ -1,4 +1,4 @@
-"""How sensitive a generator's images are to each of its parameters (Fisher information), and a penalty made of it."""
+"""Diagonal Fisher information of a generator's images, and the elastic weight consolidation penalty built on it."""
 
 from __future__ import annotations
 
@@ -50,15 +50,15 @@ def mean_squared_gradient(parameters: Mapping[str, nn.Parameter], numbers: Itera
 def picture_fisher(
     generator: Generator, samples: int, rng: torch.Generator, erased: Tensor | None = None
 ) -> dict[str, Tensor]:
-    """Diagonal of the Fisher information of the pictures of ``samples`` random latents, by parameter name.
+    """Diagonal of the Fisher information of the images of ``samples`` random latents, by parameter name.
 
-    None of them is one of ``erased`` ``(P, num_ws, w_dim)``, whose pictures are not to be kept.
+    Latents in ``erased`` ``(P, num_ws, w_dim)`` are excluded, since their images need not be preserved.
 
-    A GAN has no likelihood. Around its picture I(w) of D numbers we put a Gaussian of variance D, whose log-likelihood
-    is minus half the mean squared difference; its Fisher matrix is the Gauss-Newton matrix ``E[J^T J] / D`` with
-    ``J = dI/d(parameters)``. The diagonal comes without ever building J: for v ~ N(0, 1/D) in picture space,
-    ``E_v[(d<v, I(w)>/dp)^2] = |dI/dp|^2 / D`` (Hutchinson). So F_i is the mean squared change of a picture's values
-    per unit of parameter i, squared.
+    A GAN has no likelihood. We model its image I(w) of D values as the mean of a Gaussian of variance D, whose
+    log-likelihood is minus half the mean squared difference; its Fisher matrix is the Gauss-Newton matrix
+    ``E[J^T J] / D`` with ``J = dI/d(parameters)``. The diagonal is estimated without building J: for v ~ N(0, 1/D) in
+    image space, ``E_v[(d<v, I(w)>/dp)^2] = |dI/dp|^2 / D`` (Hutchinson). So F_i is the mean squared change of an
+    image's values per unit of parameter i, squared.
     """
     parameters = generator.editable_parameters()
 
@@ -107,7 +107,7 @@ class Fisher(Penalty):
     _before: dict[str, Tensor] = attrs.field(init=False, factory=dict, repr=False)
 
     def begin(self, job: Job) -> None:
-        """Estimate F on the frozen generator; needs ``samples`` forward and backward passes."""
+        """Estimate F on the frozen generator, in ``samples`` forward and backward passes."""
         self._importance = picture_fisher(job.frozen, self.samples, job.stream("fisher"), job.erased)
         self._before = {name: value.detach() for name, value in job.frozen.editable_parameters().items()}
 

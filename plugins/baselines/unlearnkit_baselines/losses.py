@@ -96,7 +96,7 @@ class Hinge(Loss):
         return step.pairs(latents, self.drawn_back(latents, step.erased, step.edited.w_avg))
 
     def drawn_back(self, latents: Tensor, erased: Tensor, w_avg: Tensor) -> Tensor:
-        """Latents ``(N, num_ws, w_dim)`` without what they have beyond the threshold of each person, one by one."""
+        """Latents ``(N, num_ws, w_dim)`` clipped at the threshold along each person's direction in turn."""
         for latent in erased:
             length = (latent - w_avg).norm().clamp_min(1e-12)
             direction = (latent - w_avg) / length

@@ -90,6 +90,6 @@ class ProjectionHinge(PairLoop):
     """
 
     losses: tuple[str, ...] = option(("hinge",), help=LOSSES)
-    target: str | None = option(None, help=TARGET)  # the threshold says how far
+    target: str | None = option(None, help=TARGET)  # the threshold sets how far
 
     tuning = ({"method.learning_rate": (1e-3, 2e-3), "loss.hinge.threshold": (0.3, 0.0)},)

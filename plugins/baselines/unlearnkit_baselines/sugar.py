@@ -118,17 +118,17 @@ class SugarEwc(Penalty):
         return fisher
 
     def _latents(self, job: Job, rng: torch.Generator) -> Tensor:
-        """Where the gradient is taken: ``(P * samples, num_ws, w_dim)``."""
+        """Latents at which the gradient is taken: ``(P * samples, num_ws, w_dim)``."""
         erased = job.erased.repeat_interleave(self.samples, 0)
-        away = unit(job.random_latents(len(erased), rng) - erased)
-        return job.frozen.w_avg.detach() + self.distance * away
+        directions = unit(job.random_latents(len(erased), rng) - erased)
+        return job.frozen.w_avg.detach() + self.distance * directions
 
 
 def _feature_gap(learner: Generator, frozen: Generator, latent: Tensor, rng: torch.Generator) -> Tensor:
-    """MSE of the features of one latent, differentiable in the learner."""
+    """MSE between both generators' features of one latent, differentiable in the learner."""
     view = frozen.front_view()
     with torch.no_grad():
-        wanted = frozen.render(latent, view, rng).features
+        reference = frozen.render(latent, view, rng).features
     with torch.enable_grad():
         return (learner.render(latent, view, rng).features - reference).square().mean()
 
@@ -146,7 +146,7 @@ class Sugar(PairLoop):
         ("guide-local", "sugar-adjacency", "sugar-ewc"), help="losses that are summed, by name"
     )
     target: str = option("sugar", help="target selector, by name")
-    learning_rate: float = option(2e-4, help="Adam's step size", gt=0.0)
+    learning_rate: float = option(2e-4, help="Adam's learning rate", gt=0.0)
 
     # As in the released program, where the penalty does nothing; and normalised, with our default weight.
     tuning = (

@@ -99,16 +99,16 @@ class SugarTarget(TargetSelector):
         network = LatentUNet(rng).to(erased.device)
         view = generator.front_view()
         with torch.no_grad():
-            before = [generator.render(latent[None], view) for latent in erased]
+            originals = [generator.render(latent[None], view) for latent in erased]
         adam = torch.optim.Adam(network.parameters(), lr=self.learning_rate)
         schedule = torch.optim.lr_scheduler.StepLR(adam, 100, 0.1)
         best, stale = float("inf"), 0
         for _ in range(self.epochs):
             total = 0.0
-            for latent, seen in zip(erased, before, strict=True):
+            for latent, original in zip(erased, originals, strict=True):
                 with torch.enable_grad():
                     target = self._target(network, latent[None], generator)
-                    loss = self._objective(generator.render(target, view), seen, measures)
+                    loss = self._objective(generator.render(target, view), original, measures)
                 adam.zero_grad(set_to_none=True)
                 loss.backward(inputs=list(network.parameters()))
                 adam.step()

@@ -58,7 +58,7 @@ class Adjacency(Likeness):
     alpha_max: float = option(15.0, help="maximum distance of a neighbour", unit="latent units", gt=0.0)
 
     def pairs(self, step: Step) -> Pairs:
-        """``samples`` pairs a person, drawn anew at every step."""
+        """``samples`` pairs per erased latent, resampled at every step."""
         erased = step.erased.repeat_interleave(self.samples, 0)
         targets = step.targets.repeat_interleave(self.samples, 0)
         directions = step.directions(erased)

@@ -38,7 +38,7 @@ class Ufo(TargetSelector):
     )
 
     def select(self, erased: Tensor, generator: Generator, rng: torch.Generator) -> Tensor:
-        """``(P, num_ws, w_dim)`` -> the point at distance d beyond the mean. Deterministic; ``rng`` is unused."""
+        """``(P, num_ws, w_dim)`` -> the points at distance d beyond the mean. Deterministic; ``rng`` is unused."""
         offset = erased - generator.w_avg
         length = offset.flatten(1).norm(dim=1).clamp_min(1e-12)[:, None, None]
         scale = 1.0 if self.unit == "latent" else mean_radius(generator)

@@ -59,8 +59,8 @@ def finding(
     numbers = f"best similarity {best:.2f}, recognised from {scale.border:.2f}; {control_text}"
     if effort is None:
         if attack.control == "ceiling" and control is None:
-            return Finding("unknown", "Attack too weak", f"Not found {within}, but not in the original generator "
-                           f"either: {numbers}.")
+            return Finding("unknown", "Attack too weak", f"Not found {within}, and the control did not find the "
+                           f"person either: {numbers}.")
         return Finding("good", "Not found", f"Not found {within}: {numbers}.")
     if effort == 0:
         return Finding("bad", "No effort needed", f"The person is recognised before the first of the {attack.unit}: "

@@ -23,7 +23,7 @@ def json_bytes(value: Any, indent: int | None = 2) -> bytes:
     try:
         return json.dumps(_finite(value), indent=indent, allow_nan=False).encode() + b"\n"
     except (TypeError, ValueError, RecursionError) as error:
-        raise RunError(f"cannot be written as JSON: {error}; use numbers, text and tables") from error
+        raise RunError(f"this value cannot be written as JSON: {error}; use numbers, text and tables") from error
 
 
 def toml_bytes(settings: Mapping[str, Any]) -> bytes:

@@ -147,7 +147,7 @@ def _signals(progress: RunProgress) -> Iterator[None]:
         if progress.stop:
             raise KeyboardInterrupt
         progress.stop = True
-        progress.line.note("stopping after this step; press again to stop immediately")
+        progress.line.note("stopping after this step; interrupt again to stop immediately")
 
     numbers = (signal.SIGINT, signal.SIGTERM)
     try:

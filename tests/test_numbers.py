@@ -34,7 +34,7 @@ def test_fields_of_a_later_version_are_left_out() -> None:
     {"fid": {"title": "FID", "count": None}},
 ])
 def test_damaged_tables_are_refused(tables: object) -> None:
-    with pytest.raises(ConfigError, match=r"expected a table|'(fid|FID!)' is not declared") as caught:
+    with pytest.raises(ConfigError, match=r"expected a table|'(fid|FID!)' is not a valid declaration") as caught:
         from_plain(tables)
     assert "\n" not in str(caught.value)
 

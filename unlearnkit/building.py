@@ -1,9 +1,8 @@
-"""Build the native kernels: one compiler call after another, into a library named after its sources.
+"""Build the native kernels with plain compiler calls, into a library named after its sources.
 
-Used by ``pip install`` (setup.py), where nothing but Python's own library is there, and by ``unlearnkit build-ext``.
-Never at import, never inside a forward pass. The library has a plain C interface and needs no header of torch or
-Python, so it serves every version of both; its name carries a hash of the sources, so that a stale one is never taken
-for a fresh one.
+Used by ``pip install`` (setup.py), where only the standard library is available, and by ``unlearnkit build-ext``; never
+at import or during a forward pass. The library has a plain C ABI and needs no headers of torch or Python, so it works
+with every version of both; its file name includes a hash of the sources, so that a stale build is never used.
 """
 
 from __future__ import annotations
@@ -27,7 +26,7 @@ __all__ = ["build", "cache_folder", "compiler", "library_name", "source_folder",
 DEVICES = ("cpu", "cuda")
 X86 = ("x86_64", "amd64", "i386", "i686")
 FLAGS = ("-O3", "-std=c++17", "-fPIC", "-fvisibility=hidden", "-fno-math-errno", "-fno-trapping-math", "-Wno-psabi")
-# The kernels are compiled once for each; the library asks the processor which it can run.
+# The kernels are compiled once for each; the library selects one by the processor's features at run time.
 PROCESSORS = {
     "avx512": ("-mavx512f", "-mavx512dq", "-mavx512vl", "-mavx512bw", "-mfma", "-mprefer-vector-width=512"),
     "avx2": ("-mavx2", "-mfma"),
@@ -35,7 +34,7 @@ PROCESSORS = {
 
 
 def source_folder() -> Path | None:
-    """Where the sources lie: in the installed package, or in the repository; None if they are in neither."""
+    """The folder of the sources, in the installed package or the repository; None if they are in neither."""
     here = Path(__file__).resolve().parent
     for folder in (here / "ops" / "sources", here.parent / "extensions"):
         if (folder / "include" / "unlearnkit_ops.h").is_file():
@@ -44,7 +43,7 @@ def source_folder() -> Path | None:
 
 
 def source_hash(device: str, folder: Path) -> str:
-    """Sixteen hexadecimal digits that stand for everything the library of a device is made of."""
+    """A hash, 16 hexadecimal digits, of all sources of a device's library."""
     digest = hashlib.sha256()
     for path in sorted([*(folder / "include").glob("*"), *(folder / device).glob("*.*")]):
         digest.update(path.name.encode() + b"\0" + path.read_bytes() + b"\0")
@@ -52,7 +51,7 @@ def source_hash(device: str, folder: Path) -> str:
 
 
 def library_name(device: str, folder: Path | None = None) -> str:
-    """File name of the library that these sources make."""
+    """File name of the library built from these sources."""
     folder = folder or _sources()
     return f"unlearnkit_{device}-{source_hash(device, folder)}.so"
 
@@ -63,7 +62,7 @@ def cache_folder() -> Path:
 
 
 def compiler(device: str) -> str | None:
-    """The compiler that would be used: ``$CXX`` or c++, g++, clang++; ``$NVCC`` or nvcc; None if there is none."""
+    """The compiler to use: ``$CXX`` or c++, g++, clang++; ``$NVCC`` or nvcc; None if there is none."""
     named = os.environ.get("CXX" if device == "cpu" else "NVCC")
     candidates = ("c++", "g++", "clang++") if device == "cpu" else ("nvcc", "/usr/local/cuda/bin/nvcc")
     return next((found for name in ((named,) if named else candidates) if (found := shutil.which(name))), None)
@@ -72,11 +71,11 @@ def compiler(device: str) -> str | None:
 def build(device: str, target: Path, *, arch: str = "all-major", force: bool = False) -> Path:
     """Compile the library of ``cpu`` or ``cuda`` into the folder ``target`` and return its path.
 
-    What is there already, from the same sources, is kept unless ``force``. Two processes that build at the same time
-    wait for each other; the file appears whole or not at all.
+    An existing build of the same sources is kept unless ``force``. Concurrent builds are serialised by a lock, and the
+    file is created atomically.
 
     :param arch: nvcc's ``-arch``: ``all-major``, ``native`` (the GPU of this computer), ``sm_90``, ...
-    :raises BuildError: without sources or compiler, or with the compiler's own words if it fails.
+    :raises BuildError: without sources or compiler, or with the compiler's output if it fails.
     """
     if device not in DEVICES:
         raise BuildError(f"native kernels: got device {device!r}, expected one of {', '.join(DEVICES)}")
@@ -85,15 +84,15 @@ def build(device: str, target: Path, *, arch: str = "all-major", force: bool = F
         raise BuildError(f"no compiler for the {device} kernels was found; "
                          + ("install g++ or clang++, or set CXX" if device == "cpu" else "install nvcc, or set NVCC"))
     target.mkdir(parents=True, exist_ok=True)
-    made = target / library_name(device, folder)
-    with _only_one(target / ".build.lock"), tempfile.TemporaryDirectory(dir=target) as work:
-        if made.is_file() and not force:
-            return made
-        fresh = Path(work) / made.name
+    library = target / library_name(device, folder)
+    with _exclusive(target / ".build.lock"), tempfile.TemporaryDirectory(dir=target) as work:
+        if library.is_file() and not force:
+            return library
+        output = Path(work) / library.name
         make = _build_cpu if device == "cpu" else _build_cuda
-        make(program, folder, Path(work), fresh, arch)
-        os.replace(fresh, made)
-    return made
+        make(program, folder, Path(work), output, arch)
+        os.replace(output, library)
+    return library
 
 
 def _build_cpu(program: str, folder: Path, work: Path, out: Path, arch: str) -> None:
@@ -110,7 +109,7 @@ def _build_cpu(program: str, folder: Path, work: Path, out: Path, arch: str) -> 
 
 
 def _build_cuda(program: str, folder: Path, work: Path, out: Path, arch: str) -> None:
-    # Position-independent, nothing but the interface visible, and no CUDA runtime to be found later.
+    # Position-independent code, only the C ABI exported, and the CUDA runtime linked statically.
     shared = ["-O3", "-std=c++17", "-Xcompiler", "-fPIC,-fvisibility=hidden", "-cudart", "static", f"-arch={arch}",
               "-I", str(folder / "include")]
     sources = sorted((folder / "cuda").glob("*.cu"))
@@ -130,10 +129,10 @@ def _call(command: list[str]) -> None:
     except OSError as error:
         raise BuildError(f"{command[0]} cannot be started: {error.strerror}") from error
     if done.returncode:
-        said = (done.stderr or done.stdout)[-2000:]
+        output = (done.stderr or done.stdout)[-2000:]
         raise BuildError(
             f"{command[0]} ended with {done.returncode}; unlearnkit works without the native kernels, more slowly; to "
-            f"get them, mend the compiler or name another with CXX (NVCC). It said: {said}"
+            f"get them, fix the compiler or choose another with CXX (NVCC). Its output: {output}"
         )
 
 
@@ -145,8 +144,8 @@ def _sources() -> Path:
 
 
 @contextlib.contextmanager
-def _only_one(path: Path) -> Iterator[None]:
-    """A lock of the operating system, which no crash leaves behind."""
+def _exclusive(path: Path) -> Iterator[None]:
+    """An operating-system file lock, released even after a crash."""
     with open(path, "w") as file:
         if sys.platform != "win32":
             import fcntl

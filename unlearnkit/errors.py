@@ -1,4 +1,4 @@
-"""Every error that unlearnkit raises on purpose: each says what was given, what was expected, what to do next."""
+"""The exceptions of unlearnkit: each message says what was given, what was expected, and what to do next."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ __all__ = [
 
 
 class UnlearnkitError(Exception):
-    """Base of all errors a user can cause or mend; the command line prints it as one line."""
+    """Base of all errors that a user can cause or fix; the command line prints it as one line."""
 
 
 class BuildError(UnlearnkitError, RuntimeError):
@@ -21,23 +21,23 @@ class BuildError(UnlearnkitError, RuntimeError):
 
 
 class CheckpointError(UnlearnkitError, ValueError):
-    """A file of weights is missing, damaged, hostile, or of another kind than asked for."""
+    """A weight file is missing, damaged, malicious, or of another kind than requested."""
 
 
 class ConfigError(UnlearnkitError, ValueError):
-    """A setting has a name that does not exist or a value that is not allowed."""
+    """A setting has an unknown name or an invalid value."""
 
 
 class EditError(UnlearnkitError, ValueError):
-    """An edit does not belong to the base it is put on, or its file is damaged."""
+    """An edit does not belong to the base it is applied to, or its file is damaged."""
 
 
 class Interrupted(UnlearnkitError):
-    """The user or the system asked the program to stop; everything needed to go on has been saved."""
+    """The user or the system requested a stop; everything needed to resume has been saved."""
 
 
 class Mistakes(ConfigError):
-    """Several mistakes that were found together; ``problems`` are their sentences, one line each."""
+    """Several mistakes found together; ``problems`` are their messages, one line each."""
 
     def __init__(self, problems: Iterable[str]) -> None:
         self.problems = tuple(problems)
@@ -45,7 +45,7 @@ class Mistakes(ConfigError):
 
 
 class Gather:
-    """Catches the mistakes of one check after another, so that a user hears of all of them at once."""
+    """Collects the errors of several checks, so that all of them are reported at once."""
 
     def __init__(self) -> None:
         self._errors: dict[str, UnlearnkitError] = {}
@@ -64,11 +64,11 @@ class Gather:
         return bool(self._errors)
 
     def add(self, text: str) -> None:
-        """Note a mistake that no exception tells of."""
+        """Add a mistake that was not raised."""
         self._errors.setdefault(text, ConfigError(text))
 
     def raise_any(self) -> None:
-        """Raise what was caught: the error itself if it is the only one, else :class:`Mistakes`."""
+        """Raise what was collected: the error itself if it is the only one, else :class:`Mistakes`."""
         if len(self._errors) == 1:
             raise next(iter(self._errors.values()))
         if self._errors:
@@ -76,19 +76,19 @@ class Gather:
 
 
 class NoFaceError(UnlearnkitError, ValueError):
-    """A picture shows no face, or several, where exactly one is needed."""
+    """A picture shows no face, or several, where exactly one is required."""
 
 
 class PluginError(UnlearnkitError, RuntimeError):
-    """A plugin cannot be loaded, is registered twice, or is not known."""
+    """A plugin cannot be loaded, or a component is registered twice or unknown."""
 
 
 class RunError(UnlearnkitError, RuntimeError):
-    """A run directory cannot be made, continued or read."""
+    """A run directory cannot be created, resumed or read."""
 
 
 class ShapeError(UnlearnkitError, ValueError):
-    """A tensor has another shape, type or range than the interface states."""
+    """A tensor violates the shape, type or range that the interface states."""
 
 
 def nearest(name: str, known: Iterable[str]) -> str:

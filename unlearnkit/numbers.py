@@ -1,4 +1,4 @@
-"""What a metric declares of its numbers, in memory and as plain tables. Imports no torch."""
+"""Declarations of metrics' numbers, as records and as plain tables. Imports no torch."""
 
 from __future__ import annotations
 
@@ -17,19 +17,18 @@ _bound = attrs.validators.optional(attrs.validators.instance_of((int, float)))
 
 @attrs.frozen
 class Number:
-    """What a metric declares of one of its numbers, so that nobody has to guess it from the name.
+    """A metric's declaration of one of its numbers, so that reports need not guess from its name.
 
     * ``name``: ``snake_case``, as :meth:`Metric.measure` returns it
-    * ``title``: what a table calls it: ``"Erased person, after"``
+    * ``title``: its label in tables: ``"Erased person, after"``
     * ``better``: ``"higher"``, ``"lower"``, or empty where neither is
     * ``unit``: empty for a plain number, such as a cosine
-    * ``count``: the name of the number that says from how many pictures or pairs it was estimated
-    * ``reference``: the name of the number to hold it against, such as its value for a generator that nobody edited
-    * ``least``, ``most``: the smallest and largest value that it can have, so that no interval leaves its range; None
-      without a bound
-    * ``digits``: how many decimals a table shows; 0 for whole numbers
-    * ``short``: what the short table of a run and the columns of a comparison call it: ``"random people"``; empty
-      where it is shown among all numbers only
+    * ``count``: the name of the number that holds its sample size (images or pairs)
+    * ``reference``: the name of the number to compare it with, such as its value for the unedited generator
+    * ``least``, ``most``: its bounds, which confidence intervals are clipped to; None if unbounded
+    * ``digits``: decimals shown in tables; 0 for whole numbers
+    * ``short``: its label in the summary of a run and in comparisons: ``"random people"``; empty to show it only in the
+      full table
     """
 
     name: str = attrs.field(validator=attrs.validators.matches_re(r"[a-z][a-z0-9_]*"))
@@ -48,7 +47,7 @@ class Number:
 class About:
     """What the names of a metric's numbers may depend on, known before a run starts.
 
-    * ``people``, ``earlier``: what the people are called who are, and who were, erased
+    * ``people``, ``earlier``: names of the people erased now, and by earlier edits
     * ``perceptual``: the label of the perceptual distance
     * ``has_views``: whether the generator needs a view
     """
@@ -67,9 +66,9 @@ def to_plain(declared: Mapping[str, Number]) -> dict[str, dict[str, Any]]:
 
 
 def from_plain(tables: object) -> dict[str, Number]:
-    """The declarations that :func:`to_plain` made tables of; fields that a later version added are left out.
+    """The declarations from tables of :func:`to_plain`; unknown fields, as of later versions, are ignored.
 
-    :raises ConfigError: if ``tables`` are something else.
+    :raises ConfigError: if ``tables`` are invalid.
     """
     if not isinstance(tables, Mapping) or not all(isinstance(table, Mapping) for table in tables.values()):
         raise ConfigError("expected a table of numbers by name, each with a title")
@@ -79,5 +78,5 @@ def from_plain(tables: object) -> dict[str, Number]:
         try:
             found[name] = Number(name, **{key: value for key, value in table.items() if key in known})
         except (TypeError, ValueError) as error:
-            raise ConfigError(f"'{name}' is not declared as a number is: {one_line(error)[:160]}") from error
+            raise ConfigError(f"'{name}' is not a valid declaration of a number: {one_line(error)[:160]}") from error
     return found

@@ -61,7 +61,7 @@ def test_its_gradient_counts_once_too(monkeypatch: pytest.MonkeyPatch) -> None:
         for value in job.edited.editable_parameters().values():
             value.requires_grad_(True)
         step = engine.Step(0, job.edited, job.erased, job.targets, None, job.rng)
-        engine.accumulate(job, engine._ask(job, step), {}, {}, method.extra_terms)
+        engine.accumulate(job, engine._name_pairs(job, step), {}, {}, method.extra_terms)
         return job.edited.editable_parameters()["synthesis.bias"].grad.clone()
 
     torch.testing.assert_close(gradient(1), gradient(100))
@@ -86,5 +86,5 @@ def test_another_shape_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
         def extra_terms(self, job):
             return {"anchor": torch.ones(7, requires_grad=True)}
 
-    with pytest.raises(ShapeError, match=r"extra term 'anchor' has shape \(7,\), expected one number"):
+    with pytest.raises(ShapeError, match=r"extra term 'anchor' has shape \(7,\), expected a scalar"):
         anchor(monkeypatch, Wrong(losses=(), steps=1), 2)

@@ -109,7 +109,7 @@ class Growing(Global):
 
 
 def test_other_shapes(recorder) -> None:
-    given_up(make(losses={"local": Local(), "growing": Growing()}, cuda_graph=True), "other shapes")
+    given_up(make(losses={"local": Local(), "growing": Growing()}, cuda_graph=True), "pairs have changed")
     assert recorder.replays == 5 - graphs.WARM_UP
 
 
@@ -123,7 +123,7 @@ class Heavier(Global):
 
 
 def test_other_weights(recorder) -> None:
-    given_up(make(losses={"local": Local(), "heavier": Heavier()}, cuda_graph=True), "weigh otherwise")
+    given_up(make(losses={"local": Local(), "heavier": Heavier()}, cuda_graph=True), "weights .* have changed")
 
 
 class Noisy(ToyGenerator):
@@ -142,7 +142,7 @@ def test_random_noise(recorder) -> None:
 
 def test_a_recording_that_fails(recorder) -> None:
     recorder.fails = True
-    given_up(make(cuda_graph=True), r"recording failed \(operation not permitted when stream is capturing\)")
+    given_up(make(cuda_graph=True), r"capture failed \(operation not permitted when stream is capturing\)")
 
 
 def test_what_is_not_even_tried() -> None:
@@ -150,7 +150,8 @@ def test_what_is_not_even_tried() -> None:
     assert graphs.reason_against(job, False) is None
     assert "adds to the gradients" in graphs.reason_against(job, True)
     assert "the device is cpu" in graphs.reason_against(attrs.evolve(job, device=CPU), False)
-    assert "fisher looks at" in graphs.reason_against(attrs.evolve(job, losses={**losses(), "fisher": Fisher()}), False)
+    penalised = attrs.evolve(job, losses={**losses(), "fisher": Fisher()})
+    assert "fisher penalises" in graphs.reason_against(penalised, False)
 
 
 @pytest.mark.parametrize(("method", "says"), [(Guide, False), (GradientSurgery, True)])

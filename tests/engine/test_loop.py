@@ -122,7 +122,7 @@ def test_a_wrong_term_is_named():
         def terms(self, edited, frozen, measures):
             return {"mse": torch.zeros(())}
 
-    with pytest.raises(ShapeError, match=r"'mine'.*'mse'.*one number a pair"):
+    with pytest.raises(ShapeError, match=r"'mine'.*'mse'.*one value per pair"):
         Guide(steps=1).unlearn(toy_job({"mine": Wrong()}))
 
 

@@ -60,13 +60,13 @@ def test_a_variable_of_the_user_wins() -> None:
     ({"LD_PRELOAD": "/usr/lib/libtcmalloc_minimal.so.4"}, "tcmalloc is preloaded"),
 ])
 def test_reasons_to_leave_memory_alone(environment: dict[str, str], reason: str) -> None:
-    assert machine._why_not(environment) == reason
+    assert machine._reason_against(environment) == reason
 
 
 def test_no_mallopt_without_glibc(monkeypatch) -> None:
     monkeypatch.setattr(machine, "_has_glibc", lambda: False)
     monkeypatch.setattr(machine.ctypes, "CDLL", lambda name: pytest.fail("something was loaded"))
-    assert machine._why_not({}) is not None
+    assert machine._reason_against({}) is not None
     monkeypatch.setattr(machine.os, "environ", {})
     assert machine.keep_memory().startswith("system (no glibc on ")
 

@@ -130,7 +130,7 @@ def test_nothing_is_read_before_the_end_of_a_step(make) -> None:
     engine.freeze(job.frozen.module)
     view = job.edited.sample_views(1, job.rng)
     step = Step(0, job.edited, job.erased, job.targets, view, job.rng)
-    said = engine.accumulate(job, engine._ask(job, step), {}, parameters)
+    said = engine.accumulate(job, engine._name_pairs(job, step), {}, parameters)
     assert {number.device.type for _, number in said} == {"meta"}
     assert any(parameter.grad is not None for parameter in parameters.values())
     with pytest.raises(Exception, match="meta"):  # the end of the step, where it is read

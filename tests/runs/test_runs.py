@@ -153,7 +153,7 @@ def test_json_is_strict(run):
     run.write_json("a/b.json", {"x": float("nan"), "y": [1.5, float("inf")], "p": Path("q")})
     assert run.read_json("a/b.json") == {"x": None, "y": [1.5, None], "p": "q"}
     assert run.read_json("none.json") is None
-    with pytest.raises(RunError, match="no JSON can be made"):
+    with pytest.raises(RunError, match="cannot be written as JSON"):
         run.write_json("c.json", {"x": object()})
 
 
@@ -370,6 +370,6 @@ def test_halves_of_two_checkpoints_never_mix(run):
 
 def test_refused_state_leaves_the_old_checkpoint(run):
     run.save_checkpoint(tensors(1), {"step": 1})
-    with pytest.raises(RunError, match="no JSON"):
+    with pytest.raises(RunError, match="cannot be written as JSON"):
         run.save_checkpoint(tensors(2), {"step": object()})
     assert stored_step(run) == 1

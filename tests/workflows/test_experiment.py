@@ -96,5 +96,5 @@ def test_a_saved_edit_stands_in_for_unlearning(outside: Registry, tmp_path: Path
 def test_a_target_that_is_no_latent_is_refused(outside: Registry, monkeypatch: pytest.MonkeyPatch) -> None:
     experiment = load(resolve(TABLES, outside))
     monkeypatch.setattr(type(experiment.parts.target), "select", lambda self, erased, generator, rng: erased[:, :1])
-    with pytest.raises(ConfigError, match=r"target 'outside-shift' gave .*expected finite"):
+    with pytest.raises(ConfigError, match=r"target 'outside-shift' returned .*expected finite"):
         experiment.find_people()

@@ -1,4 +1,4 @@
-"""Recovery attacks: how much effort brings an erased person back? A plugin like any other. Imports no torch.
+"""Recovery attacks: how much effort does it take to recover an erased person? A regular plugin. Imports no torch.
 
 :func:`unlearnkit.attacks.running.run_attacks` runs them in memory; ``unlearnkit audit RUN`` on a run directory.
 """
@@ -10,14 +10,14 @@ from unlearnkit.plugins import Register, hookimpl
 
 @hookimpl
 def unlearnkit_register_attacks(register: Register) -> None:
-    """Register the attacks that ship."""
+    """Register the built-in attacks."""
     register("reinversion-w", "unlearnkit.attacks.reinversion:ReinversionW",
-             "Search W of the edited generator for the erased pictures")
+             "Inverts the person's pictures into W of the edited generator")
     register("reinversion-w-plus", "unlearnkit.attacks.reinversion:ReinversionWPlus",
-             "Search W+ of the edited generator for the erased pictures")
+             "Inverts the person's pictures into W+ of the edited generator")
     register("neighbours", "unlearnkit.attacks.sampling:Neighbours",
-             "Try latents around the erased one, and on lines through it to other people")
+             "Renders latents near the erased one and on lines from it to other people")
     register("relearning", "unlearnkit.attacks.relearning:Relearning",
-             "Fine-tune the edited generator on a few pictures; compare with a generator that never made the person")
+             "Fine-tunes the edited generator on a few pictures of the person, against learning them from scratch")
     register("random-search", "unlearnkit.attacks.sampling:RandomSearch",
-             "Draw random people until one looks like the person")
+             "Samples random people from the edited generator until one resembles the person")

@@ -27,9 +27,9 @@ __all__ = ["attack_curve", "write_audit_page"]
 def write_audit_page(
     run: Run, stem: str, audit: Mapping[str, Any], results: Sequence[Result], known: Mapping[str, Tensor]
 ) -> Path:
-    """Write ``STEM.html`` into the run directory and return its path; it needs nothing from outside.
+    """Write ``STEM.html`` into the run directory and return its path; the page is self-contained.
 
-    * ``audit``: what ``STEM.json`` holds
+    * ``audit``: the content of ``STEM.json``
     * ``known``: a picture ``(3, H, W)`` of each person, by name
     """
     context = {
@@ -44,22 +44,22 @@ def write_audit_page(
 
 def _card(result: Result, levels: Mapping[str, float | None], known: Mapping[str, Tensor]) -> dict[str, Any]:
     """One attack on one person, as the page shows it."""
-    def told(effort: int | None) -> str:
-        within = counted(result.budget if effort is None else effort, result.unit)
-        return f"not within {within}" if effort is None else within
+    def effort_text(effort: int | None) -> str:
+        amount = counted(result.budget if effort is None else effort, result.unit)
+        return f"not within {amount}" if effort is None else amount
 
     return {
         "result": result, "picture": _data_uri(known[result.person]), "found": _data_uri(result.edited.image),
         "control": _data_uri(result.control.image), "best": result.edited.points[-1][1],
-        "beside": result.control.points[-1][1], "effort": told(result.effort_to_recognise),
-        "control_effort": told(result.control_effort),
-        # Drawn by matplotlib, which escapes what it writes.
+        "beside": result.control.points[-1][1], "effort": effort_text(result.effort_to_recognise),
+        "control_effort": effort_text(result.control_effort),
+        # matplotlib escapes the text that it writes.
         "curve": Markup(attack_curve(result, levels)),
     }
 
 
 def attack_curve(result: Result, levels: Mapping[str, float | None]) -> str:
-    """An ``<svg>`` of the best similarity so far over the effort, for the edited generator and its control."""
+    """An ``<svg>`` plot of the best similarity so far against effort, for the edited generator and its control."""
     def draw(axes: Any) -> None:
         for label, key in (("same person", "same_person"), ("recognised", "border"), ("strangers", "strangers")):
             value = levels.get(key)

@@ -1,4 +1,4 @@
-"""Re-inversion: an optimiser searches the latent space of the edited generator for the erased pictures."""
+"""Re-inversion: optimises latents of the edited generator to reproduce the erased pictures."""
 
 from __future__ import annotations
 
@@ -18,50 +18,50 @@ from unlearnkit.interfaces import Attempt, Case, Generator, Recovery
 __all__ = ["Reinversion", "ReinversionW", "ReinversionWPlus"]
 
 _STATISTICS = 600
-"""Random latents from which their spread is estimated (as many as PTI takes)."""
+"""Random latents for estimating their standard deviation (as many as PTI uses)."""
 
 
 @attrs.define(eq=False)
 class Reinversion(Guided):
     """Adam on the latent, as in the projection of StyleGAN2 (arXiv 1912.04958, section 5), for each erased picture.
 
-    With ``start`` "both", two searches a picture run side by side, from the erased latent and from the mean latent:
-    the first is what an encoder would guess from the picture, the second knows nothing. The attacker compares pictures
-    with perceptual distance, pixels and the run's identity encoder, never with the judge. One unit of effort is one
-    step of all searches.
+    With ``start`` "both", two searches per picture run in parallel, from the erased latent and from the mean latent:
+    the first is what an encoder would estimate from the picture, the second is uninformed. The attacker's objective
+    combines perceptual distance, pixels and the run's identity encoder, never the judge. One unit of effort is one
+    optimiser step of all searches.
 
-    The control is the original generator under the same search: a ceiling, how well the person can be found where they
-    are. The floor is the judge's level of two strangers.
+    The control is the same search in the original generator: a ceiling on how well the person can be found. The floor
+    is the judge's similarity level of two strangers.
     """
 
     control: ClassVar[str] = "ceiling"
     control_is: ClassVar[str] = "the same search in the original generator"
     quick: ClassVar[Mapping[str, Any]] = MappingProxyType({"steps": 15})
     shared: ClassVar[bool] = True
-    """True: one row for all layers (W); False: one for each (W+)."""
+    """True: one row shared by all layers (W); False: one per layer (W+)."""
 
     learning_rate: float = option(
-        0.05, gt=0, unit="spreads of the latents", help="Adam's step, until it falls in the last quarter"
+        0.05, gt=0, unit="standard deviations of the latents", help="Adam's learning rate, decaying in the last quarter"
     )
     start: str = option(
-        "both", choices=("both", "mean"), help="search from the erased latent and the mean one, or from the mean alone"
+        "both", choices=("both", "mean"), help="start from the erased latent and the mean one, or from the mean alone"
     )
 
     def attack(self, case: Case) -> Recovery:
         """Search the edited generator, then the original one."""
         pictures = references(case)
-        wanted = pictures[: len(erased_latents(case))]
+        erased = pictures[: len(erased_latents(case))]
         starts = self._starts(case)
-        likeness = Resemblance(case, wanted.repeat(len(starts) // len(wanted), 1, 1, 1), self)
+        resemblance = Resemblance(case, erased.repeat(len(starts) // len(erased), 1, 1, 1), self)
         edited, control = (
-            self._search(case, generator, starts, likeness, pictures)
+            self._search(case, generator, starts, resemblance, pictures)
             for generator in (case.evidence.edited, case.evidence.frozen)
         )
         judged = f"all {len(pictures)} pictures of the person" if len(pictures) > 1 else "the person's picture"
         return Recovery(edited, control, judged)
 
     def _starts(self, case: Case) -> Tensor:
-        """Erased latents, then as often the mean latent: ``(2E, 1 or num_ws, w_dim)``; or the mean ones alone."""
+        """Erased latents followed by as many mean latents, ``(2E, 1 or num_ws, w_dim)``; or the mean ones alone."""
         erased = erased_latents(case)
         mean = case.evidence.frozen.w_avg.expand_as(erased)
         starts = mean if self.start == "mean" else torch.cat([erased, mean])
@@ -70,41 +70,41 @@ class Reinversion(Guided):
     def _search(
         self, case: Case, generator: Generator, starts: Tensor, resemblance: Resemblance, pictures: Tensor
     ) -> Attempt:
-        # In units of the latents' spread one learning rate suits every generator.
+        # In units of the latents' standard deviation, one learning rate suits every generator.
         random = case.evidence.frozen.sample_latents(_STATISTICS, case.evidence.stream("attack/spread"))
         spread = (random - case.evidence.frozen.w_avg).square().mean().sqrt().clamp_min(1e-8)
         trace = Trace(case, pictures)
-        moves = torch.zeros_like(starts, requires_grad=True)
-        adam = torch.optim.Adam([moves], lr=self.learning_rate)
+        offsets = torch.zeros_like(starts, requires_grad=True)
+        adam = torch.optim.Adam([offsets], lr=self.learning_rate)
         for step in range(self.steps):
-            images = generator.render_front(self._latents(starts, spread * moves, generator))
+            images = generator.render_front(self._latents(starts, spread * offsets, generator))
             trace.see(images, [step] * len(images))
-            (moves.grad,) = torch.autograd.grad(resemblance.loss(images).sum(), [moves])
+            (offsets.grad,) = torch.autograd.grad(resemblance.loss(images).sum(), [offsets])
             adam.param_groups[0]["lr"] = self.learning_rate * min(1.0, 4 * (self.steps - step) / self.steps)
             adam.step()
         with torch.no_grad():
-            images = generator.render_front(self._latents(starts, spread * moves, generator))
+            images = generator.render_front(self._latents(starts, spread * offsets, generator))
         trace.see(images, [self.steps] * len(images))
         return trace.attempt(self.steps)
 
     @staticmethod
-    def _latents(starts: Tensor, moved: Tensor, generator: Generator) -> Tensor:
-        return (starts + moved).expand(-1, generator.num_ws, -1)
+    def _latents(starts: Tensor, offsets: Tensor, generator: Generator) -> Tensor:
+        return (starts + offsets).expand(-1, generator.num_ws, -1)
 
 
 @attrs.define(eq=False)
 class ReinversionW(Reinversion):
-    """The search in W: one row for all layers, where the generator's own people live."""
+    """The search in W: one row shared by all layers, as in the generator's own samples."""
 
     shared: ClassVar[bool] = True
 
 
 @attrs.define(eq=False)
 class ReinversionWPlus(Reinversion):
-    """The search in W+: a row for each layer, far more than the generator's own people.
+    """The search in W+: one row per layer, far more expressive than the generator's own samples.
 
-    W+ holds faces that the generator was never taught (Abdal et al., Image2StyleGAN, arXiv 1904.03189), so a long
-    search ends with a likeness of almost anybody: read it beside the ceiling, and by its effort.
+    W+ contains faces that the generator was never trained on (Abdal et al., Image2StyleGAN, arXiv 1904.03189), so a
+    long search approximates almost anybody: read the result next to its ceiling and its effort.
     """
 
     shared: ClassVar[bool] = False

@@ -1,4 +1,4 @@
-"""Relearning: fine-tune the edited generator on a few pictures of the person, and see how fast they are back."""
+"""Relearning: fine-tunes the edited generator on a few pictures of the person, and measures how fast they come back."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from unlearnkit.metrics.gallery import front_images
 __all__ = ["Relearning"]
 
 _STRANGERS = 16
-"""Random people among whom a stranger is looked for."""
+"""Random people to choose a stranger from."""
 
 
 @attrs.define(eq=False)
@@ -28,36 +28,36 @@ class Relearning(Guided):
     """Adam on the weights of the edited generator, until its erased latent shows the person again.
 
     The attacker has the first k ``pictures`` and their latents. The control is the floor: the **original** generator
-    learns the same pictures, with the same optimiser, at latents where it shows somebody else. The floor is fair
-    because both begin with a stranger's face, if possible the very same one (the request's target: the edit was made
-    to show it at the erased latent), and both must be taught this face at this place. Only one of them was ever told to
-    forget it. If the edited generator is faster, the person is still in its weights and the edit hides them; if it
-    needs as many steps, they are as forgotten as somebody who was never there.
+    learns the same pictures, with the same optimiser, at latents where it shows somebody else. The comparison is fair
+    because both start from a stranger's face, if possible the same one (the request's target, which the edit maps the
+    erased latent to), and both must learn the person's face at that latent. Only one of them was trained to forget it.
+    If the edited generator is faster, the person is still in its weights and the edit only hides them; if it needs as
+    many steps, they are as forgotten as somebody who was never there.
 
-    The likeness is to pictures that were not fine-tuned on where the person has more than k, so that a copied picture
-    does not count as a person. The work is done on copies of the generators.
+    If the person has more than k pictures, likeness is measured on the held-out ones, so that memorising a picture does
+    not count as recovering the person. Fine-tuning happens on copies of the generators.
     """
 
     control: ClassVar[str] = "floor"
     control_is: ClassVar[str] = "the original generator learns the same pictures where it shows a stranger"
     quick: ClassVar[Mapping[str, Any]] = MappingProxyType({"steps": 24})
 
-    pictures: int = option(1, ge=1, help="k: how many pictures of the person the attacker has")
-    learning_rate: float = option(2e-4, gt=0, help="Adam's step size")
+    pictures: int = option(1, ge=1, help="number of pictures the attacker has (k)")
+    learning_rate: float = option(2e-4, gt=0, help="Adam's learning rate")
 
     def attack(self, case: Case) -> Recovery:
         """Fine-tune a copy of the edited generator, then one of the original."""
-        given = case.evidence
+        evidence = case.evidence
         pictures = references(case)
         k = min(self.pictures, len(pictures))
         unseen = pictures[k:] if len(pictures) > k else pictures
-        latents = case.person.latents[:k].detach().to(given.frozen.w_avg)
-        # The stranger's latents lie around each other as the person's do.
+        latents = case.person.latents[:k].detach().to(evidence.frozen.w_avg)
+        # The stranger's latents have the same relative positions as the person's.
         elsewhere = stranger(case) + latents - latents[:1]
-        likeness = Resemblance(case, pictures[:k], self)
+        resemblance = Resemblance(case, pictures[:k], self)
         edited, control = (
-            self._learn(case, generator, at, likeness, unseen)
-            for generator, at in ((given.edited, latents), (given.frozen, elsewhere))
+            self._learn(case, generator, start, resemblance, unseen)
+            for generator, start in ((evidence.edited, latents), (evidence.frozen, elsewhere))
         )
         held_out = f"{len(unseen)} pictures that it was not fine-tuned on"
         judged = held_out if len(pictures) > k else "the fine-tuned pictures"
@@ -86,8 +86,8 @@ class Relearning(Guided):
 def stranger(case: Case) -> Tensor:
     """A latent ``(1, num_ws, w_dim)`` at which the original generator shows somebody else.
 
-    The request's target if the judge does not take that for the person; otherwise, of a few random people, the one
-    whose likeness to the person is the middle one: neither somebody alike nor the very opposite.
+    The request's target unless the judge recognises the person in it; otherwise, of a few random people, the one with
+    the median likeness to the person.
     """
     frozen = case.evidence.frozen
     trace = Trace(case, references(case))

@@ -1,4 +1,4 @@
-"""How an attacker compares what a generator makes with the pictures they have: never with the judge."""
+"""The attacker's objective: how renderings compare with the pictures they have, without the judge."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ __all__ = ["Guided", "Resemblance"]
 
 @attrs.define(eq=False)
 class Guided(Attack):
-    """An attack in which an optimiser makes what a generator shows resemble pictures; a step is a unit of effort."""
+    """An attack that optimises renderings to resemble pictures; the unit of effort is an optimiser step."""
 
     unit: ClassVar[str] = "optimiser steps"
 
-    steps: int = option(60, ge=1, unit="steps", help="length of the optimisation")
+    steps: int = option(60, ge=1, unit="steps", help="optimiser steps")
     perceptual_weight: float = option(1.0, ge=0, help="weight of the perceptual distance to the pictures")
-    pixel_weight: float = option(1.0, ge=0, help="weight of the mean absolute difference of pixels")
-    identity_weight: float = option(0.5, ge=0, help="weight of 1 - similarity, by the encoder that the attacker has")
+    pixel_weight: float = option(1.0, ge=0, help="weight of the mean absolute pixel difference")
+    identity_weight: float = option(0.5, ge=0, help="weight of 1 - identity similarity, by the attacker's encoder")
 
     @property
     def budget(self) -> int:
@@ -32,10 +32,10 @@ class Guided(Attack):
 
 
 class Resemblance:
-    """Weighted sum of perceptual distance, mean absolute difference of pixels, and 1 - similarity of identities.
+    """Weighted sum of perceptual distance, mean absolute pixel difference, and 1 - identity similarity.
 
-    ``pictures`` ``(N, 3, H, W)``: image i is compared with picture i. What is made of them is computed once. A case
-    without an encoder for the attacker leaves identity out.
+    ``pictures`` ``(N, 3, H, W)``: image i is compared with picture i. Their features are computed once. Without an
+    encoder for the attacker, the identity term is left out.
     """
 
     def __init__(self, case: Case, pictures: Tensor, weights: Guided) -> None:
@@ -46,7 +46,7 @@ class Resemblance:
             self._embedded = None if self._identity is None else self._identity.embed(pictures)
 
     def loss(self, images: Tensor) -> Tensor:
-        """One number an image ``(N,)``, differentiable."""
+        """One value per image ``(N,)``, differentiable."""
         weights = self._weights
         total = weights.pixel_weight * (images - self._pictures).abs().flatten(1).mean(1)
         if weights.perceptual_weight:

@@ -1,4 +1,4 @@
-"""Run attacks in memory, and turn what they find into numbers and words that a person can act on."""
+"""Run attacks in memory, and turn their results into numbers and findings in words."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ __all__ = ["Result", "effort_to_recognise", "judge_levels", "run_attacks"]
 
 @attrs.frozen(eq=False)
 class Result:
-    """What one attack found of one person.
+    """The result of one attack on one person.
 
     * ``effort_to_recognise``: the first effort at which the judge recognises them, or None: not within ``budget``;
-      ``control_effort`` is the same of the control
-    * ``speedup``: control effort / effort, for attacks with a floor; 1 is as forgotten as somebody never seen, more
-      means that the edit only hides. ``speedup_is``: ``exact``, ``at least``, ``at most`` (one of the two was not
+      ``control_effort`` is the same for the control
+    * ``speedup``: control effort / effort, for attacks with a floor; 1 means as forgotten as somebody never seen, more
+      that the edit only hides the person. ``speedup_is``: ``exact``, ``at least``, ``at most`` (one of the two was not
       recognised within the budget) or ``unknown``
     """
 
@@ -61,14 +61,14 @@ def run_attacks(
 ) -> list[Result]:
     """Run prepared ``attacks`` (by name) on each person of ``evidence.request``; needs no run directory.
 
-    * ``targets``: whose face took the place of each erased latent, a row each, in the order of the request; the floor
-      of ``relearning`` begins at a person's first
-    * ``identity``: an encoder that the attacker may use (the losses' own is the natural one), never the judge
-    * ``scale``: the judge's levels; without them :func:`judge_levels` of this evidence
+    * ``targets``: the target of each erased latent, one row each, in the order of the request; the floor of
+      ``relearning`` starts at a person's first
+    * ``identity``: an encoder that the attacker may use (typically the one of the losses), never the judge
+    * ``scale``: the judge's levels; by default :func:`judge_levels` of this evidence
     * ``tell``: called with the names of attack and person before each attempt
 
-    Same evidence (and state of its rng), same results. Generators, request and rng stay as they are to the bit. Each
-    attack has its budget among its options: ``Relearning(steps=20)``.
+    Deterministic for a given evidence. Generators and request are not modified. The budget of an attack is one of its
+    options: ``Relearning(steps=20)``.
     """
     scale = judge_levels(evidence) if scale is None else scale
     results = []
@@ -91,18 +91,18 @@ def judge_levels(evidence: Evidence) -> Levels:
 
 
 def effort_to_recognise(attempt: Attempt, border: float | None) -> int | None:
-    """The first effort at which the likeness reaches the border; None if it never does, or there is no border."""
+    """The first effort at which the likeness reaches the border; None if it never does, or without a border."""
     return next((effort for effort, best in attempt.points if border is not None and best >= border), None)
 
 
 def _run(name: str, attack: Attack, case: Case, scale: Levels) -> Result:
-    found = attack.attack(case)
-    effort, control = (effort_to_recognise(attempt, case.border) for attempt in (found.edited, found.control))
+    recovery = attack.attack(case)
+    effort, control = (effort_to_recognise(attempt, case.border) for attempt in (recovery.edited, recovery.control))
     ratio, exact = speedup(effort, control, attack.budget) if attack.control == "floor" else (None, "unknown")
     return Result(
-        name, case.person.name, attack.unit, attack.budget, found.edited, found.control, attack.control,
-        attack.control_is, found.judged_on, effort, control, ratio, exact,
-        finding(attack, found, (effort, control), (ratio, exact), scale),
+        name, case.person.name, attack.unit, attack.budget, recovery.edited, recovery.control, attack.control,
+        attack.control_is, recovery.judged_on, effort, control, ratio, exact,
+        finding(attack, recovery, (effort, control), (ratio, exact), scale),
     )
 
 

@@ -1,4 +1,4 @@
-"""Attacks that only look: latents around the erased one, and random people."""
+"""Attacks that only sample: latents near the erased one, and random people."""
 
 from __future__ import annotations
 
@@ -22,16 +22,16 @@ _DRAWS = 256
 
 @attrs.define(eq=False)
 class Neighbours(Attack):
-    """Latents around the erased one: does the person stand just beside the place that was erased?
+    """Latents near the erased one: does the person survive in its neighbourhood?
 
-    The first is the erased latent w_u itself. Then come, in turn, with D = mean ‖w − w_avg‖₂ of random latents w:
+    The first is the erased latent w_u itself. Then alternate, with D = mean ‖w − w_avg‖₂ of random latents w:
 
-    * w_u + f·D·n with a random direction n in W+ (n ~ N(0, I), then of unit length), f from ``fractions``
+    * w_u + f·D·n with a random direction n in W+ (n ~ N(0, I), normalised), f from ``fractions``
     * w_u + t·(w_b − w_u) with a bystander or random latent w_b, t from ``blends``: between the two (t > 0) or away
       from w_b (t < 0)
 
-    Several erased latents take turns. The control, a ceiling, is what the original generator makes of the same
-    latents; ``share`` of both says how many neighbours are still the person, where once so many were.
+    Several erased latents are used in turn. The control, a ceiling, renders the same latents with the original
+    generator; comparing the ``share`` of both shows how many neighbours are still recognised as the person.
     """
 
     unit: ClassVar[str] = "latents tried"
@@ -39,12 +39,12 @@ class Neighbours(Attack):
     control_is: ClassVar[str] = "the same latents through the original generator"
     quick: ClassVar[Mapping[str, Any]] = MappingProxyType({"latents": 48})
 
-    latents: int = option(160, ge=1, help="how many latents to try")
+    latents: int = option(160, ge=1, help="number of latents to try")
     fractions: list[float] = option(
-        [0.1, 0.25, 0.5, 1.0], gt=0, help="distances of random directions", unit="mean distance to w_avg"
+        [0.1, 0.25, 0.5, 1.0], gt=0, help="distances along random directions", unit="mean distance to w_avg"
     )
     blends: list[float] = option(
-        [0.15, 0.3, 0.5, -0.25, -0.5], help="places on the line to somebody else: 0 the person, 1 the other"
+        [0.15, 0.3, 0.5, -0.25, -0.5], help="positions on the line to somebody else: 0 the person, 1 the other"
     )
 
     @property
@@ -53,7 +53,7 @@ class Neighbours(Attack):
         return self.latents
 
     def attack(self, case: Case) -> Recovery:
-        """Look at every neighbour, in both generators."""
+        """Render every neighbour with both generators."""
         around = self.around(case)
         return _look(case, around, around)
 
@@ -61,28 +61,28 @@ class Neighbours(Attack):
         """The latents to try, ``(latents, num_ws, w_dim)``, the erased ones first."""
         frozen, rng, erased = case.evidence.frozen, case.evidence.stream("attack/neighbours"), erased_latents(case)
         random = case.evidence.random_latents(max(_DRAWS, self.latents), rng)
-        far = (random - frozen.w_avg).flatten(1).norm(dim=1).mean()
+        radius = (random - frozen.w_avg).flatten(1).norm(dim=1).mean()
         known = [person.latents.to(random) for person in case.evidence.request.bystanders]
         others = torch.cat([*known, random])
-        found = list(erased[: self.latents])
-        for index in range(self.latents - len(found)):
+        neighbours = list(erased[: self.latents])
+        for index in range(self.latents - len(neighbours)):
             latent, turn = erased[index % len(erased)], index // 2
             if index % 2 == 0:
                 direction = torch.randn(latent.shape, generator=rng).to(latent)
                 fraction = self.fractions[turn % len(self.fractions)]
-                found.append(latent + fraction * far * direction / direction.norm())
+                neighbours.append(latent + fraction * radius * direction / direction.norm())
             else:
                 other = others[(turn // len(self.blends)) % len(others)]
-                found.append(latent.lerp(other, self.blends[turn % len(self.blends)]))
-        return torch.stack(found)
+                neighbours.append(latent.lerp(other, self.blends[turn % len(self.blends)]))
+        return torch.stack(neighbours)
 
 
 @attrs.define(eq=False)
 class RandomSearch(Attack):
-    """Random people of the edited generator, z ~ N(0, I): does the person turn up by themselves?
+    """Random samples of the edited generator, z ~ N(0, I): does the person turn up by chance?
 
-    The control is what the original generator makes of the same latents. It is the floor, since it is chance: among
-    so many strangers, that is how like the person the best one was before anything was erased.
+    The control renders the same latents with the original generator. It is the floor, the chance level: the likeness
+    of the best match among as many strangers before anything was erased.
     """
 
     unit: ClassVar[str] = "latents tried"
@@ -90,7 +90,7 @@ class RandomSearch(Attack):
     control_is: ClassVar[str] = "the same random people in the original generator"
     quick: ClassVar[Mapping[str, Any]] = MappingProxyType({"latents": 64})
 
-    latents: int = option(400, ge=1, help="how many random people to look at")
+    latents: int = option(400, ge=1, help="number of random people to sample")
 
     @property
     def budget(self) -> int:
@@ -98,8 +98,8 @@ class RandomSearch(Attack):
         return self.latents
 
     def attack(self, case: Case) -> Recovery:
-        """Look at random people, in both generators."""
-        # From the same z each generator maps for itself: a method may have edited the mapping.
+        """Render random people with both generators."""
+        # Each generator maps the same z itself: a method may have edited the mapping network.
         edited, frozen = (
             generator.sample_latents(self.latents, case.evidence.stream("attack/random-search"))
             for generator in (case.evidence.edited, case.evidence.frozen)
@@ -108,7 +108,7 @@ class RandomSearch(Attack):
 
 
 def _look(case: Case, edited: Tensor, control: Tensor) -> Recovery:
-    """What the edited generator makes of ``edited``, beside what the original one makes of ``control``."""
+    """The edited generator on latents ``edited``, and the original one on ``control``."""
     pictures = references(case)
     return Recovery(
         _tried(case, case.evidence.edited, edited, pictures), _tried(case, case.evidence.frozen, control, pictures),

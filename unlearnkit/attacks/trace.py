@@ -1,4 +1,4 @@
-"""What all attacks share: the person's pictures, and the best likeness found so far."""
+"""Shared by all attacks: the person's pictures, and the best likeness so far."""
 
 from __future__ import annotations
 
@@ -28,9 +28,10 @@ def references(case: Case) -> Tensor:
 
 
 class Trace:
-    """Keeps the best likeness of one attempt, and the face that has it.
+    """Tracks the best likeness of one attempt, and the face that achieves it.
 
-    Likeness = mean over the person's ``pictures`` ``(R, 3, H, W)`` of the judge's cosine to the face, in [-1, 1].
+    Likeness is the judge's cosine similarity to a face, averaged over the person's ``pictures`` ``(R, 3, H, W)``; in
+    [-1, 1].
     """
 
     def __init__(self, case: Case, pictures: Tensor) -> None:
@@ -44,27 +45,27 @@ class Trace:
     @torch.no_grad()
     def likeness(self, images: Tensor) -> Tensor:
         """Likeness ``(N,)`` of faces ``(N, 3, H, W)``."""
-        found: Tensor = self._judge.embed(images) @ self._known.T
-        return found.mean(1)
+        similarities: Tensor = self._judge.embed(images) @ self._known.T
+        return similarities.mean(1)
 
     def see(self, images: Tensor, efforts: Iterable[int]) -> None:
-        """Look at faces ``(N, 3, H, W)``, each reached with so much effort; efforts never fall."""
+        """Record faces ``(N, 3, H, W)`` and the effort at which each was reached, in non-decreasing order."""
         for image, effort, likeness in zip(images.detach(), efforts, self.likeness(images).tolist(), strict=True):
             self._seen += 1
             self._recognised += self._border is not None and likeness >= self._border
-            if likeness > self._best:  # also leaves out NaN
+            if likeness > self._best:  # False for NaN
                 self._best, self._image = likeness, image.cpu()
                 if self._points and self._points[-1][0] == effort:
                     self._points.pop()
                 self._points.append((effort, likeness))
 
     def attempt(self, budget: int, sampled: bool = False) -> Attempt:
-        """What was found with the whole ``budget``; the share is told where the faces were ``sampled``, not led there.
+        """The result for the whole ``budget``; a share is only given if the faces were ``sampled``, not optimised.
 
-        :raises UnlearnkitError: if the judge could make nothing of any face.
+        :raises UnlearnkitError: if no face had a finite likeness.
         """
         if not self._points:
-            raise UnlearnkitError("the generator makes no picture that the judge can compare: numbers are not finite")
+            raise UnlearnkitError("the judge's similarity is not finite for any rendering; the generator is broken")
         end = [] if self._points[-1][0] == budget else [(budget, self._best)]
         share = None if self._border is None or not sampled else self._recognised / self._seen
         return Attempt((*self._points, *end), self._image, share)

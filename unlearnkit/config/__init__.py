@@ -2,8 +2,8 @@
 
 * :mod:`unlearnkit.options`: one component and its options
 * :mod:`unlearnkit.config.tables`: nested tables: read, write, merge, ``--set``
-* :mod:`unlearnkit.config.settings`: the records that hold them, and which of them each command uses
-* :mod:`unlearnkit.config.resolve`: what a run will use, complete, from everything that has been said
+* :mod:`unlearnkit.config.settings`: the settings records, and which of them each command uses
+* :mod:`unlearnkit.config.resolve`: the complete settings of a command, from user input, presets and defaults
 """
 
 from unlearnkit.config.resolve import resolve

@@ -1,8 +1,7 @@
-"""From everything that has been said to one complete set of settings. Torch comes with the first component.
+"""Resolve user input, presets and defaults to one complete set of settings. Imports torch with the first component.
 
-Precedence, lowest first: the components' own defaults; what plugins offer (``unlearnkit_defaults``); what the
-method asks for (its class, then presets of registrations); the user (configuration file, then ``--set`` and
-options).
+Precedence, lowest first: the components' own defaults; plugin defaults (``unlearnkit_defaults``); the method's
+defaults (its class, then presets of registrations); the user (configuration file, then ``--set`` and options).
 """
 
 from __future__ import annotations
@@ -41,12 +40,12 @@ Tables = dict[str, Any]
 def resolve(
     user_settings: Mapping[str, Any], registry: Registry, uses: Uses = RUN, *, mistakes: Gather | None = None
 ) -> Settings:
-    """Complete settings of a command, from what the user says: nested tables or dotted names.
+    """Complete settings of a command from the user's settings, as nested tables or dotted names.
 
-    ``mistakes``: where to put what is wrong instead of raising it; the settings then lack the sections in ``failed``.
+    ``mistakes`` collects errors instead of raising them; the settings then lack the sections in ``failed``.
 
-    :raises ConfigError: for a setting that does not exist, has a wrong value, or that the command does not use;
-        :class:`~unlearnkit.errors.Mistakes` where there are several.
+    :raises ConfigError: for a setting that does not exist, has an invalid value, or that the command does not use;
+        :class:`~unlearnkit.errors.Mistakes` if there are several.
     """
     gathered = Gather() if mistakes is None else mistakes
     settings = _resolve(nest(user_settings), registry, uses, gathered)
@@ -55,37 +54,40 @@ def resolve(
     return settings
 
 
-def _resolve(said: Tables, registry: Registry, uses: Uses, mistakes: Gather) -> Settings:
+def _resolve(given: Tables, registry: Registry, uses: Uses, mistakes: Gather) -> Settings:
     user: Tables = {}
-    for key, table in said.items():
+    for key, table in given.items():
         with mistakes:
             _check_table(key, table)
             uses.check(key, table)
             user[key] = table
     below = _below(user, registry, uses, mistakes)
     settings = merge(below, user)
-    found: Tables = {}
+    resolved: Tables = {}
     with mistakes:
         top = build(RunSettings, _top(settings))
-        found |= {field.name: getattr(top, field.name) for field in attrs.fields(RunSettings)}
+        resolved |= {field.name: getattr(top, field.name) for field in attrs.fields(RunSettings)}
     for section in uses.sections:
         with mistakes:
-            found[section] = _choice(section, settings, user, below, registry)
+            resolved[section] = _choice(section, settings, user, below, registry)
     with mistakes:
         if uses.request:
-            found["request"] = _request(settings.get("request", {}))
+            resolved["request"] = _request(settings.get("request", {}))
     if uses.lists:
-        found |= _lists(settings, user, registry, mistakes)
+        resolved |= _lists(settings, user, registry, mistakes)
         with mistakes:
-            _agree(found, user)
-    failed = {section for section in uses.sections if section not in found or (section in said and section not in user)}
-    return Settings(**{"generator": None, **found}, uses=uses, failed=frozenset(failed))
+            _agree(resolved, user)
+    failed = {
+        section for section in uses.sections
+        if section not in resolved or (section in given and section not in user)
+    }
+    return Settings(**{"generator": None, **resolved}, uses=uses, failed=frozenset(failed))
 
 
-# ---------------------------------------------------------------- what lies below the user's own words
+# ---------------------------------------------------------------- defaults below the user's settings
 
 def _below(user: Tables, registry: Registry, uses: Uses, mistakes: Gather) -> Tables:
-    """Offers and presets; each may name components that bring presets or offers of their own, so go round."""
+    """Plugin defaults and presets; either may name components with presets or defaults of their own, so iterate."""
     offers: Tables = {}
     presets: Tables = {}
     known = user
@@ -105,11 +107,11 @@ def _presets(
     settings: Tables, registry: Registry, sections: tuple[str, ...], mistakes: Gather
 ) -> Tables:
     chosen = [(SECTIONS[s], settings[s]["name"]) for s in sections if settings.get(s, {}).get("name")]
-    # The method comes last: it knows best what it needs.
+    # The method comes last, so that its presets win.
     chosen.sort(key=lambda pair: pair[0] == "method")
     presets: Tables = {}
     for kind, name in chosen:
-        with mistakes:  # a name that does not exist has no presets; the other sections are still worth a look
+        with mistakes:  # an unknown name has no presets; still check the other sections
             if kind == "method":
                 presets = merge(presets, _method_defaults(registry.component_class(kind, name), settings["method"]))
             presets = merge(presets, registry.get(kind, name).preset)
@@ -117,7 +119,7 @@ def _presets(
 
 
 def _method_defaults(method: type, table: Tables) -> Tables:
-    """The losses and the target selector that a method names: as options of its own, or in its class."""
+    """The losses and target selector that a method names, as its options or class attributes."""
     fields = attrs.fields_dict(method)
     target, losses = (
         table.get(name, fields[name].default) if name in fields else getattr(method, name, None)
@@ -140,30 +142,30 @@ def _choice(section: str, settings: Tables, user: Tables, below: Tables, registr
             raise ConfigError(f"{section} has settings but no name; set {section}.name")
         return None
     cls = registry.component_class(kind, name)
-    given, meant = user.get(section, {}), below.get(section, {}).get("name") == name
-    return Choice(name, build(cls, _applicable(cls, table, given, meant), section))
+    given, by_name = user.get(section, {}), below.get(section, {}).get("name") == name
+    return Choice(name, build(cls, _applicable(cls, table, given, by_name), section))
 
 
-def _applicable(cls: type, table: Tables, given: Tables, meant: bool) -> Tables:
-    """Drop offers and presets that this component does not have, unless they were ``meant`` for it by name.
+def _applicable(cls: type, table: Tables, given: Tables, by_name: bool) -> Tables:
+    """Drop defaults and presets for options that this component lacks, unless they address it ``by_name``.
 
-    A preset such as ``generator.noise`` speaks of whatever generator comes; not every one has noise.
+    A preset such as ``generator.noise`` applies to any generator; not every one has that option.
     """
     known = {field.alias or field.name for field in attrs.fields(cls) if field.init}
-    return {key: value for key, value in table.items() if key in known or key in given or meant}
+    return {key: value for key, value in table.items() if key in known or key in given or by_name}
 
 
 def _lists(settings: Tables, user: Tables, registry: Registry, mistakes: Gather) -> Tables:
     """``[losses]`` and all ``[loss.NAME]``, ``[metrics]`` and all ``[metric.NAME]``."""
-    found: Tables = {"losses": {}, "metrics": {}}
+    resolved: Tables = {"losses": {}, "metrics": {}}
     with mistakes:
         losses = build(LossSettings, settings.get("losses", {}), "losses")
-        found["losses"] = _listed("losses", losses.names, settings, user, registry, mistakes)
+        resolved["losses"] = _listed("losses", losses.names, settings, user, registry, mistakes)
     with mistakes:
         metrics = build(MetricSettings, settings.get("metrics", {}), "metrics")
-        found["samples"] = metrics.samples
-        found["metrics"] = _listed("metrics", metrics.names, settings, user, registry, mistakes)
-    return found
+        resolved["samples"] = metrics.samples
+        resolved["metrics"] = _listed("metrics", metrics.names, settings, user, registry, mistakes)
+    return resolved
 
 
 def _listed(
@@ -178,38 +180,38 @@ def _listed(
             continue
         if "names" in user.get(listing, {}):
             raise ConfigError(f"{kind}.{name} has settings, but '{name}' is not in {listing}.names = {names}")
-        names.append(name)  # giving a table is enough to ask for the component
+        names.append(name)  # a table of its own is enough to select the component
     if len(set(names)) < len(names):
         raise ConfigError(f"{listing}.names: got {names!r}, expected each name once")
-    found: dict[str, Choice[Any]] = {}
+    choices: dict[str, Choice[Any]] = {}
     for name in names:
         with mistakes:
             cls = registry.component_class(kind, name)
             options = _applicable(cls, tables.get(name, {}), user.get(kind, {}).get(name, {}), True)
-            found[name] = Choice(name, build(cls, options, f"{kind}.{name}"))
-    return found
+            choices[name] = Choice(name, build(cls, options, f"{kind}.{name}"))
+    return choices
 
 
-def _agree(found: Tables, user: Tables) -> None:
-    """Where losses and target are options of the method too, both places say the same."""
-    method: Choice[Any] | None = found.get("method")
+def _agree(resolved: Tables, user: Tables) -> None:
+    """Keep the method's own options ``losses`` and ``target``, where it has them, consistent with the sections."""
+    method: Choice[Any] | None = resolved.get("method")
     if method is None:
         return
-    said, target = user.get("method", {}), found.get("target")
-    truths = {"losses": tuple(found["losses"]), "target": None if target is None else target.name}
+    given, target = user.get("method", {}), resolved.get("target")
+    chosen = {"losses": tuple(resolved["losses"]), "target": None if target is None else target.name}
     changes: Tables = {}
-    for name, truth in truths.items():
-        if name not in attrs.fields_dict(type(method.component)) or truth is None:
+    for name, value in chosen.items():
+        if name not in attrs.fields_dict(type(method.component)) or value is None:
             continue
-        if name in said and _same(said[name]) != truth:
+        if name in given and _hashable(given[name]) != value:
             where = "losses.names" if name == "losses" else "target.name"
-            raise ConfigError(f"method.{name} is {said[name]!r}, but {where} is {truth!r}; give {where} only")
-        changes[name] = truth
+            raise ConfigError(f"method.{name} is {given[name]!r}, but {where} is {value!r}; give {where} only")
+        changes[name] = value
     if changes:
-        found["method"] = attrs.evolve(method, component=attrs.evolve(method.component, **changes))
+        resolved["method"] = attrs.evolve(method, component=attrs.evolve(method.component, **changes))
 
 
-def _same(value: Any) -> Any:
+def _hashable(value: Any) -> Any:
     return tuple(value) if isinstance(value, list) else value
 
 
@@ -220,8 +222,8 @@ def _request(table: Tables) -> RequestSettings:
         raise ConfigError(f"request: {' and '.join(ways)} are given, expected only one of them")
     for place, person in enumerate(request.people):
         if len(person.ways) != 1:
-            said = " and ".join(person.ways) or "none"
-            raise ConfigError(f"request.people[{place}] ({person.name}): got {said}, expected one of images, latent, "
+            given = " and ".join(person.ways) or "none"
+            raise ConfigError(f"request.people[{place}] ({person.name}): got {given}, expected one of images, latent, "
                               "latent_seed")
     check_distinct([person.name for person in request.people])
     if request.people and "name" in table:
@@ -234,7 +236,7 @@ def _top(settings: Tables) -> Tables:
 
 
 def _check_table(key: str, value: Any) -> None:
-    """Refuse a section that does not exist, and a value where a table belongs."""
+    """Refuse an unknown section, and a value where a table is expected."""
     top = attrs.fields_dict(RunSettings)
     tables = {*SECTIONS, "request", *_LISTS, *_LISTS.values()}
     if key not in top and key not in tables:

@@ -1,6 +1,6 @@
-"""The settings of a run as records: what :func:`unlearnkit.config.resolve` makes and everything else reads.
+"""The settings of a run as typed records: built by :func:`unlearnkit.config.resolve`, read by everything else.
 
-They become a table of plain values only to be written (:meth:`Settings.table`). Imports no torch.
+They are converted to plain tables only for writing (:meth:`Settings.table`). Imports no torch.
 """
 
 from __future__ import annotations
@@ -44,70 +44,70 @@ SECTIONS = {
     "judge": "identity",
     "perceptual": "perceptual",
 }
-"""Section of the settings -> the kind of component that it chooses by ``name``."""
+"""Section of the settings -> the kind of component that it selects by ``name``."""
 
 
 @attrs.frozen
 class RunSettings:
-    """The settings outside of all sections."""
+    """The top-level settings."""
 
-    seed: int = option(0, ge=0, lt=2**63, help="start of every random number")
-    device: str = option("auto", help="where to compute: auto, cpu, mps, cuda or cuda:N")
+    seed: int = option(0, ge=0, lt=2**63, help="random seed")
+    device: str = option("auto", help="device to compute on: auto, cpu, mps, cuda or cuda:N")
     save_every: float = option(20.0, ge=0.0, unit="seconds", help="time between checkpoints; 0 saves after each step")
     base: Path | None = option(None, help="earlier edit to start from: a run directory or an edit.safetensors")
-    threads: int | None = option(None, ge=1, le=4096, help="CPU threads; by default as many as a container's quota "
-                                 "allows, at most torch's choice")
+    threads: int | None = option(None, ge=1, le=4096, help="CPU threads; by default torch's choice, limited by a "
+                                 "container's CPU quota")
     memory: str = option("keep", choices=("keep", "system"),
-                         help="freed memory stays with the process (Linux with glibc), or goes back to the system")
+                         help="keep freed memory in the process (Linux with glibc), or return it to the system")
     precision: str | None = option(
         None, choices=("float32", "tf32", "bf16"),
-        help="of products on CUDA; bf16 is tf32 with the losses' networks in bfloat16; by default torch's choice")
-    cuda_graph: bool = option(False, help="on CUDA, record a step once and replay it (experimental)")
+        help="matmul precision on CUDA; bf16 is tf32 plus the losses' networks in bfloat16; by default torch's choice")
+    cuda_graph: bool = option(False, help="capture a step as a CUDA graph and replay it (experimental)")
 
 
 @attrs.frozen
 class PersonSettings:
-    """``[[request.people]]``: one person to erase, in one of three ways."""
+    """``[[request.people]]``: one person to erase, given in one of three ways."""
 
-    name: str = option("person", validator=check_name, help="what to call the person in reports")
-    images: tuple[Path, ...] = option((), help="pictures of the person; the first are erased, others judge")
-    latent: Path | None = option(None, help="file that holds the person's latent")
-    latent_seed: int | None = option(None, ge=0, lt=2**63, help="erase the person drawn from this seed")
+    name: str = option("person", validator=check_name, help="name of the person in reports")
+    images: tuple[Path, ...] = option((), help="pictures of the person; the first are erased, the others evaluate")
+    latent: Path | None = option(None, help="file with the person's latent")
+    latent_seed: int | None = option(None, ge=0, lt=2**63, help="seed of the random person to erase")
 
     @property
     def ways(self) -> tuple[str, ...]:
-        """Which of the three ways to say who somebody is were taken: ``images``, ``latent``, ``latent_seed``."""
+        """Which of ``images``, ``latent`` and ``latent_seed`` are given."""
         given = {"images": self.images, "latent": self.latent, "latent_seed": self.latent_seed}
         return tuple(way for way, value in given.items() if value not in ((), None))
 
 
 @attrs.frozen
 class RequestSettings(PersonSettings):
-    """``[request]``: whom to erase, one person here or several as ``people``, and who must stay as they are."""
+    """``[request]``: whom to erase, one person here or several as ``people``, and who must be preserved."""
 
     people: tuple[PersonSettings, ...] = option((), help="several people to erase together")
-    erase: int = option(1, ge=1, unit="pictures", help="how many pictures of each person are erased, the first ones")
-    bystanders: tuple[Path, ...] = option((), help="pictures of people who must stay as they are")
-    random_bystanders: int = option(8, ge=0, le=1000, help="how many drawn people join the bystanders")
-    align: bool = option(False, help="find the face in each picture and crop it as FFHQ does")
+    erase: int = option(1, ge=1, unit="pictures", help="number of pictures of each person to erase, from the first")
+    bystanders: tuple[Path, ...] = option((), help="pictures of people who must be preserved")
+    random_bystanders: int = option(8, ge=0, le=1000, help="number of random people added to the bystanders")
+    align: bool = option(False, help="detect the face in each picture and crop it as FFHQ does")
 
     @property
     def erased(self) -> tuple[PersonSettings, ...]:
-        """Everybody to erase: ``people``, or the one person that the request itself describes."""
+        """The people to erase: ``people``, or the single person that the request itself describes."""
         return self.people or (self,)
 
     @property
     def names(self) -> list[str]:
-        """What each person to erase is called."""
+        """Names of the people to erase."""
         return [person.name for person in self.erased]
 
     @property
     def pictures(self) -> list[Path]:
-        """Every picture of everybody to erase, those that only judge too."""
+        """All pictures of the people to erase, including those that only evaluate."""
         return [picture for person in self.erased for picture in person.images]
 
     def table(self) -> dict[str, Any]:
-        """As a table of plain values; where several people have names, the request itself has none."""
+        """As a table of plain values; with several named people, the request itself has no name."""
         table = complete(RequestSettings, self)
         if self.people:
             del table["name"]
@@ -119,7 +119,7 @@ class MetricSettings:
     """``[metrics]``: what to measure."""
 
     names: tuple[str, ...] = option((), help="metrics to measure before and after")
-    samples: int = option(200, ge=2, unit="pictures", help="how many random pictures estimates are made from")
+    samples: int = option(200, ge=2, unit="pictures", help="number of random pictures for estimates")
 
 
 @attrs.frozen
@@ -137,10 +137,10 @@ _TABLES = ("request", *_LISTS)
 
 @attrs.frozen
 class Uses:
-    """Which settings a command uses; whatever else it is given is refused by name.
+    """Which settings a command uses; any other setting is refused by name.
 
     * ``sections``: of :data:`SECTIONS`; ``fields``: of :class:`RunSettings`; ``request``: of :class:`RequestSettings`
-    * ``lists``: ``losses``, ``loss``, ``metrics`` and ``metric`` too
+    * ``lists``: whether ``losses``, ``loss``, ``metrics`` and ``metric`` are used too
     """
 
     command: str
@@ -152,7 +152,7 @@ class Uses:
     def check(self, key: str, table: Any) -> None:
         """Refuse a top-level field or section that the command does not use, by its full name.
 
-        :raises ConfigError: saying what the command does use.
+        :raises ConfigError: listing the settings that the command does use.
         """
         lists = _LISTS if self.lists else ()
         if key == "request" and self.request:
@@ -166,7 +166,7 @@ class Uses:
             raise ConfigError(f"'unlearnkit {self.command}' does not use the setting '{full}'; it uses {self.words()}")
 
     def only(self, tables: Mapping[str, Any]) -> dict[str, Any]:
-        """The part of a whole run's settings that the command uses; what nobody knows stays, to be refused."""
+        """The part of a run's settings that the command uses; unknown settings stay, to be refused later."""
         known = {*RUN.sections, *RUN.fields, *_TABLES}
         used = {*self.sections, *self.fields, *(["request"] if self.request else []), *(_LISTS if self.lists else ())}
         kept = {key: value for key, value in tables.items() if key in used or key not in known}
@@ -176,7 +176,7 @@ class Uses:
         return kept
 
     def words(self) -> str:
-        """Sections and fields in words."""
+        """Sections and fields, for messages."""
         names = [f"[{section}]" for section in self.sections]
         names += [f"request.{name}" for name in self.request]
         return ", ".join([*names, *self.fields])
@@ -196,13 +196,13 @@ INVERT = Uses("invert", ("generator", "inverter"), _MACHINE, ("align",))
 
 @attrs.frozen
 class Choice(Generic[C]):
-    """A component that was chosen: the name that it is registered by, and itself with its options, not prepared."""
+    """A chosen component: its registered name, and the unprepared component with its options."""
 
     name: str
     component: C
 
     def fresh(self) -> C:
-        """Another one with the same options, to be prepared: one choice serves many runs."""
+        """A new, unprepared copy with the same options: one choice serves many runs."""
         return attrs.evolve(self.component)  # type: ignore[misc]  # every component is an attrs class
 
     def options(self) -> dict[str, Any]:
@@ -216,7 +216,7 @@ class Choice(Generic[C]):
 
 @attrs.frozen(kw_only=True)
 class Settings(RunSettings):
-    """Everything that a command will use, complete. What it does not use, or nobody has chosen, is None or empty."""
+    """The complete settings of a command. Sections that it does not use, or that are not chosen, are None or empty."""
 
     generator: Choice[Generator]
     method: Choice[Method] | None = None
@@ -231,7 +231,7 @@ class Settings(RunSettings):
     request: RequestSettings = attrs.field(factory=RequestSettings)
     uses: Uses = attrs.field(default=RUN, repr=False)
     failed: frozenset[str] = attrs.field(default=frozenset(), repr=False)
-    """Sections of which nothing is known, since something in them is wrong; only where mistakes are gathered."""
+    """Sections that are missing because of an error in them; only if mistakes are collected."""
 
     def chosen(self) -> dict[str, Choice[Any]]:
         """The components that were chosen, by section."""

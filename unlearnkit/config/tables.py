@@ -40,9 +40,9 @@ def nest(values: Mapping[str, Any]) -> dict[str, Any]:
 def merge(low: Mapping[str, Any], high: Mapping[str, Any]) -> dict[str, Any]:
     """``low`` overridden by ``high``; both may hold nested tables and dotted names.
 
-    Where ``high`` names another component than ``low``, the options that ``low`` had for the old one are
-    dropped: they mean nothing to the new one. A new method drops the losses of the old one likewise, and a
-    new way to say whom to erase (``request.images``, ``.latent``, ``.latent_seed``, ``.people``) drops the old one.
+    If ``high`` names another component than ``low``, the options that ``low`` had for the old one are dropped. A new
+    method likewise drops the losses of the old one, and a new way to specify whom to erase (``request.images``,
+    ``.latent``, ``.latent_seed``, ``.people``) drops the old one.
     """
     below, above = nest(low), nest(high)
     for section in _COMPONENTS:
@@ -61,7 +61,7 @@ def merge(low: Mapping[str, Any], high: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def parse_set(text: str) -> tuple[str, Any]:
-    """``section.field=value`` -> dotted name and value; the value is read as TOML, else taken as text."""
+    """``section.field=value`` -> dotted name and value; the value is parsed as TOML, else taken as text."""
     key, equals, value = text.partition("=")
     key, value = key.strip(), value.strip()
     if not equals or not _KEY.fullmatch(key):
@@ -70,7 +70,7 @@ def parse_set(text: str) -> tuple[str, Any]:
         parsed = tomllib.loads(f"value = {value}")
     except tomllib.TOMLDecodeError:
         return key, value
-    # More than one key: the value held line breaks. Dates are no settings: 2024-01-01 is somebody's text.
+    # More than one key: the value contained line breaks. No setting is a date: 2024-01-01 is text.
     if set(parsed) != {"value"} or isinstance(parsed["value"], datetime.date | datetime.time):
         return key, value
     return key, parsed["value"]
@@ -79,20 +79,20 @@ def parse_set(text: str) -> tuple[str, Any]:
 def user_tables(
     config: Path | None, sets: Iterable[str] | Mapping[str, Any], options: Mapping[str, Any]
 ) -> dict[str, Any]:
-    """All that a user says: a configuration file, and above it ``--set`` and the other options.
+    """All settings given by the user: a configuration file, overridden by ``--set`` and the other options.
 
     * ``sets``: ``section.field=value``, or values by dotted name
-    * ``options``: values by dotted name; None and an empty list: not given
+    * ``options``: values by dotted name; None and an empty list mean not given
 
-    :raises ConfigError: if something is said twice.
+    :raises ConfigError: if a setting is given twice.
     """
     pairs = sets.items() if isinstance(sets, Mapping) else [parse_set(text) for text in sets]
-    spoken = nest(dict(pairs))
+    assigned = nest(dict(pairs))
     given = {key: value for key, value in options.items() if value is not None and value != []}
     for key in given:
-        if _has(spoken, key):
+        if _has(assigned, key):
             raise ConfigError(f"{key} is given twice, by an option and by --set")
-    return merge(read_toml(config) if config else {}, merge(spoken, nest(given)))
+    return merge(read_toml(config) if config else {}, merge(assigned, nest(given)))
 
 
 def read_toml(path: Path) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""The pair loop and how it uses the machine: memory, threads, precision, recorded steps."""
+"""The pair loop and its use of the machine: memory, threads, precision, CUDA graphs."""
 
 from unlearnkit.engine.loop import PairLoop, accumulate, backward, freeze, micro_batch_size
 

@@ -1,8 +1,8 @@
-"""The pair loop: gather the pairs of all losses, render each once, measure, step; and resume to the bit.
+"""The pair loop: gather the pairs of all losses, render each once, measure, step; resumes bit for bit.
 
-Every unlearning loss says "what the edited generator makes of a shall look like what the frozen one makes of
-b". So the loop asks each loss for its pairs, renders the edited side once and the frozen side at most once
-(no graph; kept where nothing in it changes), back-propagates micro-batch by micro-batch, and steps.
+Every unlearning loss says "the edited generator's rendering of a should look like the frozen one's rendering of b". So
+the loop asks each loss for its pairs, renders the edited side once and the frozen side at most once (without a graph;
+cached where it is constant), back-propagates each micro-batch, and steps.
 """
 
 from __future__ import annotations
@@ -27,17 +27,17 @@ from unlearnkit.interfaces import Generator, Job, Loss, Method, Pairs, Rendering
 __all__ = ["PairLoop", "accumulate", "backward", "freeze", "micro_batch_size"]
 
 CPU_PIXELS = 5 * 128 * 128
-"""On a CPU batching gains nothing once a layer fills the caches: so many pixels are rendered at a time, one picture of
-256 pixels or the five pairs of a GUIDE step at 128 (×1.17 faster than four and one, measured)."""
+"""Pixels rendered at a time on a CPU, where batching gains nothing once a layer fills the caches: one image of 256
+pixels, or the five pairs of a GUIDE step at 128 (×1.17 faster than four and one, measured)."""
 
 
 def freeze(module: nn.Module) -> nn.Module:
-    """Put a network into evaluation mode and let none of its parameters ask for gradients."""
+    """Put a network into evaluation mode and disable gradients for all parameters."""
     return module.eval().requires_grad_(False)
 
 
 def micro_batch_size(device: torch.device, resolution: int, pairs: int) -> int:
-    """How many pairs to render at a time: all on an accelerator, ``CPU_PIXELS`` worth of them on a CPU."""
+    """Number of pairs to render at a time: all on an accelerator, ``CPU_PIXELS`` worth of them on a CPU."""
     if device.type != "cpu":
         return pairs
     return max(1, min(pairs, CPU_PIXELS // resolution**2))
@@ -47,20 +47,23 @@ def micro_batch_size(device: torch.device, resolution: int, pairs: int) -> int:
 class PairLoop(Method):
     """A method that minimises losses over latent pairs with Adam; most methods are this with other losses.
 
-    A method with a rule on gradients sets ``splits`` and overrides :meth:`combine`; one with parameters of its own
-    (adapters) overrides :meth:`parameters`; :meth:`start` is for what must be looked at before the first step.
+    A method that modifies gradients sets ``splits`` and overrides :meth:`combine`; one with its own parameters
+    (adapters) overrides :meth:`parameters`; :meth:`start` is for preparation before the first step.
     """
 
     splits: ClassVar[bool] = False
-    """True: forgetting and retaining losses are back-propagated apart; :meth:`combine` makes one gradient of two."""
+    """True: forget and retain losses are back-propagated separately, and :meth:`combine` merges the two gradients."""
 
     losses: tuple[str, ...] = option((), help="losses that are summed, by name")
     target: str | None = option("average", help="target selector, by name; None for a method without")
     steps: int = option(1000, help="optimiser steps", ge=1)
-    learning_rate: float = option(1e-4, help="Adam's step size", gt=0.0)
+    learning_rate: float = option(1e-4, help="Adam's learning rate", gt=0.0)
 
     def unlearn(self, job: Job) -> None:
-        """Move ``job.edited``'s editable parameters; resumes from ``job.progress`` if it has something."""
+        """Train ``job.edited``'s editable parameters; resumes from ``job.progress`` if it holds a checkpoint.
+
+        :raises ConfigError: without losses.
+        """
         if not job.losses:
             raise ConfigError(f"{type(self).__name__} has no losses: name some with --set 'method.losses=[\"...\"]'")
         freeze(job.frozen.module)
@@ -78,26 +81,26 @@ class PairLoop(Method):
             freeze(job.edited.module)
 
     def parameters(self, job: Job) -> dict[str, nn.Parameter]:
-        """What is moved, by its name in the module: all that the generator lets be edited."""
+        """The parameters to train, by name in the module; by default all that the generator makes editable."""
         return job.edited.editable_parameters()
 
     def start(self, job: Job, parameters: dict[str, nn.Parameter]) -> None:
-        """Look at the job before the first step, and again on resume; the same each time: leave ``job.rng`` alone."""
+        """Prepare before the first step, and again on resume; must be deterministic and not use ``job.rng``."""
 
     def combine(self, forget: dict[str, Tensor], retain: dict[str, Tensor]) -> dict[str, Tensor]:
-        """One gradient of two, by parameter; only asked where ``splits`` is set. Here: their sum."""
+        """Merge the two gradients, by parameter; only called if ``splits`` is set. By default their sum."""
         return {name: forget[name] + retain[name] for name in forget}
 
     def extra_terms(self, job: Job) -> dict[str, Tensor]:
-        """What the method itself adds to the loss, weighted; asked after each micro-batch was rendered.
+        """Weighted terms that the method itself adds to the loss; called after each micro-batch is rendered.
 
-        * one number a pair of the micro-batch, ``(n,)``: summed over all pairs of the step
-        * one number, ``()``: counts once a step however it is cut into micro-batches, as their mean over pairs
+        * one value per pair of the micro-batch, ``(n,)``: summed over all pairs of the step
+        * a scalar, ``()``: counts once per step regardless of micro-batching, as the mean over pairs
         """
         return {}
 
     def _graphed(self, job: Job) -> bool:
-        """True if steps shall be recorded, and can be; warns if they cannot."""
+        """True if CUDA graphs are requested and possible; warns if they are not possible."""
         if not job.cuda_graph:
             return False
         reason = reason_against(job, self.splits or type(self).extra_terms is not PairLoop.extra_terms)
@@ -119,20 +122,20 @@ class PairLoop(Method):
             view = job.edited.sample_views(1, job.rng)
             step = Step(index, job.edited, job.erased, job.targets, view, job.rng, job.selector)
             if graph is not None:
-                waiting.append(StepNumbers(index, [graph.step(_ask(job, step))], job.device))
+                waiting.append(StepNumbers(index, [graph.step(_name_pairs(job, step))], job.device))
             else:
                 adam.zero_grad(set_to_none=True)
                 waiting.append(StepNumbers(index, self._gradients(job, step, cache, parameters), job.device))
                 if not delay:
-                    waiting[-1].check()  # before the step: it would lead nowhere
+                    waiting[-1].check()  # before updating with gradients that are not finite
                 adam.step()
             self._report(job, waiting, delay)
             if job.progress.due() or index + 1 == self.steps:
-                self._report(job, waiting, 0)  # first: the log may know more than the checkpoint, not less
+                self._report(job, waiting, 0)  # first: the log may be ahead of the checkpoint, never behind
                 job.progress.save(*_snapshot(index + 1, parameters, adam, job.rng))
 
     def _report(self, job: Job, waiting: deque[StepNumbers], keep: int) -> None:
-        """Read the numbers of the oldest steps, until those of ``keep`` steps are left unread."""
+        """Read and report the oldest steps until ``keep`` steps are pending."""
         while len(waiting) > keep:
             numbers = waiting.popleft()
             job.progress.step(numbers.index, self.steps, numbers.check())
@@ -140,17 +143,17 @@ class PairLoop(Method):
     def _gradients(
         self, job: Job, step: Step, cache: dict[Any, Rendering], parameters: dict[str, nn.Parameter]
     ) -> list[TermList]:
-        """Fill in the gradients of a step; returns its numbers, of each side where it ``splits``."""
+        """Compute the gradients of a step; returns its terms, one list per side if it ``splits``."""
         if not self.splits:
-            return [accumulate(job, _ask(job, step), cache, parameters, self.extra_terms)]
+            return [accumulate(job, _name_pairs(job, step), cache, parameters, self.extra_terms)]
         terms: list[TermList] = []
         sides: list[dict[str, Tensor]] = []
-        asked = _ask(job, step)
-        count = _count(asked)
+        pairs_by_loss = _name_pairs(job, step)
+        count = _count(pairs_by_loss)
         for retains in (False, True):
             losses = {name: loss for name, loss in job.losses.items() if loss.retains == retains}
             side = attrs.evolve(job, losses=losses)
-            pairs = {name: asked[name] for name in losses}
+            pairs = {name: pairs_by_loss[name] for name in losses}
             terms.append(accumulate(side, pairs, cache, parameters, self.extra_terms, count))
             sides.append({name: torch.zeros_like(p) if p.grad is None else p.grad for name, p in parameters.items()})
             for parameter in parameters.values():
@@ -173,9 +176,9 @@ class Segment:
 
     @property
     def key(self) -> tuple[str, int, int] | None:
-        """Under which its frozen rendering may be kept; None if it changes from step to step.
+        """Cache key of its frozen rendering; None if that changes from step to step.
 
-        With the length: where another loss names more pairs at a later step, this one is cut elsewhere.
+        Includes the length: if another loss names more pairs at a later step, this one is split elsewhere.
         """
         return (self.name, self.start, len(self.pairs)) if self.pairs.constant else None
 
@@ -187,42 +190,42 @@ def backward(
 
     :raises UnlearnkitError: if the total is not finite.
     """
-    return StepNumbers(step.index, [accumulate(job, _ask(job, step), cache, parameters)], job.device).check()
+    return StepNumbers(step.index, [accumulate(job, _name_pairs(job, step), cache, parameters)], job.device).check()
 
 
 def _whole_step(
     job: Job, cache: dict[Any, Rendering], parameters: Mapping[str, Tensor], adam: torch.optim.Adam
 ) -> Body:
-    """A step as a function of its pairs alone: what :mod:`unlearnkit.engine.graphs` records."""
+    """A step as a function of its pairs alone, as :mod:`unlearnkit.engine.graphs` captures it."""
 
-    def body(asked: Mapping[str, Pairs]) -> TermList:
+    def body(pairs_by_loss: Mapping[str, Pairs]) -> TermList:
         adam.zero_grad(set_to_none=True)
-        terms = accumulate(job, asked, cache, parameters)
+        terms = accumulate(job, pairs_by_loss, cache, parameters)
         adam.step()
         return terms
 
     return body
 
 
-def _ask(job: Job, step: Step) -> dict[str, Pairs]:
+def _name_pairs(job: Job, step: Step) -> dict[str, Pairs]:
     """The pairs of each loss at this step, in order."""
     return {name: loss.pairs(step) for name, loss in job.losses.items()}
 
 
 def accumulate(
-    job: Job, asked: Mapping[str, Pairs], cache: dict[Any, Rendering],
+    job: Job, pairs_by_loss: Mapping[str, Pairs], cache: dict[Any, Rendering],
     parameters: Mapping[str, Tensor] = MappingProxyType({}),
     extra_terms: Callable[[Job], dict[str, Tensor]] = lambda job: {}, pairs_in_step: int | None = None,
 ) -> TermList:
-    """Accumulate the gradient of all losses on the pairs that they ``asked`` for; nothing here waits for a device.
+    """Accumulate the gradient of all losses on the pairs of each, by name, without device synchronisation.
 
-    Equal to the gradient of the summed loss: the terms add up over pairs, so micro-batches do not change it. Of what
-    ``extra_terms`` gives, a single number counts once in ``pairs_in_step`` pairs (by default those asked for).
+    Equal to the gradient of the summed loss: terms add up over pairs, so micro-batching does not change it. A scalar
+    from ``extra_terms`` counts once per ``pairs_in_step`` pairs (by default those given).
     """
-    count = _count(asked)
+    count = _count(pairs_by_loss)
     size = micro_batch_size(job.device, job.edited.resolution, count)
     terms: TermList = []
-    for batch in _micro_batches(job.losses, asked, size):
+    for batch in _micro_batches(job.losses, pairs_by_loss, size):
         value = torch.zeros((), device=job.device)
         frozen = _render_frozen(job, batch, cache)
         edited = _render(job.edited, batch, "edited", job.rng)
@@ -242,23 +245,23 @@ def accumulate(
     return terms + _penalties(job, parameters)
 
 
-def _count(asked: Mapping[str, Pairs]) -> int:
-    return sum(len(pairs) for pairs in asked.values())
+def _count(pairs_by_loss: Mapping[str, Pairs]) -> int:
+    return sum(len(pairs) for pairs in pairs_by_loss.values())
 
 
 def _extra_term(name: str, extra: Tensor, batch: list[Segment], share: float) -> Tensor:
-    """What a method adds for one micro-batch: the sum of one number a pair, or the micro-batch's share of one."""
+    """A method's extra term for one micro-batch: the sum of its per-pair values, or its share of a scalar."""
     if extra.shape == ():
         return share * extra
     count = sum(len(segment.pairs) for segment in batch)
     if extra.shape != (count,):
-        raise ShapeError(f"extra term {name!r} has shape {tuple(extra.shape)}, expected one number, (), or one a pair "
-                         f"that was rendered, ({count},)")
+        raise ShapeError(f"extra term {name!r} has shape {tuple(extra.shape)}, expected a scalar, (), or one value per "
+                         f"rendered pair, ({count},)")
     return extra.sum()
 
 
 def _penalties(job: Job, parameters: Mapping[str, Tensor]) -> TermList:
-    """Accumulate the gradient of what losses say of the parameters themselves."""
+    """Accumulate the gradient of the losses' parameter penalties."""
     value: Tensor | None = None
     terms: TermList = []
     for label, loss in job.losses.items():
@@ -267,7 +270,7 @@ def _penalties(job: Job, parameters: Mapping[str, Tensor]) -> TermList:
             if name not in weights or number.shape != ():
                 raise ShapeError(
                     f"loss {label!r}: penalty {name!r} has shape {tuple(number.shape)} and weight {weights.get(name)}; "
-                    "each needs one number, (), and a weight of the same name"
+                    "each must be a scalar, (), with a weight of the same name"
                 )
             value = weights[name] * number + (0.0 if value is None else value)
             terms.append((f"{label}/{name}", number.detach()))
@@ -282,15 +285,15 @@ def _check_term(segment: Segment, name: str, numbers: Tensor, weights: dict[str,
     if name not in weights or numbers.shape != (len(segment.pairs),):
         raise ShapeError(
             f"loss {segment.name!r}: term {name!r} has shape {tuple(numbers.shape)} and weight {weights.get(name)}; "
-            f"each term needs one number a pair, ({len(segment.pairs)},), and a weight of the same name"
+            f"each term needs one value per pair, ({len(segment.pairs)},), and a weight of the same name"
         )
 
 
-def _micro_batches(losses: Any, asked: Mapping[str, Pairs], size: int) -> Iterator[list[Segment]]:
-    """Cut the pairs of all losses, in order, into runs of at most ``size``."""
+def _micro_batches(losses: Any, pairs_by_loss: Mapping[str, Pairs], size: int) -> Iterator[list[Segment]]:
+    """Split the pairs of all losses, in order, into micro-batches of at most ``size``."""
     batch: list[Segment] = []
     room = size
-    for name, pairs in asked.items():
+    for name, pairs in pairs_by_loss.items():
         start = 0
         while start < len(pairs):
             taken = min(room, len(pairs) - start)
@@ -309,27 +312,27 @@ def _cut(pairs: Pairs, start: int, stop: int) -> Pairs:
 
 
 def _render(generator: Generator, batch: list[Segment], side: str, rng: torch.Generator) -> list[Rendering]:
-    """One forward pass for all segments, cut up again."""
+    """One forward pass for all segments, split by segment."""
     latents = torch.cat([getattr(segment.pairs, side) for segment in batch])
     views = None
     if batch[0].pairs.views is not None:
         views = torch.cat([segment.pairs.views for segment in batch if segment.pairs.views is not None])
-    made = generator.render(latents, views, rng)
+    rendering = generator.render(latents, views, rng)
     sizes = [len(segment.pairs) for segment in batch]
-    parts = zip(made.image.split(sizes), made.features.split(sizes), strict=True)
+    parts = zip(rendering.image.split(sizes), rendering.features.split(sizes), strict=True)
     return [Rendering(image, features) for image, features in parts]
 
 
 def _render_frozen(job: Job, batch: list[Segment], cache: dict[Any, Rendering]) -> list[Rendering]:
-    """The frozen side, without a graph. What is kept is rendered on its own: rounding depends on what shares a
-    forward pass, and a resumed run must meet the same bits although it fills its cache at another step."""
+    """The frozen side, without a graph. Cached segments are rendered on their own: rounding depends on the batch, and a
+    resumed run must reproduce the same bits although it fills its cache at another step."""
     fresh = [segment for segment in batch if segment.key is None]
     with torch.no_grad():
-        made = iter(_render(job.frozen, fresh, "frozen", job.rng) if fresh else [])
+        rendered = iter(_render(job.frozen, fresh, "frozen", job.rng) if fresh else [])
         for segment in batch:
             if segment.key is not None and segment.key not in cache:
                 cache[segment.key] = _render(job.frozen, [segment], "frozen", job.rng)[0]
-    return [next(made) if segment.key is None else cache[segment.key] for segment in batch]
+    return [next(rendered) if segment.key is None else cache[segment.key] for segment in batch]
 
 
 # ---------------------------------------------------------------- resume
@@ -348,8 +351,8 @@ def _restore(
     tensors: dict[str, Tensor], values: dict[str, Any], parameters: dict[str, nn.Parameter],
     adam: torch.optim.Adam, rng: torch.Generator,
 ) -> int:
-    """Put everything back as it was after ``values['step']`` steps; returns that number."""
-    on_device = adam.defaults["capturable"]  # then Adam counts its steps there
+    """Restore the state after ``values['step']`` steps; returns that number."""
+    on_device = adam.defaults["capturable"]  # then Adam keeps its step count on the device
     with torch.no_grad():
         for name, parameter in parameters.items():
             parameter.copy_(tensors[f"parameter/{name}"])

@@ -1,10 +1,10 @@
-"""How a run uses the machine: what becomes of freed memory, how many threads compute, and in which precision.
+"""How a run uses the machine: the memory allocator, the number of threads, and the precision.
 
-Memory: glibc hands each block above 32 MiB back to the system when it is freed, and the next layer of a network pays
-for fresh pages (one fault every 4 KiB). With ``memory = "keep"`` such blocks stay with the process.
+Memory: glibc returns each block above 32 MiB to the system when it is freed, and the next layer of a network pays for
+fresh pages (one page fault every 4 KiB). With ``memory = "keep"`` the process keeps such blocks.
 
-Threads: torch counts the processors of the machine. In a container that may use four of sixty-four, it starts
-sixty-four threads for them. The quota of the control group says how many there are to use.
+Threads: torch counts the processors of the machine. In a container limited to four of sixty-four, it starts sixty-four
+threads; the quota of the control group gives the usable number.
 """
 
 from __future__ import annotations
@@ -26,10 +26,10 @@ __all__ = ["applied", "cpu_quota", "keep_memory", "usable_threads"]
 # Names and numbers of glibc's malloc.h.
 _M_TRIM_THRESHOLD, _M_TOP_PAD, _M_MMAP_MAX, _M_ARENA_MAX = -1, -2, -4, -8
 _MALLOPT = (
-    (_M_MMAP_MAX, 0),             # large blocks come from the heap too: a mapping of its own is unmapped when freed
-    (_M_TRIM_THRESHOLD, -1),      # the heap never shrinks
-    (_M_TOP_PAD, 256 * 2**20),    # and grows by steps of 256 MiB, of which only what is used becomes resident
-    (_M_ARENA_MAX, 1),            # autograd's thread uses the same heap; arenas of its own cannot hold large blocks
+    (_M_MMAP_MAX, 0),             # allocate large blocks on the heap: a separate mapping is unmapped when freed
+    (_M_TRIM_THRESHOLD, -1),      # never shrink the heap
+    (_M_TOP_PAD, 256 * 2**20),    # grow it by 256 MiB, of which only used pages become resident
+    (_M_ARENA_MAX, 1),            # autograd's thread shares the heap; secondary arenas cannot hold large blocks
 )
 _OTHER_ALLOCATORS = ("jemalloc", "tcmalloc", "mimalloc")
 _THREAD_VARIABLES = ("OMP_NUM_THREADS", "MKL_NUM_THREADS")
@@ -37,10 +37,10 @@ _THREAD_VARIABLES = ("OMP_NUM_THREADS", "MKL_NUM_THREADS")
 
 @contextmanager
 def applied(settings: RunSettings) -> Iterator[dict[str, Any]]:
-    """Compute as ``settings`` say (``memory``, ``threads``, ``precision``) while this lasts; gives what was done.
+    """Context manager that applies ``settings`` (``memory``, ``threads``, ``precision``); yields what was applied.
 
-    Threads and precision are put back at the end. Memory that is kept stays kept, for glibc cannot be asked what it
-    did before; nor can memory that an earlier run of this process keeps be handed back.
+    Threads and precision are restored at exit. The allocator stays as set, since glibc cannot report its previous
+    parameters; for the same reason ``system`` cannot undo what an earlier run of this process has set.
     """
     import torch
 
@@ -60,12 +60,12 @@ def applied(settings: RunSettings) -> Iterator[dict[str, Any]]:
 # ---------------------------------------------------------------- memory
 
 def keep_memory() -> str:
-    """Let glibc keep freed memory, for the rest of this process; says in words what was done, or why nothing was.
+    """Let glibc keep freed memory for the rest of this process; returns what was done, or why nothing was, in words.
 
-    Nothing is done without glibc, or where the user chose otherwise: by a variable ``MALLOC_...`` or another allocator
-    in ``LD_PRELOAD``.
+    Does nothing without glibc, or where the user has configured the allocator: by a variable ``MALLOC_...`` or another
+    allocator in ``LD_PRELOAD``.
     """
-    reason = _why_not(os.environ)
+    reason = _reason_against(os.environ)
     if reason is not None:
         return f"system ({reason})"
     mallopt = ctypes.CDLL(None).mallopt
@@ -74,7 +74,7 @@ def keep_memory() -> str:
     return "keep" if all(done) else "keep, in part: mallopt refused a setting"
 
 
-def _why_not(environment: Mapping[str, str]) -> str | None:
+def _reason_against(environment: Mapping[str, str]) -> str | None:
     for name in environment:
         if name.startswith("MALLOC_"):
             return f"{name} is set"
@@ -89,7 +89,7 @@ def _why_not(environment: Mapping[str, str]) -> str | None:
 
 
 def _has_glibc() -> bool:
-    """True where this process runs on glibc; musl, macOS and Windows have no such function."""
+    """True if this process uses glibc; musl, macOS and Windows lack the function."""
     if platform.system() != "Linux":
         return False
     return hasattr(ctypes.CDLL(None), "gnu_get_libc_version")
@@ -97,33 +97,33 @@ def _has_glibc() -> bool:
 
 # ---------------------------------------------------------------- threads
 
-def usable_threads(wanted: int | None = None) -> int:
-    """Threads to compute with: ``wanted``, else torch's own choice, but no more than the quota allows.
+def usable_threads(requested: int | None = None) -> int:
+    """Number of threads to compute with: ``requested``, else torch's default limited by the CPU quota.
 
-    Where OMP_NUM_THREADS or MKL_NUM_THREADS is set, torch has obeyed it already. torch's choice is left alone
-    otherwise: whether two threads on one core help depends on the processor.
+    If OMP_NUM_THREADS or MKL_NUM_THREADS is set, torch already honours it. Its default is not raised: whether two
+    threads per core help depends on the processor.
     """
     import torch
 
-    if wanted is not None:
-        return wanted
-    chosen = torch.get_num_threads()
+    if requested is not None:
+        return requested
+    default = torch.get_num_threads()
     if any(os.environ.get(name) for name in _THREAD_VARIABLES):
-        return chosen
-    limits = [chosen, _affinity(), cpu_quota()]
+        return default
+    limits = [default, _affinity(), cpu_quota()]
     return max(1, min(limit for limit in limits if limit is not None))
 
 
 def _affinity() -> int | None:
-    """Processors that this process may be scheduled on; None where the system does not say."""
+    """Number of processors that this process may be scheduled on; None if the system does not report it."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else None
 
 
 def cpu_quota(groups: Path = Path("/proc/self/cgroup"), mount: Path = Path("/sys/fs/cgroup")) -> int | None:
-    """Processors that the control groups allow, rounded up; None without a limit, and on other systems than Linux.
+    """Processors that the control groups allow, rounded up; None without a limit, and on systems other than Linux.
 
-    The smallest limit of the group and of all groups above it counts: ``cpu.max`` (version 2) or
-    ``cpu.cfs_quota_us`` (version 1).
+    The smallest limit of the group and its ancestors applies: ``cpu.max`` (version 2) or ``cpu.cfs_quota_us``
+    (version 1).
     """
     try:
         lines = groups.read_text(encoding="utf-8").splitlines()
@@ -142,7 +142,7 @@ def cpu_quota(groups: Path = Path("/proc/self/cgroup"), mount: Path = Path("/sys
 
 
 def _limits(root: Path, name: str, read: Any) -> list[float]:
-    """Limits of the group ``name`` (``/system.slice/mine``) and of each group above it, up to the mount."""
+    """Limits of the group ``name`` (``/system.slice/mine``) and of each ancestor, up to the mount."""
     parts = [part for part in name.split("/") if part not in ("", "..")]
     folders = [root.joinpath(*parts[:length]) for length in range(len(parts), -1, -1)]
     found = []
@@ -150,7 +150,7 @@ def _limits(root: Path, name: str, read: Any) -> list[float]:
         try:
             limit = read(folder)
         except (OSError, ValueError):
-            continue  # not there: in a container the names above the mount are not visible
+            continue  # missing: inside a container the groups above the mount are not visible
         if limit is not None:
             found.append(limit)
     return found

@@ -1,12 +1,12 @@
-"""Precision: how float32 products are computed, and measuring networks in bfloat16. The setting ``precision`` is
+"""Precision of float32 matrix products, and of the losses' networks. The setting ``precision`` is
 
-* ``none``: as torch does, which is float32 on a CPU; on CUDA TF32 (10 bits of mantissa) in convolutions and float32
-  in matrix products
-* ``float32``: float32 everywhere, convolutions too
-* ``tf32``: TF32 in convolutions and matrix products of CUDA; a CPU computes in float32 all the same
-* ``bf16``: as ``tf32``, and the networks that losses measure with run in bfloat16 (7 bits of mantissa), on a CPU too
+* ``none``: torch's defaults: float32 on a CPU; on CUDA TF32 (10-bit mantissa) in convolutions and float32 in matrix
+  products
+* ``float32``: float32 everywhere, including convolutions
+* ``tf32``: TF32 in convolutions and matrix products on CUDA; a CPU still computes in float32
+* ``bf16``: as ``tf32``, and the losses' networks run in bfloat16 (7-bit mantissa), on a CPU too
 
-Weights, latents, renderings, distances, losses and Adam are float32 in all of them.
+Weights, latents, renderings, distances, losses and Adam are always float32.
 """
 
 from __future__ import annotations
@@ -26,11 +26,11 @@ __all__ = ["FastMeasures", "float32_products", "make_measures"]
 T = TypeVar("T")
 
 
-# ---------------------------------------------------------------- products of float32 numbers
+# ---------------------------------------------------------------- float32 products
 
 @contextmanager
 def float32_products(precision: str | None) -> Iterator[None]:
-    """Let CUDA multiply float32 numbers as ``precision`` says while this lasts; None changes nothing."""
+    """Context manager that sets CUDA's float32 matmul precision; None changes nothing."""
     switches = [] if precision is None else _switches(tf32=precision != "float32")
     before = [getattr(owner, name) for owner, name, _ in switches]
     try:
@@ -43,7 +43,7 @@ def float32_products(precision: str | None) -> Iterator[None]:
 
 
 def _switches(tf32: bool) -> list[tuple[Any, str, Any]]:
-    """Which attribute of which part of torch to set, to what; torch >= 2.9 refuses a mixture of old and new names."""
+    """Attributes of torch to set: (owner, name, value); torch >= 2.9 refuses a mixture of old and new names."""
     cuda, cudnn = torch.backends.cuda.matmul, torch.backends.cudnn
     if hasattr(cudnn, "conv"):
         value = "tf32" if tf32 else "ieee"
@@ -51,11 +51,11 @@ def _switches(tf32: bool) -> list[tuple[Any, str, Any]]:
     return [(cuda, "allow_tf32", tf32), (cudnn, "allow_tf32", tf32)]
 
 
-# ---------------------------------------------------------------- measuring networks
+# ---------------------------------------------------------------- the losses' networks
 
 @attrs.frozen(eq=False)
 class FastMeasures(Measures):
-    """The networks in channels_last on CUDA, and in bfloat16 where asked; what they give is float32 again.
+    """The networks in channels_last on CUDA, and optionally in bfloat16; outputs are float32.
 
     On a CPU channels_last is slower in the backward pass (its weight and input gradients take oneDNN's slow path).
     """
@@ -81,7 +81,7 @@ class FastMeasures(Measures):
 def make_measures(
     perceptual: Perceptual, identity: IdentityEncoder, device: torch.device, precision: str | None
 ) -> Measures:
-    """The networks that losses measure with, as device and precision want them."""
+    """The losses' networks, configured for device and precision."""
     if device.type == "cuda" or precision == "bf16":
         return FastMeasures(perceptual, identity, bfloat16=precision == "bf16")
     return Measures(perceptual, identity)

@@ -1,4 +1,4 @@
-"""The numbers of a step: they fall on the device and are read together, once, since each reading makes a GPU wait."""
+"""The loss terms of a step: computed on the device and copied to the host together, to synchronise only once."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ from unlearnkit.errors import UnlearnkitError
 __all__ = ["StepNumbers", "TermList", "read_delay"]
 
 TermList = list[tuple[str, Tensor]]
-"""What the micro-batches of a step say: a label and one number each, on the device. ``total`` is among the labels."""
+"""The terms of a step's micro-batches: label and scalar on the device. ``total`` is among the labels."""
 
 
 def read_delay(device: torch.device) -> int:
-    """How many steps later the numbers of a step are read: on CUDA one, so that the loop never waits for them.
+    """How many steps later the terms of a step are read: one on CUDA, so that the loop does not wait for them.
 
     A loss that is not finite is then noticed one step late, but always before a checkpoint is written.
     """
@@ -26,9 +26,9 @@ def read_delay(device: torch.device) -> int:
 
 
 class StepNumbers:
-    """The numbers of step ``index`` on their way to the host.
+    """The terms of step ``index``, copied to the host asynchronously.
 
-    :param sides: the terms, apart for losses that were back-propagated apart; each ``TermList`` is summed by itself.
+    :param sides: one ``TermList`` for each separate backward pass; each is summed by itself.
     """
 
     def __init__(self, index: int, sides: Sequence[TermList], device: torch.device) -> None:
@@ -41,14 +41,14 @@ class StepNumbers:
             self._copy()
 
     def _copy(self) -> None:
-        """Start the one copy; only :meth:`check` waits for it."""
-        there = self._host
-        self._host = torch.empty(there.shape, dtype=there.dtype, pin_memory=True)
-        self._host.copy_(there, non_blocking=True)
-        self._arrived = torch.cuda.current_stream(there.device).record_event()
+        """Start the copy; only :meth:`check` waits for it."""
+        values = self._host
+        self._host = torch.empty(values.shape, dtype=values.dtype, pin_memory=True)
+        self._host.copy_(values, non_blocking=True)
+        self._arrived = torch.cuda.current_stream(values.device).record_event()
 
     def check(self) -> dict[str, float]:
-        """``total`` and each unweighted term, summed over its pairs; the first call waits until they have arrived.
+        """``total`` and each unweighted term, summed over its pairs; the first call waits for the copy.
 
         :raises UnlearnkitError: if the total is not finite.
         """

@@ -1,1 +1,1 @@
-"""Files that are written whole or not at all, and what may stand in them. Imports no torch."""
+"""Atomic file writes, and the plain values that files hold. Imports no torch."""

@@ -1,4 +1,4 @@
-"""Files that are written whole or not at all, and errors of the system in plain words. Imports no torch."""
+"""Atomic file writes, and operating-system errors as one-line messages. Imports no torch."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ _ADVICE = {
 
 @contextlib.contextmanager
 def plain_errors(doing: str, path: Path) -> Iterator[None]:
-    """Turn any ``OSError`` into a one-line :class:`RunError`: what was tried, where, why, what to do."""
+    """Turn any ``OSError`` into a one-line :class:`RunError`: operation, path, reason, remedy."""
     try:
         yield
     except OSError as error:
@@ -40,10 +40,11 @@ def plain_errors(doing: str, path: Path) -> Iterator[None]:
 
 
 def write_bytes(path: Path, data: bytes) -> None:
-    """Write ``data`` to ``path`` so that, killed at any moment, the old file or the new one is there, whole.
+    """Write ``data`` to ``path`` atomically: if killed at any moment, the complete old or new file is there.
 
-    The bytes go to a hidden file beside it, reach the disk, and then take the name in one step. Missing
-    folders are made. Raises ``OSError``; nothing half-written stays behind.
+    The bytes go to a hidden temporary file next to it, which is synced and then renamed. Missing folders are created.
+
+    :raises OSError: leaving no partial file behind.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name}.tmp")
@@ -63,7 +64,7 @@ def write_bytes(path: Path, data: bytes) -> None:
 
 
 def sync_file(path: Path) -> None:
-    """Make what was written to ``path`` survive a power cut; no such file is fine."""
+    """Flush ``path`` to disk, so that it survives a power cut; a missing file is fine."""
     with contextlib.suppress(FileNotFoundError):
         descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
         try:
@@ -73,7 +74,7 @@ def sync_file(path: Path) -> None:
 
 
 def sync_folder(folder: Path) -> None:
-    """Make renames and deletions inside ``folder`` survive a power cut, where the file system can do that."""
+    """Flush renames and deletions in ``folder`` to disk, where the file system supports it."""
     with contextlib.suppress(OSError):
         sync_file(folder)
 

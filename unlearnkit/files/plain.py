@@ -1,4 +1,4 @@
-"""Plain values: what may go into the JSON and TOML files of a run. Imports no torch."""
+"""Plain values for the JSON and TOML files of a run. Imports no torch."""
 
 from __future__ import annotations
 
@@ -16,15 +16,21 @@ __all__ = ["json_bytes", "toml_bytes"]
 
 
 def json_bytes(value: Any, indent: int | None = 2) -> bytes:
-    """Strict JSON of plain values; numbers that are not finite become null: JSON has no word for them."""
+    """Strict JSON of plain values; numbers that are not finite become null, since JSON has none.
+
+    :raises RunError: for a value that JSON cannot hold.
+    """
     try:
         return json.dumps(_finite(value), indent=indent, allow_nan=False).encode() + b"\n"
     except (TypeError, ValueError, RecursionError) as error:
-        raise RunError(f"no JSON can be made of this: {error}; use numbers, text and tables") from error
+        raise RunError(f"this value cannot be written as JSON: {error}; use numbers, text and tables") from error
 
 
 def toml_bytes(settings: Mapping[str, Any]) -> bytes:
-    """TOML of nested settings; TOML has no null, so None is left out."""
+    """TOML of nested settings; None is left out, since TOML has no null.
+
+    :raises RunError: for a value that TOML cannot hold.
+    """
     return tomli_w.dumps(_settings(settings, "")).encode()
 
 
@@ -51,4 +57,4 @@ def _settings(value: Any, name: str) -> Any:
     if isinstance(value, bool | int | float | str):
         return value
     kind = type(value).__name__
-    raise RunError(f"the setting '{name}' cannot be saved: a {kind} is no number, text, list or table")
+    raise RunError(f"the setting '{name}' cannot be saved: a {kind} is not a number, text, list or table")

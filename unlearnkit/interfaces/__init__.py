@@ -1,4 +1,4 @@
-"""What a plugin is written against: abstract components, and the records that they hand to each other; nothing else.
+"""The plugin API: abstract components, and the records that they exchange; nothing else.
 
 Shapes: N pictures or latents, 3 colour channels, H = W = ``generator.resolution``; images in [-1, 1], RGB.
 """

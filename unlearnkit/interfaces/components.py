@@ -1,7 +1,7 @@
 """The abstract classes that plugins implement.
 
 A component *is* its attrs class: its fields are its options (see :func:`unlearnkit.config.option`).
-Nothing heavy happens in a constructor; :meth:`Component.prepare` loads networks onto a device.
+Constructors are cheap; :meth:`Component.prepare` loads networks onto a device.
 """
 
 from __future__ import annotations
@@ -43,16 +43,16 @@ __all__ = [
 class Component(ABC):  # noqa: B024 - its subclasses have the abstract methods
     """A part that plugins provide: an attrs class whose fields are its options."""
 
-    def check(self) -> None:  # noqa: B027 - nothing can be missing is the common case
-        """Find, without loading anything, what would keep :meth:`prepare` from working: a file, a package.
+    def check(self) -> None:  # noqa: B027 - most components need no files
+        """Check, without loading anything, that :meth:`prepare` can succeed: files, packages.
 
-        Called before a run makes its folder, together with the checks of all other components.
+        Called before a run creates its folder, together with the checks of all other components.
 
         :raises UnlearnkitError: saying what is missing and what to do about it.
         """
 
-    def prepare(self, device: torch.device) -> None:  # noqa: B027 - nothing to load is the common case
-        """Load what is heavy onto ``device``; called once, before any other method."""
+    def prepare(self, device: torch.device) -> None:  # noqa: B027 - most components load nothing
+        """Load networks onto ``device``; called once, before any other method except :meth:`check`."""
 
 
 class Generator(Component):
@@ -77,9 +77,9 @@ class Generator(Component):
     @property
     @abstractmethod
     def base(self) -> Base:
-        """Which file this generator was read from, and the SHA-256 of that file's bytes.
+        """The checkpoint file that this generator was loaded from, and its SHA-256.
 
-        One that is read from no file gives a path where there is none, and a hash of what its network is made from.
+        Without a file: a path that does not exist, and a hash of what the network is built from.
         """
 
     @property
@@ -100,7 +100,7 @@ class Generator(Component):
 
     @abstractmethod
     def editable_parameters(self) -> dict[str, nn.Parameter]:
-        """What methods may move (synthesis only), by its name in ``module.state_dict()``."""
+        """The parameters that methods may train (synthesis only), by name in ``module.state_dict()``."""
 
     def sample_latents(self, count: int, rng: torch.Generator) -> Tensor:
         """Latents ``(count, num_ws, w_dim)`` of random z ~ N(0, I) from ``rng`` (CPU), without a graph."""
@@ -109,49 +109,49 @@ class Generator(Component):
             return self.map(z.to(self.w_avg.device, non_blocking=True))
 
     def sample_views(self, count: int, rng: torch.Generator) -> Tensor | None:
-        """Views ``(count, ...)`` of the training distribution; None for a generator without views."""
+        """Random views ``(count, ...)`` from the training distribution; None for a generator without views."""
         return None
 
     def evaluation_views(self) -> Tensor | None:
-        """The fixed views ``(V, ...)`` by which results are judged; None for a generator without views.
+        """The fixed views ``(V, ...)`` for evaluation; None for a generator without views.
 
-        The middle one is the front: pictures are compared in it.
+        The middle one is the front view, in which images are compared.
         """
         return None
 
     def front_view(self) -> Tensor | None:
-        """The view ``(1, ...)`` that pictures are shown in: the middle of :meth:`evaluation_views`, or None."""
+        """The front view ``(1, ...)``: the middle one of :meth:`evaluation_views`, or None."""
         views = self.evaluation_views()
         return None if views is None else views[len(views) // 2][None]
 
     def render_front(self, latents: Tensor) -> Tensor:
-        """Images ``(N, 3, H, W)`` of latents from the front, in one forward pass; differentiable."""
+        """Images ``(N, 3, H, W)`` of latents in the front view, in one forward pass; differentiable."""
         front = self.front_view()
         views = None if front is None else front.to(latents.device).expand(len(latents), *front.shape[1:])
         return self.render(latents, views).image
 
     def turn_views(self, count: int) -> Tensor | None:
-        """Views ``(count, ...)`` of a smooth round trip that ends where it began, for animations; None without any."""
+        """Views ``(count, ...)`` along a smooth closed path, for animations; None for a generator without views."""
         return None
 
     def depth(self, latents: Tensor, views: Tensor) -> Tensor | None:
-        """Distance from the camera to what is seen ``(N, 1, h, w)``; None for a generator that knows no depth."""
+        """Depth map, distance from the camera ``(N, 1, h, w)``; None for a generator without depth."""
         return None
 
     def style_layers(self) -> list[StyleLayer]:
-        """The affine layers through which latents reach synthesis; empty for a generator without any."""
+        """The affine layers that map latents to styles; empty for a generator without any."""
         return []
 
     def adapt(self, make: Callable[[int], nn.Module]) -> dict[str, nn.Module]:
-        """Insert ``make(channels)`` behind each resolution block whose features ``(N, C, h, w)`` are read again.
+        """Insert ``make(channels)`` after each resolution block whose features ``(N, C, h, w)`` feed another block.
 
-        The modules become part of ``module`` under the names that are returned; their parameters are the only new ones.
-        A generator that has adapters already keeps and returns those.
+        The modules become part of ``module`` under the returned names and are its only new parameters. A generator that
+        already has adapters keeps and returns those.
 
-        :raises ConfigError: if this generator has no place for adapters.
+        :raises ConfigError: if this generator does not support adapters.
         """
         raise ConfigError(
-            f"{type(self).__name__} has no place for adapters; choose a method that edits weights, or another generator"
+            f"{type(self).__name__} does not support adapters; choose a method that edits weights, or another generator"
         )
 
     @classmethod
@@ -186,12 +186,12 @@ class Inverter(Component):
 
 
 class TargetSelector(Component):
-    """Chooses what the generator shall make instead of the erased person."""
+    """Chooses what the generator should produce instead of the erased person."""
 
     def fit(self, erased: Tensor, generator: Generator, measures: Measures, rng: torch.Generator) -> None:
-        """Learn, if it learns at all, from the latents to erase ``(P, num_ws, w_dim)``; called once, before select.
+        """Optional training on the latents to erase ``(P, num_ws, w_dim)``; called once, before select.
 
-        A resumed run fits again from the same ``rng``, so the result must depend on nothing else.
+        A resumed run fits again with the same arguments and ``rng``, and the result must be the same.
         """
 
     @abstractmethod
@@ -200,15 +200,15 @@ class TargetSelector(Component):
 
 
 class Loss(Component):
-    """Pairs and a distance. In a step a loss never renders: the engine renders every pair once, for all losses."""
+    """Latent pairs and a distance. A loss never renders within a step: the engine renders every pair once."""
 
     retains: ClassVar[bool] = False
-    """True for a loss that keeps what is there; a rule on gradients tells forgetting and retaining apart by it."""
+    """True for a retain loss, False for a forget loss; methods that modify gradients tell them apart by it."""
 
     def begin(self, job: Job) -> None:
-        """Look at ``job.frozen`` and ``job.erased`` before the first step, and again when a run is resumed.
+        """Precompute from ``job.frozen`` and ``job.erased`` before the first step, and again on resume.
 
-        The same each time: leave ``job.rng`` alone.
+        Must be deterministic and not use ``job.rng``.
         """
 
     @abstractmethod
@@ -217,39 +217,39 @@ class Loss(Component):
 
     @abstractmethod
     def terms(self, edited: Rendering, frozen: Rendering, measures: Measures) -> dict[str, Tensor]:
-        """Unweighted terms by name, each ``(n,)``: one number a pair. Called with any subset of the pairs."""
+        """Unweighted terms by name, each ``(n,)``: one value per pair. Called with any subset of the pairs."""
 
     @abstractmethod
     def weights(self) -> dict[str, float]:
         """Weight of each term; the step's loss is the weighted **sum** over terms and pairs."""
 
     def penalty(self, parameters: Mapping[str, Tensor]) -> dict[str, Tensor]:
-        """Terms on the moved parameters themselves, one number each; a loss that is only that names no pairs."""
+        """Terms on the trained parameters themselves, each a scalar; see :class:`Penalty` for losses without pairs."""
         return {}
 
 
 class Penalty(Loss):
-    """A loss on parameters alone, such as a distance from where they were: it names no pairs."""
+    """A loss on parameters alone, such as the distance from their initial values; it has no pairs."""
 
     retains: ClassVar[bool] = True
 
     def pairs(self, step: Step) -> Pairs:
-        """None: ``(0, num_ws, w_dim)``."""
+        """Empty pairs: ``(0, num_ws, w_dim)``."""
         return step.pairs(step.erased[:0], step.erased[:0])
 
     def terms(self, edited: Rendering, frozen: Rendering, measures: Measures) -> dict[str, Tensor]:
-        """Nothing to measure: never called, since there are no pairs."""
+        """Empty; never called, since there are no pairs."""
         return {}
 
     @abstractmethod
     def penalty(self, parameters: Mapping[str, Tensor]) -> dict[str, Tensor]:
-        """Terms on the moved parameters by name, one number each."""
+        """Terms on the trained parameters by name, each a scalar."""
 
 
 class Method(Component):
-    """A method: turns ``job.edited`` into an edited one, in place.
+    """An unlearning method: edits ``job.edited`` in place.
 
-    ``losses`` and ``target`` name the components a method wants by default; loops live in unlearnkit.engine.
+    ``losses`` and ``target`` name a method's default components; training loops are in unlearnkit.engine.
     """
 
     losses: tuple[str, ...] = ()
@@ -268,33 +268,33 @@ class Method(Component):
         """Edit ``job.edited`` in place; frozen parameters and ``job.frozen`` must not change."""
 
     def attach(self, generator: Generator) -> None:
-        """Add the modules that an edit of this method brings along (adapters), before its tensors are filled in.
+        """Add the modules (adapters) that this method's edits contain, before their tensors are loaded.
 
-        :raises EditError: as here, for a method that only changes weights.
+        :raises EditError: by default, for methods that only change weights.
         """
         raise EditError(f"{type(self).__name__} adds no modules to a generator, so its edits cannot hold new tensors")
 
 
 class IdentityEncoder(Component):
-    """Maps faces to the unit sphere, where the dot product is the similarity of identities."""
+    """Maps faces to unit embeddings, whose dot product is the identity similarity."""
 
     differentiable: ClassVar[bool] = True
-    """False for an encoder without gradients, such as one outside torch: it can judge, but no loss can use it."""
+    """False for an encoder without gradients, such as one outside torch: it can judge, but not be used in a loss."""
 
     @abstractmethod
     def embed(self, images: Tensor) -> Tensor:
         """Images ``(N, 3, H, W)`` in [-1, 1] (any H = W) -> unit embeddings ``(N, D)``."""
 
     def embed_and_count(self, images: Tensor) -> tuple[Tensor, Tensor | None]:
-        """What :meth:`embed` gives, and how many faces were found in each picture ``(N,)``, as whole numbers.
+        """The embeddings of :meth:`embed`, and the number of faces detected in each image ``(N,)``, as integers.
 
-        None instead of numbers says that this encoder does not look for faces. Where one does and finds none, or
-        several, metrics leave the picture out of their means and count it.
+        None instead of counts means that this encoder does not detect faces. Metrics exclude images without exactly one
+        face from their means, and count them.
         """
         return self.embed(images), None
 
     def levels(self) -> dict[str, float] | None:
-        """Mean similarity of ``same_person`` and ``strangers`` on true pictures, if it was ever measured."""
+        """Mean similarity of ``same_person`` and ``strangers`` on real images; None if it is not known."""
         return None
 
 
@@ -302,7 +302,7 @@ class Perceptual(Component):
     """A perceptual distance and the feature space behind it."""
 
     label: ClassVar[str] = "perceptual"
-    """What to call it in tables: a metric's name is only used for that metric."""
+    """Its name in tables: a metric's name is only used for that metric."""
     symmetric: ClassVar[bool] = True
     """False if distance(a, b) and distance(b, a) may differ."""
 
@@ -312,41 +312,41 @@ class Perceptual(Component):
 
     @abstractmethod
     def distance(self, a: list[Tensor], b: list[Tensor]) -> Tensor:
-        """Distance of two lists of feature maps, ``(N,)``, zero for equal images."""
+        """Distance between two lists of feature maps, ``(N,)``, zero for equal images."""
 
     def pooled(self, images: Tensor) -> Tensor:
-        """One feature vector a picture ``(N, D)``, for distances between distributions."""
+        """One feature vector per image ``(N, D)``, for distances between distributions."""
         return self.features(images)[-1].mean((2, 3))
 
 
 class Metric(Component):
-    """Before and after -> named numbers."""
+    """Compares the generator before and after the edit, and returns named numbers."""
 
     @abstractmethod
     def measure(self, evidence: Evidence) -> dict[str, float]:
-        """Numbers by name (``snake_case``), with sample counts where a number is an estimate."""
+        """Numbers by name (``snake_case``), with sample counts for estimates."""
 
     def numbers(self, about: About) -> tuple[Number, ...]:
         """Declare every number that :meth:`measure` may return: its title, which way is better, its unit and count.
 
-        Known before a run starts, from the options and ``about`` alone. A count ``n_...`` need not be declared itself
-        where another number names it as its ``count``. What is not declared is shown by its bare name.
+        Must be known before a run starts, from the options and ``about`` alone. A count ``n_...`` need not be declared
+        if another number names it as its ``count``. Undeclared numbers are shown by their bare name.
         """
         return ()
 
 
 class Attack(Component):
-    """Tries to get an erased person back out of the edited generator, with a budget, and beside it a control.
+    """Tries to recover an erased person from the edited generator within a budget, next to a control.
 
-    The similarity is the judge's, to the person's pictures: see :mod:`unlearnkit.attacks.trace`, which keeps the best.
+    Success is the judge's similarity to the person's pictures; :class:`unlearnkit.attacks.trace.Trace` tracks it.
     """
 
     unit: ClassVar[str]
-    """What the effort counts: ``"optimiser steps"``."""
+    """Unit of effort: ``"optimiser steps"``."""
     control: ClassVar[str]
-    """``"ceiling"``: the control shows what is found where the person is; ``"floor"``: where they never were."""
+    """``"ceiling"``: the control attacks where the person is present; ``"floor"``: where they never were."""
     control_is: ClassVar[str]
-    """What the control is, in words: ``"the same latents through the original generator"``."""
+    """Description of the control: ``"the same latents through the original generator"``."""
     quick: ClassVar[Mapping[str, Any]] = MappingProxyType({})
     """Options of a short attempt (``unlearnkit audit --quick``)."""
 
@@ -357,4 +357,4 @@ class Attack(Component):
 
     @abstractmethod
     def attack(self, case: Case) -> Recovery:
-        """Attack ``case.evidence.edited`` and the control; generators, request and rng stay as they are to the bit."""
+        """Attack ``case.evidence.edited`` and the control; must not modify the generators or the request."""

@@ -1,4 +1,4 @@
-"""The records that components hand to each other.
+"""The records that components exchange.
 
 Shapes: N pictures or latents, 3 colour channels, H = W = ``generator.resolution``; images in [-1, 1], RGB.
 """
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     )
 
 _DRAWS = 8
-"""A generator that makes the same latent of everything must not be drawn from for ever."""
+"""Maximum number of redraws: a generator may map everything to the same latent."""
 
 __all__ = [
     "About", "Attempt", "Base", "Case", "Evidence", "Job", "Measures", "Number", "Pairs", "Person", "Progress",
@@ -37,11 +37,11 @@ __all__ = [
 
 @attrs.frozen(eq=False)
 class Rendering:
-    """What a generator makes of a latent: image and features from **one** forward pass.
+    """A rendering: image and features of latents from **one** forward pass.
 
     * ``image`` ``(N, 3, H, W)``, about [-1, 1] (not clamped)
-    * ``features`` ``(N, C, h, w)``: tri-planes (EG3D) or a chosen synthesis feature map (StyleGAN2)
-    * ``memo``: embeddings already computed from this rendering, so that nothing frozen is computed twice
+    * ``features`` ``(N, C, h, w)``: tri-planes (EG3D) or a selected synthesis feature map (StyleGAN2)
+    * ``memo``: cache of embeddings computed from this rendering, so that frozen ones are computed only once
     """
 
     image: Tensor
@@ -51,11 +51,11 @@ class Rendering:
 
 @attrs.frozen(eq=False)
 class Pairs:
-    """"What the edited generator makes of ``edited[i]`` shall look like what the frozen one makes of ``frozen[i]``."
+    """"The edited generator's rendering of ``edited[i]`` should look like the frozen one's of ``frozen[i]``."
 
     * ``edited``, ``frozen``: W+ latents ``(N, num_ws, w_dim)``
     * ``views``: ``(N, ...)``, the same view on both sides, or None for a generator without views
-    * ``constant``: the frozen side is the same at every step, so its rendering may be kept
+    * ``constant``: the frozen side is the same at every step, so its rendering may be cached
     """
 
     edited: Tensor
@@ -76,10 +76,10 @@ class Pairs:
 
 @attrs.frozen(eq=False)
 class Person:
-    """Somebody who asks to be erased, or a bystander.
+    """A person to erase, or a bystander.
 
-    * ``latents`` ``(M, num_ws, w_dim)``: the first ``n_erased`` are those a method erases, the others only judge
-    * ``pictures`` ``(M, 3, H, W)`` in [-1, 1]: what the latents were inverted from; None if drawn or saved
+    * ``latents`` ``(M, num_ws, w_dim)``: a method erases the first ``n_erased``, the others only evaluate
+    * ``pictures`` ``(M, 3, H, W)`` in [-1, 1]: what the latents were inverted from; None for seeds and latent files
     """
 
     name: str
@@ -90,7 +90,7 @@ class Person:
 
 @attrs.frozen(eq=False)
 class Request:
-    """What to erase (one or several people), who must stay as they are, and who was erased by ``earlier`` edits."""
+    """The people to erase (one or several), the bystanders to preserve, and people erased by ``earlier`` edits."""
 
     people: tuple[Person, ...]
     bystanders: tuple[Person, ...] = ()
@@ -109,7 +109,7 @@ class Request:
 
 @attrs.frozen(eq=False)
 class StyleLayer:
-    """One affine layer of synthesis: it reads row ``row`` of a latent, style = gain * weight @ w[row] + bias.
+    """One affine layer of synthesis, on row ``row`` of a latent: style = gain * weight @ w[row] + bias.
 
     * ``name``: of the layer in ``module.state_dict()``, without ``.weight`` and ``.bias``
     * ``weight`` ``(C, w_dim)``, ``bias`` ``(C,)``: the parameters themselves
@@ -124,7 +124,7 @@ class StyleLayer:
 
 @attrs.frozen
 class Base:
-    """The file that a generator came from: its path, format (see unlearnkit.checkpoints) and SHA-256."""
+    """The checkpoint file of a generator: its path, format (see unlearnkit.checkpoints) and SHA-256."""
 
     path: Path
     format: str
@@ -133,7 +133,7 @@ class Base:
 
 @attrs.frozen(eq=False)
 class Measures:
-    """The networks that losses measure with. What they make of a frozen rendering is kept in its ``memo``."""
+    """The losses' networks. Their outputs for a frozen rendering are cached in its ``memo``."""
 
     perceptual: Perceptual
     identity: IdentityEncoder
@@ -146,7 +146,7 @@ class Measures:
         return self.perceptual.distance(self.features(edited.image), frozen.memo["perceptual"])
 
     def identity_similarity(self, edited: Rendering, frozen: Rendering) -> Tensor:
-        """Cosine of the two identities of each pair ``(N,)`` in [-1, 1], differentiable in ``edited`` only."""
+        """Cosine similarity of the identities of each pair ``(N,)`` in [-1, 1], differentiable in ``edited`` only."""
         if "identity" not in frozen.memo:
             with torch.no_grad():
                 frozen.memo["identity"] = self.embed(frozen.image)
@@ -157,20 +157,20 @@ class Measures:
         return self.perceptual.features(images)
 
     def embed(self, images: Tensor) -> Tensor:
-        """The identities ``(N, D)`` of images ``(N, 3, H, W)``."""
+        """The identity embeddings ``(N, D)`` of images ``(N, 3, H, W)``."""
         return self.identity.embed(images)
 
 
 @attrs.frozen(eq=False)
 class Step:
-    """What a loss may look at when it names its pairs.
+    """What a loss builds its pairs from.
 
-    * ``index``: 0-based number of the step
-    * ``edited``: the generator that is being edited
-    * ``erased``, ``targets``: ``(P, num_ws, w_dim)``, the latents to erase and what shall be made of them
-    * ``view``: ``(1, ...)`` drawn once a step and shared by all losses (GUIDE does so), or None
-    * ``rng``: draw from nothing else (CPU generator; its state is saved with each checkpoint)
-    * ``selector``: what chose the targets, for losses that ask it for more of them; None without one
+    * ``index``: 0-based index of the step
+    * ``edited``: the generator being edited
+    * ``erased``, ``targets``: ``(P, num_ws, w_dim)``, the latents to erase and their targets
+    * ``view``: ``(1, ...)``, drawn once per step and shared by all losses (as in GUIDE), or None
+    * ``rng``: the only random number generator to use (on the CPU; its state is saved with each checkpoint)
+    * ``selector``: the target selector, for losses that need further targets, or None
     """
 
     index: int
@@ -184,47 +184,47 @@ class Step:
     def random_latents(self, count: int) -> Tensor:
         """Latents of ``count`` random z ~ N(0, I): ``(count, num_ws, w_dim)``; never one of those to erase.
 
-        Should one be drawn, the mean latent takes its place: drawing again would make a GPU wait for the answer.
+        If one is drawn, the mean latent replaces it: drawing again would require a GPU synchronisation.
         """
         drawn = self.edited.sample_latents(count, self.rng)
         return torch.where(_is_any_of(drawn, self.erased)[:, None, None], self.edited.w_avg.to(drawn), drawn)
 
     def directions(self, latents: Tensor) -> Tensor:
-        """Of each latent ``(N, num_ws, w_dim)`` towards a random one, see :func:`unit`."""
+        """Unit directions from each latent ``(N, num_ws, w_dim)`` towards a random one, see :func:`unit`."""
         return unit(self.random_latents(len(latents)) - latents)
 
     def pairs(self, edited: Tensor, frozen: Tensor, constant: bool = False) -> Pairs:
-        """Pairs under this step's view; ``constant`` only holds where no view is drawn."""
+        """Pairs with this step's view; ``constant`` is ignored if a view is drawn."""
         views = None if self.view is None else self.view.expand(len(edited), *self.view.shape[1:])
         return Pairs(edited, frozen, views, constant and views is None)
 
 
 class Progress:
-    """Where a method reports what it does and keeps what a resume needs; this one does neither."""
+    """Where a method reports its steps and saves checkpoints; this base class does neither."""
 
     def load(self) -> tuple[dict[str, Tensor], dict[str, Any]] | None:
-        """The last saved tensors and plain values, or None at a fresh start."""
+        """The last saved tensors and plain values, or None on a fresh start."""
         return None
 
     def save(self, tensors: dict[str, Tensor], values: dict[str, Any]) -> None:
-        """Keep these; they replace the ones before. Raises ``Interrupted`` where the user asked to stop."""
+        """Save a checkpoint, replacing the previous one. May raise ``Interrupted`` after a stop request."""
 
     def due(self) -> bool:
         """True if the method should save now."""
         return False
 
     def step(self, index: int, total: int, terms: Mapping[str, float]) -> None:
-        """Called after step ``index`` of ``total`` with its plain numbers."""
+        """Called after step ``index`` of ``total`` with its terms as plain floats."""
 
 
 @attrs.define(eq=False)
 class Job:
-    """All that a method needs: the generator to edit in place, a frozen copy of it, and what to erase.
+    """The input of a method: the generator to edit in place, a frozen copy of it, and what to erase.
 
     * ``erased``, ``targets``: latents ``(P, num_ws, w_dim)``
-    * ``rng``: what the loop draws from (CPU); its state belongs to what a resume needs
-    * ``seed``: of the run; :meth:`stream` makes other random numbers of it
-    * ``cuda_graph``: record a step once and replay it, see :mod:`unlearnkit.engine.graphs`
+    * ``rng``: random number generator of the training loop (CPU); its state is part of a checkpoint
+    * ``seed``: of the run; :meth:`stream` derives further generators from it
+    * ``cuda_graph``: capture a step once and replay it, see :mod:`unlearnkit.engine.graphs`
     """
 
     edited: Generator
@@ -241,7 +241,7 @@ class Job:
     seed: int = 0
 
     def stream(self, purpose: str, index: int = 0) -> torch.Generator:
-        """Random numbers (CPU) for one purpose of a method or loss, apart from the loop's and the same on resume."""
+        """A random number generator (CPU) for one purpose, independent of the loop's and the same on resume."""
         return stream(self.seed, purpose, index)
 
     def random_latents(self, count: int, rng: torch.Generator | None = None) -> Tensor:
@@ -252,10 +252,10 @@ class Job:
 
 @attrs.frozen(eq=False)
 class Evidence:
-    """What a metric looks at: the two generators, frozen and edited, the request, and encoders that no loss has used.
+    """The input of a metric: the frozen and edited generators, the request, and encoders that no loss has used.
 
-    * ``seed``: of all that is drawn; :meth:`stream` gives each purpose random numbers of its own
-    * ``original``: the checkpoint as it was where ``frozen`` has an earlier edit on it; otherwise None
+    * ``seed``: of all random draws; :meth:`stream` derives an independent generator for each purpose
+    * ``original``: the unmodified checkpoint if ``frozen`` has an earlier edit applied, otherwise None
     """
 
     frozen: Generator
@@ -269,12 +269,12 @@ class Evidence:
 
     @property
     def about(self) -> About:
-        """What the names of numbers depend on."""
+        """What the names of metrics' numbers depend on."""
         people, earlier = ([person.name for person in group] for group in (self.request.people, self.request.earlier))
         return About(tuple(people), tuple(earlier), self.perceptual.label, self.frozen.has_views)
 
     def stream(self, purpose: str, index: int = 0) -> torch.Generator:
-        """Random numbers (CPU) for one purpose: no metric changes what another draws, and none sees the same people."""
+        """A random number generator (CPU) for one purpose, so that metrics do not affect each other's draws."""
         return stream(self.seed, f"evidence/{purpose}", index)
 
     def random_latents(self, count: int, rng: torch.Generator) -> Tensor:
@@ -284,13 +284,13 @@ class Evidence:
 
 @attrs.frozen(eq=False)
 class Case:
-    """What an attack looks at: the two generators, frozen and edited, and the one person to bring back.
+    """The input of an attack: the frozen and edited generators, and the person to recover.
 
-    * ``evidence``: draw from ``evidence.stream(purpose)`` only; ``evidence.judge`` says what was found, and is never
+    * ``evidence``: draw from ``evidence.stream(purpose)`` only; ``evidence.judge`` evaluates success, and must never be
       what an attack optimises
-    * ``target`` ``(1, num_ws, w_dim)``: the latent whose face took the person's place, or None if nobody knows
+    * ``target`` ``(1, num_ws, w_dim)``: the target that replaced the person, or None if unknown
     * ``identity``: an encoder that the attacker may use (the one of the losses), or None
-    * ``border``: the similarity from which the judge recognises the person, or None if nobody knows
+    * ``border``: the similarity from which the judge recognises the person, or None if unknown
     """
 
     evidence: Evidence
@@ -302,12 +302,12 @@ class Case:
 
 @attrs.frozen(eq=False)
 class Attempt:
-    """What one procedure found on one generator.
+    """The result of one procedure on one generator.
 
-    * ``points``: (effort so far, best similarity so far), both rising; the last effort is the whole budget
-    * ``image`` ``(3, H, W)``: the face that was most like the person
-    * ``share``: of the faces looked at, how many the judge recognises, in [0, 1]; None without a border, and where an
-      optimiser chose them
+    * ``points``: (effort so far, best similarity so far), both increasing; the last effort is the whole budget
+    * ``image`` ``(3, H, W)``: the face most similar to the person
+    * ``share``: fraction of the rendered faces that the judge recognises, in [0, 1]; None without a border, or if an
+      optimiser produced them
     """
 
     points: tuple[tuple[int, float], ...]
@@ -317,9 +317,9 @@ class Attempt:
 
 @attrs.frozen(eq=False)
 class Recovery:
-    """What an attack found on the edited generator (``edited``), and the same procedure on its ``control``.
+    """The result of an attack on the edited generator (``edited``), and of the same procedure on its ``control``.
 
-    ``judged_on``: in words, which pictures of the person the similarity is to.
+    ``judged_on``: in words, the pictures of the person that the similarity refers to.
     """
 
     edited: Attempt
@@ -328,7 +328,7 @@ class Recovery:
 
 
 def draw_people(generator: Generator, count: int, rng: torch.Generator, erased: Tensor) -> Tensor:
-    """Latents ``(count, num_ws, w_dim)`` of random people; one who is among ``erased`` is drawn again."""
+    """Latents ``(count, num_ws, w_dim)`` of random people; any that is among ``erased`` is drawn again."""
     latents = generator.sample_latents(count, rng)
     for _ in range(_DRAWS):
         again = _is_any_of(latents, erased)
@@ -340,13 +340,13 @@ def draw_people(generator: Generator, count: int, rng: torch.Generator, erased: 
 
 
 def _is_any_of(latents: Tensor, erased: Tensor) -> Tensor:
-    """Which latents ``(N, num_ws, w_dim)`` are, but for rounding, one of ``erased``: ``(N,)``."""
+    """Which latents ``(N, num_ws, w_dim)`` equal one of ``erased`` up to rounding: ``(N,)``."""
     erased = erased.to(latents).flatten(1)
-    # By differences, since products would round; cdist needs no (N, M, num_ws * w_dim) for them.
-    apart = torch.cdist(latents.flatten(1), erased, compute_mode="donot_use_mm_for_euclid_dist")
-    return (apart <= 1e-4 * erased.norm(dim=1)).any(1)
+    # From differences, since the matmul form loses precision; cdist avoids the (N, M, num_ws * w_dim) tensor.
+    distances = torch.cdist(latents.flatten(1), erased, compute_mode="donot_use_mm_for_euclid_dist")
+    return (distances <= 1e-4 * erased.norm(dim=1)).any(1)
 
 
 def unit(offsets: Tensor) -> Tensor:
-    """Offsets ``(N, num_ws, w_dim)`` at length 1, L2 over all ``num_ws * w_dim`` numbers; zero stays zero."""
+    """Offsets ``(N, num_ws, w_dim)`` scaled to unit L2 norm over all ``num_ws * w_dim`` elements; zero stays zero."""
     return offsets / offsets.flatten(1).norm(dim=1).clamp_min(1e-12)[:, None, None]

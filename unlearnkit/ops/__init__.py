@@ -1,8 +1,8 @@
-"""The tensor operations that generators are made of, each under one name for every device.
+"""The tensor operations of the generators, device-independent.
 
-Generators call these functions and never an implementation: native kernels are used where they are installed and fit
-(:mod:`unlearnkit.ops.native` finds them, extensions/ holds their sources), pure PyTorch everywhere else, with the same
-numbers.
+Generators call these functions, never an implementation: native kernels are used where they are installed and
+applicable (:mod:`unlearnkit.ops.native` loads them, extensions/ holds their sources), pure PyTorch everywhere else,
+with the same results.
 """
 
 from unlearnkit.ops.functions import (

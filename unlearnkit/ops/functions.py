@@ -1,4 +1,4 @@
-"""The public operations: they check what they are given, and choose between native kernels and pure PyTorch.
+"""The public operations: they validate their arguments and dispatch to native kernels or pure PyTorch.
 
 Formulas: Karras et al., "Analyzing and Improving the Image Quality of StyleGAN", arXiv 1912.04958, section
 2.2 (modulation and demodulation) and appendix B (activations and filters).
@@ -23,31 +23,31 @@ __all__ = ["bias_act", "fir_filter", "modulated_conv2d", "render_planes", "sampl
 
 LRELU_SLOPE = 0.2
 ACTIVATION = {"linear": (1.0, 1.0), "lrelu": (LRELU_SLOPE, math.sqrt(2.0))}
-"""Slope of negative numbers, and gain."""
+"""Negative slope, and gain."""
 MIN_NATIVE_SIZE = {"bias_act": 1 << 18, "resample": 1 << 12, "blur": 1 << 22, "distance": 1 << 12}
-"""Elements from which on a native kernel is faster than PyTorch (measured on two cores). A filter that does not
-resample is faster in oneDNN until its image no longer fits the cache."""
+"""Number of elements from which a native kernel is faster than PyTorch (measured on two cores). A filter without
+resampling is faster in oneDNN until its image no longer fits the cache."""
 FOLD_FACTOR = 64
-"""Folding passes some 8 times over the 9 weights of each pair of channels, scaling some 5 times over the pixels; 14 to
-256 pixels an output channel made no difference (measured)."""
+"""Pixels per output channel from which modulation is folded into the weights. Folding makes about 8 passes over the 9
+weights of each pair of channels, scaling about 5 over the pixels; 14 to 256 made no difference (measured)."""
 FUSED_SIZES = (32, 64, 33)
-"""Channels, hidden width and outputs of the decoder that the fused renderer knows: every published EG3D's."""
+"""Channels, hidden width and outputs of the decoder that the fused renderer supports: that of every published EG3D."""
 
 
 def bias_act(
     x: Tensor, bias: Tensor | None = None, *, activation: str = "linear", gain: float | None = None,
     clamp: float | None = None, scale: Tensor | None = None, noise: Tensor | None = None,
 ) -> Tensor:
-    """Multiply by a scale, add noise and a bias per channel, apply the activation, multiply by a gain, clamp.
+    """Multiply by a scale, add noise and a per-channel bias, apply the activation, multiply by a gain, clamp.
 
-    In this order, and in one pass over memory where there is a native kernel.
+    In this order; a native kernel does it in one pass over memory.
 
     :param x: `(N, C, ...)`.
     :param bias: `(C,)` or None.
     :param activation: `linear`, or `lrelu` (leaky ReLU of slope 0.2).
-    :param gain: positive factor; None stands for the activation's own: 1, or √2 for lrelu, which keeps the
+    :param gain: positive factor; None for the activation's default: 1, or √2 for lrelu, which preserves the
         variance.
-    :param clamp: limit of the absolute value of the result; None for no limit. No gradient passes at the limit.
+    :param clamp: limit of the absolute value of the result; None for no limit. The gradient is zero at the limit.
     :param scale: `(N, C)` or None.
     :param noise: any shape that broadcasts to `x`, or None.
     :returns: as `x`.
@@ -73,7 +73,7 @@ def bias_act(
 
 
 def _is_plain_noise(noise: Tensor | None, x: Tensor) -> bool:
-    """One picture `(..., H, W)` for all channels, shared or of each sample: what the native kernels know."""
+    """True for noise `(..., H, W)` shared by all channels, per sample or not, which the native kernels support."""
     if noise is None:
         return True
     shape = (1,) * (x.ndim - noise.ndim) + tuple(noise.shape)
@@ -81,10 +81,10 @@ def _is_plain_noise(noise: Tensor | None, x: Tensor) -> bool:
 
 
 def fir_filter(taps: Sequence[float]) -> Tensor:
-    """Make the separable two-dimensional low-pass filter of one-dimensional taps.
+    """The separable two-dimensional low-pass filter of one-dimensional taps.
 
     :param taps: for instance `(1, 3, 3, 1)`, the binomial filter of every published StyleGAN2.
-    :returns: `(n, n)` float32: the outer product, of sum 1.
+    :returns: `(n, n)` float32: the outer product, normalised to sum 1.
     :raises ShapeError: if there are no taps or their sum is 0.
     """
     if not sum(taps):
@@ -97,15 +97,15 @@ def upfirdn2d(
     x: Tensor, kernel: Tensor, *, up: int = 1, down: int = 1, padding: Sequence[int] = (0, 0, 0, 0),
     gain: float = 1.0,
 ) -> Tensor:
-    """Insert zeros, pad, convolve every channel with one filter, keep every `down`-th value.
+    """Upsample with zeros, pad, convolve every channel with one FIR filter, downsample.
 
     A true convolution: the filter is flipped, as in signal processing and unlike `torch.conv2d`.
 
     :param x: `(N, C, H, W)`.
     :param kernel: `(fh, fw)`.
-    :param up: `up - 1` zeros follow every value, the last one too: `(H·up, W·up)`.
-    :param down: step of the result.
-    :param padding: zeros at left, right, top, bottom, after `up`; negative numbers cut off.
+    :param up: `up - 1` zeros follow every value, including the last: `(H·up, W·up)`.
+    :param down: keep every `down`-th value.
+    :param padding: zeros at left, right, top, bottom, after `up`; negative values crop.
     :param gain: factor of the result.
     :returns: `(N, C, (H·up + top + bottom - fh) // down + 1, (W·up + left + right - fw) // down + 1)`.
     :raises ShapeError: if `x` or `kernel` has another number of dimensions.
@@ -119,10 +119,9 @@ def upfirdn2d(
 
 
 def upsample2d(x: Tensor, kernel: Tensor, *, up: int = 2, gain: float = 1.0) -> Tensor:
-    """Enlarge pictures: zeros between the pixels, then the low-pass filter, brightness kept.
+    """Upsample images with a low-pass filter, preserving brightness.
 
-    Equal to `upfirdn2d` with `up`, gain `up²` and the padding that keeps the picture centred, but the zeros are not
-    multiplied.
+    Equal to `upfirdn2d` with `up`, gain `up²` and centred padding, but without multiplying by the inserted zeros.
 
     :param x: `(N, C, H, W)`.
     :param kernel: `(fh, fw)`, both at least `up`.
@@ -144,17 +143,17 @@ def modulated_conv2d(
     x: Tensor, weight: Tensor, styles: Tensor, *, demodulate: bool = True, up: int = 1,
     kernel: Tensor | None = None, noise: Tensor | None = None,
 ) -> Tensor:
-    """Convolve every sample with weights of its own: `weight · style`, normalised per output channel.
+    """Convolve every sample with its own weights: `weight · style`, normalised per output channel.
 
     :param x: `(N, I, H, W)`.
     :param weight: `(O, I, k, k)`, k odd; the convolution is a correlation of "same" size.
     :param styles: `(N, I)`.
-    :param demodulate: normalise the weights of each output channel to length 1.
+    :param demodulate: normalise the weights of each output channel to unit L2 norm.
     :param up: 1, or 2 for a transposed convolution of stride 2 followed by the low-pass filter.
     :param kernel: `(f, f)` of the low-pass filter, needed for `up=2`.
     :param noise: added to the result; any shape that broadcasts to it, or None.
     :returns: `(N, O, H·up, W·up)`.
-    :raises ShapeError: if the shapes do not fit together or `up` is neither 1 nor 2.
+    :raises ShapeError: if the shapes do not match or `up` is neither 1 nor 2.
     """
     out, scale = _modulated(x, weight, styles, demodulate, up, kernel)
     if scale is None:
@@ -167,9 +166,9 @@ def styled_conv2d(
     x: Tensor, weight: Tensor, styles: Tensor, bias: Tensor | None = None, *, up: int = 1, kernel: Tensor | None = None,
     noise: Tensor | None = None, activation: str = "linear", gain: float | None = None, clamp: float | None = None,
 ) -> Tensor:
-    """A whole layer of StyleGAN2: :func:`modulated_conv2d` with demodulation, then noise, bias and :func:`bias_act`.
+    """A full StyleGAN2 layer: :func:`modulated_conv2d` with demodulation, then noise, bias and :func:`bias_act`.
 
-    What follows the convolution is one pass over memory. Arguments and errors as for the two.
+    Everything after the convolution is one pass over memory. Arguments and errors as for these two.
     """
     out, scale = _modulated(x, weight, styles, True, up, kernel)
     return bias_act(out, bias, activation=activation, gain=gain, clamp=clamp, scale=scale, noise=noise)
@@ -177,12 +176,12 @@ def styled_conv2d(
 
 def _modulated(x: Tensor, weight: Tensor, styles: Tensor, demodulate: bool, up: int, kernel: Tensor | None
                ) -> tuple[Tensor, Tensor | None]:
-    """The convolution, and what its output must still be multiplied by `(N, O)`, or None.
+    """The convolution, and the remaining scale of its output `(N, O)`, or None.
 
-    Two ways, the same numbers: scale the input, convolve all samples with the same weights, scale the output; or, for
-    large maps, fold both scales into the weights of each sample, which are few beside the pixels, and convolve in
-    groups. Folded weights pass a gradient on to the styles only by way of one of their own, so that is for weights that
-    are moved anyway.
+    Two equivalent ways: scale the input, convolve all samples with the same weights, scale the output; or, for large
+    maps, fold both scales into per-sample weights, which are few compared to the pixels, and use a grouped convolution.
+    With folded weights the gradient of the styles requires that of the weights, so this is only used for weights that
+    are trained anyway.
     """
     _check_modulation(x, weight, styles, up, kernel)
     samples, outputs, pixels = len(x), len(weight), x.shape[2] * x.shape[3]
@@ -206,7 +205,7 @@ def _convolved(x: Tensor, weight: Tensor, up: int, kernel: Tensor | None, groups
     height, width = x.shape[2] * 2, x.shape[3] * 2
     turned = weight.unflatten(0, (groups, -1)).transpose(1, 2).flatten(0, 1).contiguous()  # (groups * I, O, k, k)
     x = F.conv_transpose2d(x, turned, stride=2, groups=groups)
-    # (2H + k - 2) values come out; pad so that the filter leaves 2H of them, centred.
+    # The output has 2H + k - 2 values; pad so that the filter leaves 2H of them, centred.
     rows, columns = (size + taps - 1 - have for size, taps, have in
                      zip((height, width), kernel.shape, x.shape[2:], strict=True))
     padding = ((columns + 1) // 2, columns // 2, (rows + 1) // 2, rows // 2)
@@ -214,16 +213,16 @@ def _convolved(x: Tensor, weight: Tensor, up: int, kernel: Tensor | None, groups
 
 
 def unit_distance(a: Tensor, b: Tensor, weights: Tensor, *, eps: float = 1e-10) -> Tensor:
-    """One stage of LPIPS: how far two feature maps are from each other, each place's features made a unit vector first.
+    """One stage of LPIPS: weighted squared distance of two feature maps, normalised over channels at each position.
 
-    Zhang et al. 2018, arXiv 1801.03924, equation 1. Where all features of a place are 0, its length counts as constant.
+    Zhang et al. 2018, arXiv 1801.03924, equation 1. Where all features of a position are 0, its norm has no gradient.
 
     :param a: `(N, C, H, W)`, not normalised.
     :param b: as `a`.
     :param weights: `(C,)`, of the squared difference in each channel.
-    :param eps: added to each length.
-    :returns: `(N,)`: the weighted squares summed over channels, averaged over places.
-    :raises ShapeError: if the shapes do not fit together.
+    :param eps: added to each norm.
+    :returns: `(N,)`: the weighted squares summed over channels, averaged over positions.
+    :raises ShapeError: if the shapes do not match.
     """
     if a.ndim != 4 or a.shape != b.shape or weights.shape != a.shape[1:2]:
         raise ShapeError(f"unit_distance: a is {tuple(a.shape)}, b {tuple(b.shape)}, weights {tuple(weights.shape)}; "
@@ -237,12 +236,12 @@ def unit_distance(a: Tensor, b: Tensor, weights: Tensor, *, eps: float = 1e-10) 
 def sample_planes(planes: Tensor, points: Tensor, box_warp: float) -> Tensor:
     """Mean features of points on tri-planes: at (x, y) of the first, (x, z) of the second and (z, x) of the third.
 
-    The third is the second transposed, a slip of EG3D's release that every published checkpoint was trained with.
+    The third is the second transposed, a bug of EG3D's release that every published checkpoint was trained with.
 
     :param planes: `(N, 3, C, h, h)`.
-    :param points: `(N, M, 3)`; the planes span ±`box_warp` / 2, outside there is nothing (zeros).
+    :param points: `(N, M, 3)`; the planes span ±`box_warp` / 2, with zeros outside.
     :returns: `(N, M, C)`.
-    :raises ShapeError: if the shapes do not fit together.
+    :raises ShapeError: if the shapes do not match.
     """
     _check_planes("sample_planes", planes)
     if points.ndim != 3 or points.shape[0] != len(planes) or points.shape[2] != 3:
@@ -257,24 +256,24 @@ def render_planes(
     planes: Tensor, decoder: DecoderWeights, origins: Tensor, directions: Tensor, depths: Tensor, draws: Tensor, *,
     box_warp: float, margin: float = 0.001, white_back: bool = False,
 ) -> Composite:
-    """Volume rendering of tri-planes along rays, decoder included; formulas in :mod:`unlearnkit.ops.volume`.
+    """Volume rendering of tri-planes along rays, including the decoder; formulas in :mod:`unlearnkit.ops.volume`.
 
     :param planes: `(N, 3, C, h, h)`.
-    :param decoder: w1 `(H, C)`, b1 `(H,)`, w2 `(1 + K, H)`, b2 `(1 + K,)`; density comes out first, then K colours.
-    :param origins: `(N, R, 3)`; so `directions`.
-    :param depths: `(N, R, S)`, rising: where each ray is looked at first, at least 4 times.
-    :param draws: `(N, R, F)` in [0, 1): F more samples where something is; F may be 0.
-    :param margin: colours reach from -margin to 1 + margin.
-    :param white_back: what nothing covers is 1 rather than 0.
+    :param decoder: w1 `(H, C)`, b1 `(H,)`, w2 `(1 + K, H)`, b2 `(1 + K,)`; the first output is density, then K colours.
+    :param origins: `(N, R, 3)`, like `directions`.
+    :param depths: `(N, R, S)`, increasing: the coarse samples of each ray, S at least 4.
+    :param draws: `(N, R, F)` in [0, 1): uniform draws for F importance samples; F may be 0.
+    :param margin: colours range from -margin to 1 + margin.
+    :param white_back: use a background of 1 instead of 0.
     :returns: colours `(N, R, K)`, depth and opacity `(N, R)`.
-    :raises ShapeError: if the shapes do not fit together.
+    :raises ShapeError: if the shapes do not match.
     """
     _check_rays(planes, decoder, origins, directions, depths, draws)
     w1, b1, w2, b2 = decoder
     tensors = (planes, w1, b1, w2, b2, origins, directions, depths, draws)
     numbers = (float(box_warp), float(margin))
     no_gradient = not any(tensor.requires_grad for tensor in (origins, directions, depths))
-    # Bounds of the native kernels; nobody's checkpoint is beyond them.
+    # Limits of the native kernels; published checkpoints are within them.
     fits = (w1.shape[1], w1.shape[0], len(w2)) == FUSED_SIZES and depths.shape[2] + draws.shape[2] <= 1024
     if no_gradient and fits and native.usable(*tensors):
         *seen, depths = torch.ops.unlearnkit.render_planes(*tensors, *numbers)

@@ -1,8 +1,8 @@
-"""The native kernels: find the library of a device, check it, load it, call it. Without one everything still works.
+"""The native kernels: find, verify, load and call a device's library. Everything works without one.
 
-A library is looked for where ``pip install`` put it, then where ``unlearnkit build-ext`` puts it; its name carries the
-hash of its sources. Before it is used it must have the version of the interface that is expected here and compute a few
-numbers right. ``UNLEARNKIT_NATIVE`` chooses: ``0`` never, ``1`` must be there, ``cpu`` or ``cuda`` only that one.
+A library is searched where ``pip install`` puts it, then where ``unlearnkit build-ext`` does; its file name includes a
+hash of its sources. It is used only if its ABI version matches and it passes a numerical self-test.
+``UNLEARNKIT_NATIVE`` selects: ``0`` never, ``1`` required, ``cpu`` or ``cuda`` only that one.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ _FIELDS = {
 
 
 def _structure(name: str, fields: str) -> type[ctypes.Structure]:
-    """The struct of an operation in extensions/include/unlearnkit_ops.h, from its members in order."""
+    """The ctypes struct of an operation in extensions/include/unlearnkit_ops.h, from its members in order."""
     kinds = {"i": ctypes.c_int64, "d": ctypes.c_double, "p": ctypes.c_void_p}
     members = []
     for group in (_COMMON + fields).split(";"):
@@ -54,7 +54,7 @@ STRUCTURES = {name: _structure(name, fields) for name, fields in _FIELDS.items()
 
 @attrs.frozen(eq=False)
 class Library:
-    """A loaded library: its file, its device ('cpu' or 'cuda'), and which of its kernels suit this computer."""
+    """A loaded library: its file, device ('cpu' or 'cuda'), and the kernel variant selected for this computer."""
 
     path: Path
     device: str
@@ -64,7 +64,7 @@ class Library:
     def run(self, name: str, arguments: ctypes.Structure, like: Tensor, backward: bool) -> None:
         """Call a kernel on the device and the current stream of ``like``.
 
-        :raises BuildError: with the library's words if it fails.
+        :raises BuildError: with the library's error message if it fails.
         """
         function = getattr(self.functions, f"ul_{name}_backward" if backward else f"ul_{name}")
         if self.device == "cpu":
@@ -89,9 +89,9 @@ _enabled = True
 
 
 def library(device: str) -> Library | None:
-    """The library of ``cpu`` or ``cuda``, loaded and tested at the first call; None where there is none to be used.
+    """The library of ``cpu`` or ``cuda``, loaded and tested at the first call; None if there is no usable one.
 
-    :raises BuildError: if UNLEARNKIT_NATIVE=1 and the CPU's is not there, or the GPU's where there is a GPU.
+    :raises BuildError: if UNLEARNKIT_NATIVE=1 and the CPU library is missing, or the CUDA one on a GPU machine.
     """
     if device not in _loaded:
         _loaded[device] = _load(device)
@@ -145,7 +145,7 @@ def _find(device: str) -> Path:
 
 
 def _self_test(found: Library) -> None:
-    """A few known numbers: a library for another processor, or a broken one, is not used."""
+    """Compare a few known results, to reject a broken library or one for another processor."""
     device = torch.device(found.device)
     x = torch.tensor([[[-2.0, 1.0, 3.0]]], device=device)
     bias, y = torch.tensor([1.0], device=device), torch.empty(1, 1, 3, device=device)
@@ -163,7 +163,7 @@ def _self_test(found: Library) -> None:
 # ---------------------------------------------------------------- call
 
 def usable(*tensors: Tensor | None) -> bool:
-    """True if native kernels can take these tensors: one device that has some, all float32 or all float64."""
+    """True if native kernels support these tensors: all on one device with kernels, all float32 or all float64."""
     given = [tensor for tensor in tensors if tensor is not None]
     first = given[0]
     return (
@@ -174,10 +174,10 @@ def usable(*tensors: Tensor | None) -> bool:
 
 
 def call(name: str, like: Tensor, backward: bool = False, /, **fields: Tensor | float | None) -> bool:
-    """Run a kernel; False if there is none, or it failed, and the caller must compute otherwise.
+    """Run a kernel; False if there is none or it failed, so that the caller must fall back to PyTorch.
 
-    ``fields``: the members of the operation's struct; tensors must be contiguous. A library that fails once is not
-    asked again in this process, and says so.
+    ``fields``: the members of the operation's struct; tensors must be contiguous. A library that fails once is
+    disabled for this process, with a warning.
     """
     found = library(like.device.type) if like.device.type in building.DEVICES and _enabled else None
     if found is None or like.dtype not in DTYPES:
@@ -206,7 +206,7 @@ def _fill_and_run(found: Library, name: str, like: Tensor, backward: bool, **fie
 
 @contextlib.contextmanager
 def off() -> Iterator[None]:
-    """Use pure PyTorch while this lasts."""
+    """Context manager that disables native kernels."""
     global _enabled
     before, _enabled = _enabled, False
     try:
@@ -236,7 +236,7 @@ def _torch_instructions(device: str) -> str:
 
 
 def status() -> list[tuple[str, str]]:
-    """For each device, in words: the library that is used, or why none is."""
+    """For each device, in words: the library in use, or why there is none."""
     said = []
     for device in building.DEVICES:
         try:

@@ -1,7 +1,7 @@
-"""Volume rendering of tri-planes as the papers write it: three planes, everything sorted, colours composited twice.
+"""Volume rendering of tri-planes as in the papers: three planes, everything sorted, colours composited twice.
 
-The reference that `volume`, and later the native kernels, are held against; nothing but tests and benchmarks uses it.
-Formulas as in `volume`. Same arguments, same shapes.
+The reference for `volume` and the native kernels, used only by tests and benchmarks. Formulas, arguments and shapes as
+in `volume`.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ __all__ = ["composite", "march", "sample_planes"]
 def sample_planes(planes: Tensor, points: Tensor, box_warp: float) -> Tensor:
     """Mean features ``(N, M, C)`` of points ``(N, M, 3)`` on planes ``(N, 3, C, h, w)``: (x, y), (x, z), (z, x).
 
-    The third is the second transposed, a slip of the release that every published checkpoint was trained with.
+    The third is the second transposed, a bug of the release that every published checkpoint was trained with.
     """
     x, y, z = (points * (2 / box_warp)).unbind(-1)
     grid = torch.stack([torch.stack(pair, -1) for pair in ((x, y), (x, z), (z, x))], dim=1)
@@ -29,7 +29,7 @@ def sample_planes(planes: Tensor, points: Tensor, box_warp: float) -> Tensor:
 
 
 def march(look: Look, depths: Tensor, draws: Tensor, white_back: bool = False) -> Composite:
-    """Coarse pass with its colours, fine pass, then everything together in order of depth."""
+    """Coarse pass with colours, fine pass, then composite all samples in depth order."""
     density, colour = look(depths)
     coarse = composite(depths, density, colour, white_back)
     if not draws.shape[-1]:
@@ -41,7 +41,7 @@ def march(look: Look, depths: Tensor, draws: Tensor, white_back: bool = False) -
 
 
 def composite(depths: Tensor, density: Tensor, colour: Tensor, white_back: bool = False) -> Composite:
-    """Sort samples by depth, colours too, and add up the intervals."""
+    """Sort samples and colours by depth, and sum over the intervals."""
     order = depths.argsort(-1)
     ordered, density = depths.gather(-1, order), density.gather(-1, order)
     colour = colour.gather(2, order[..., None].expand_as(colour))

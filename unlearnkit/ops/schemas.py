@@ -1,10 +1,10 @@
-"""The operations that have native kernels, as torch sees them: schema, shapes, pure-PyTorch kernel, gradient.
+"""The operations with native kernels, registered with torch: schema, shapes, pure-PyTorch kernel, gradient.
 
-The only place with ``torch.library``. Each kernel asks :mod:`unlearnkit.ops.native` first and otherwise computes in
-plain PyTorch, so an operation works on every device. Where a gradient is differentiated again, it is computed anew from
-functions that PyTorch differentiates itself (eager mode only: neither torch.compile nor torch.func can do that here).
+The only module that uses ``torch.library``. Each kernel tries :mod:`unlearnkit.ops.native` first and falls back to pure
+PyTorch, so an operation works on every device. For second derivatives, the gradient is recomputed with functions that
+PyTorch differentiates itself (eager mode only: neither torch.compile nor torch.func supports that here).
 
-What the public functions check is not checked again. Shapes as in extensions/include/unlearnkit_ops.h.
+Arguments are validated by the public functions only. Shapes as in extensions/include/unlearnkit_ops.h.
 """
 
 from __future__ import annotations
@@ -51,7 +51,7 @@ def _again(function: Callable[..., Any], tensors: Sequence[Tensor | None], grads
 
 
 def _none(like: Tensor) -> Tensor:
-    """What stands for a gradient that nobody wants: an operation must return tensors."""
+    """Placeholder for an unneeded gradient: an operation must return tensors."""
     return like.new_empty(0)
 
 
@@ -82,7 +82,7 @@ def _bias_act_backward(
     dy: Tensor, y: Tensor, x: Tensor | None, scale: Tensor | None, noise: Tensor | None, slope: float, gain: float,
     clamp: float, want_bias: bool,
 ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    """Gradients of x, bias, scale and noise; x is given if that of scale is wanted, noise if its own is."""
+    """Gradients of x, bias, scale and noise; x is given if that of scale is needed, noise if its own is."""
     dy, y = dy.contiguous(), y.contiguous()
     dx = torch.empty_like(y)
     dbias = y.new_empty(y.shape[1]) if want_bias else _none(y)
@@ -153,7 +153,7 @@ def _upfirdn2d_setup(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
 
 
 def _upfirdn2d_gradient(ctx: Any, dy: Tensor) -> Gradients:
-    # Itself with up and down exchanged and the filter flipped; so it can be differentiated any number of times.
+    # The same operation with up and down exchanged and the filter flipped, so it is differentiable to any order.
     kernel, = ctx.saved_tensors
     flipped = kernel.flip(0, 1)
     return torch.ops.unlearnkit.upfirdn2d(dy, flipped, ctx.down, ctx.up, ctx.padding, ctx.gain), *[None] * 5
@@ -174,7 +174,7 @@ def _unit_distance(a: Tensor, b: Tensor, weights: Tensor, eps: float) -> Tensor:
 
 
 def _map_layout(a: Tensor) -> torch.memory_format:
-    """Channels last where the maps are laid out so, and the kernels know it."""
+    """Channels last if the maps have that layout and the kernels support it."""
     last = a.device.type == "cpu" and a.is_contiguous(memory_format=torch.channels_last) and not a.is_contiguous()
     return torch.channels_last if last else torch.contiguous_format
 
@@ -185,13 +185,13 @@ def _map_sizes(a: Tensor) -> dict[str, int]:
 
 
 def _rows(x: Tensor, layout: torch.memory_format) -> Tensor:
-    """What a kernel is given of a map: contiguous in its own order of dimensions."""
+    """The kernel's view of a map: contiguous in its own dimension order."""
     x = x.contiguous(memory_format=layout)
     return x.permute(0, 2, 3, 1) if layout == torch.channels_last else x
 
 
 def _map_gradients(a: Tensor, b: Tensor, want_a: bool, want_b: bool) -> tuple[Tensor, Tensor]:
-    """Room for the gradients that are wanted, laid out as ``a``."""
+    """Allocate the requested gradients, in the layout of ``a``."""
     layout = _map_layout(a)
     da, db = (torch.empty_like(x, memory_format=layout) if want else _none(x)
               for x, want in ((a, want_a), (b, want_b)))
@@ -310,7 +310,7 @@ def _render_planes_backward(
     w2: Tensor, b2: Tensor, origins: Tensor, directions: Tensor, depths: Tensor, coarse: int, box_warp: float,
     margin: float, want_decoder: bool,
 ) -> tuple[Tensor, ...]:
-    """Gradients of planes, w1, b1, w2, b2; ``depths`` are all that were looked at, the coarse ones first."""
+    """Gradients of planes, w1, b1, w2, b2; ``depths`` are all samples, the coarse ones first."""
     named = {"dplanes": planes, "dw1": w1, "db1": b1, "dw2": w2, "db2": b2}
     wanted = {name: tensor for name, tensor in named.items() if name == "dplanes" or want_decoder}
     made: dict[str, Any] = {name: tensor.new_empty(tensor.shape) for name, tensor in wanted.items()}

@@ -1,18 +1,18 @@
-"""Volume rendering of tri-planes, lean: what EG3D's renderer computes, without what it computes in vain.
+"""Volume rendering of tri-planes: the results of EG3D's renderer, without its redundant work.
 
 Formulas: Chan et al., "Efficient Geometry-aware 3D Generative Adversarial Networks", CVPR 2022; importance sampling and
 compositing as in Mildenhall et al., NeRF, ECCV 2020, section 5, with the constants of EG3D's release. `plain_volume`
-has the same functions as the papers write them; tests hold the two together. Three savings:
+implements the same functions as in the papers; tests compare the two. Three savings:
 
-- EG3D's third plane is read at (z, x) where its second is read at (x, z), so the third transposed joins the second and
-  two planes are sampled instead of three.
-- The coarse pass is never composited: importance sampling needs its weights only, without a gradient. Its samples are
-  looked at once and count in the picture with the fine ones.
-- Colours are never sorted by depth. A sample's share of its ray is (the weight of the interval before it + that of the
-  one behind it) / 2, because an interval shows the mean of its two ends; so only densities are sorted, and one batched
-  product makes the picture.
+- EG3D's third plane is sampled at (z, x) and its second at (x, z), so the third is transposed and added to the second,
+  and two planes are sampled instead of three.
+- The coarse pass is never composited: importance sampling needs only its weights, without a gradient. Its samples are
+  evaluated once and composited together with the fine ones.
+- Colours are never sorted by depth. A sample's weight in its ray is (the weight of the interval before it + that of the
+  one after it) / 2, because an interval has the mean colour of its two ends; so only densities are sorted, and one
+  batched product gives the colours.
 
-The native kernels compute the same (extensions/): depths and rays carry no gradient here, planes and decoder do.
+The native kernels (extensions/) compute the same: depths and rays carry no gradient here, planes and decoder do.
 """
 
 from __future__ import annotations
@@ -34,14 +34,14 @@ WEIGHT_FLOOR = 0.01
 OPAQUE_EPS = 1e-10
 
 DecoderWeights = tuple[Tensor, Tensor, Tensor, Tensor]
-"""w1 ``(64, 32)``, b1 ``(64,)``, w2 ``(33, 64)``, b2 ``(33,)`` of EG3D's decoder, or other sizes, ready to multiply."""
+"""w1 ``(64, 32)``, b1 ``(64,)``, w2 ``(33, 64)``, b2 ``(33,)`` of EG3D's decoder, or other sizes; gains applied."""
 
 Look = Callable[[Tensor], tuple[Tensor, Tensor]]
 """Depths ``(N, R, S)`` -> densities ``(N, R, S)`` before their softplus, and colours ``(N, R, S, C)``."""
 
 
 class Composite(NamedTuple):
-    """Of each ray: colours ``(N, R, C)``, depth ``(N, R)``, opacity ``(N, R)``."""
+    """Per ray: colours ``(N, R, C)``, depth ``(N, R)``, opacity ``(N, R)``."""
 
     colours: Tensor
     depth: Tensor
@@ -68,7 +68,7 @@ def _grid(points: Tensor, box_warp: float) -> Tensor:
 
 
 def sample_gradient(grad: Tensor, planes: Tensor, points: Tensor, box_warp: float) -> Tensor:
-    """Gradient of tri-planes ``(N, 3, C, h, h)`` from that of the features ``(N, M, C)``, without autograd."""
+    """Gradient of tri-planes ``(N, 3, C, h, h)`` given that of the features ``(N, M, C)``, without autograd."""
     both = grad.transpose(1, 2)[:, None].expand(-1, 2, -1, -1).flatten(0, 1)[:, :, None]
     merged = planes[:, :2].flatten(0, 1)  # only its shape counts
     found: Tensor = torch.ops.aten.grid_sampler_2d_backward(
@@ -80,7 +80,7 @@ def sample_gradient(grad: Tensor, planes: Tensor, points: Tensor, box_warp: floa
 def decode(features: Tensor, weights: DecoderWeights, margin: float) -> tuple[Tensor, Tensor]:
     """EG3D's decoder: features ``(..., C)`` -> density ``(...)`` before its softplus, and colours ``(..., K)``.
 
-    Colours are sigmoids, stretched to ``[-margin, 1 + margin]`` (MipNeRF's trick, kept by the release).
+    Colours are sigmoids, rescaled to ``[-margin, 1 + margin]`` (from MipNeRF, as in the release).
     """
     w1, b1, w2, b2 = weights
     hidden = F.softplus(torch.addmm(b1, features.flatten(0, -2), w1.T))
@@ -90,7 +90,7 @@ def decode(features: Tensor, weights: DecoderWeights, margin: float) -> tuple[Te
 
 def looking(planes: Tensor, weights: DecoderWeights, origins: Tensor, directions: Tensor, box_warp: float,
             margin: float) -> Look:
-    """What finds density and colour at depths along rays ``(N, R, 3)`` through tri-planes ``(N, 3, C, h, h)``."""
+    """A function that evaluates density and colour at depths along rays ``(N, R, 3)``, for tri-planes of that shape."""
     merged = merged_planes(planes)
 
     def look(depths: Tensor) -> tuple[Tensor, Tensor]:
@@ -112,7 +112,7 @@ def interval_weights(depths: Tensor, densities: Tensor) -> Tensor:
 
 @torch.no_grad()
 def importance(depths: Tensor, weights: Tensor, draws: Tensor) -> Tensor:
-    """Depths ``(N, R, F)`` drawn where the coarse weights ``(N, R, S - 1)`` are: they carry no gradient."""
+    """Depths ``(N, R, F)`` sampled in proportion to the coarse weights ``(N, R, S - 1)``, without a gradient."""
     flat = weights.flatten(0, 1)[:, None]
     smooth = F.avg_pool1d(F.max_pool1d(flat, 2, 1, padding=1), 2, 1)[:, 0] + WEIGHT_FLOOR
     bins = (depths[..., 1:] + depths[..., :-1]).flatten(0, 1) / 2
@@ -128,10 +128,10 @@ def importance(depths: Tensor, weights: Tensor, draws: Tensor) -> Tensor:
 
 
 def march(look: Look, depths: Tensor, draws: Tensor) -> tuple[Composite, Tensor]:
-    """Look at coarse ``depths`` ``(N, R, S)``, draw finer ones where something is, composite all.
+    """Evaluate coarse ``depths`` ``(N, R, S)``, importance-sample finer ones, composite all.
 
-    Each sample is looked at once: the coarse ones count in the picture too. ``draws`` ``(N, R, F)`` in [0, 1); F may
-    be 0. Also returns the depths ``(N, R, S + F)`` that were looked at.
+    Each sample is evaluated once: the coarse ones are composited too. ``draws`` ``(N, R, F)`` in [0, 1); F may
+    be 0. Also returns the depths ``(N, R, S + F)`` of all samples.
     """
     density, colour = look(depths)
     if draws.shape[-1]:
@@ -143,7 +143,7 @@ def march(look: Look, depths: Tensor, draws: Tensor) -> tuple[Composite, Tensor]
 
 
 def composite(depths: Tensor, density: Tensor, colour: Tensor) -> Composite:
-    """Samples in any order, ``(N, R, S)`` and colours ``(N, R, S, C)`` -> what each ray sees."""
+    """Composite samples in any order, ``(N, R, S)`` and colours ``(N, R, S, C)``, along each ray."""
     ordered, order = depths.sort(dim=-1)
     weights = interval_weights(ordered, density.gather(-1, order))
     share = (F.pad(weights, (1, 0)) + F.pad(weights, (0, 1))) / 2
@@ -155,7 +155,7 @@ def composite(depths: Tensor, density: Tensor, colour: Tensor) -> Composite:
 
 
 def finished(seen: Composite, depths: Tensor, white_back: bool) -> Composite:
-    """Depth of rays that hit nothing, and the backdrop; ``depths``: all that were looked at in the batch."""
+    """Set the depth of empty rays, and add the background; ``depths``: all samples of the batch."""
     depth = seen.depth.nan_to_num(float("inf"))
     depth = depth.clamp(depths.min(), depths.max())  # over the whole batch, as the release does
     colours = seen.colours + 1 - seen.opacity[..., None] if white_back else seen.colours
@@ -173,10 +173,9 @@ def render_gradients(
     grads: tuple[Tensor | None, Tensor | None, Tensor | None], planes: Tensor, weights: DecoderWeights, origins: Tensor,
     directions: Tensor, depths: Tensor, box_warp: float, margin: float,
 ) -> tuple[Tensor, ...]:
-    """Gradients of planes and decoder by hand, everything computed anew, as the native kernels do it.
+    """Gradients of planes and decoder without autograd, recomputing the forward pass, as the native kernels do.
 
-    ``grads``: of colours ``(N, R, C)``, depth and opacity ``(N, R)``; ``depths`` ``(N, R, S)``: all that were looked
-    at.
+    ``grads``: of colours ``(N, R, C)``, depth and opacity ``(N, R)``; ``depths`` ``(N, R, S)``: of all samples.
     """
     w1, b1, w2, b2 = weights
     points = (origins[:, :, None] + depths[..., None] * directions[:, :, None]).flatten(1, 2)
@@ -197,8 +196,8 @@ def render_gradients(
 def _composite_gradients(
     grads: tuple[Tensor | None, Tensor | None, Tensor | None], depths: Tensor, density: Tensor, colour: Tensor
 ) -> tuple[Tensor, Tensor]:
-    """Of densities ``(N, R, S)`` and colours ``(N, R, S, C)``; what is behind an interval counts the less, the more it
-    covers, so the sum over later intervals is made from behind."""
+    """Gradients of densities ``(N, R, S)`` and colours ``(N, R, S, C)``. An interval attenuates everything behind it,
+    so the sum over later intervals is accumulated from back to front."""
     g_colour, g_depth, g_opacity = grads
     ordered, order = depths.sort(dim=-1)
     delta, middle = ordered.diff(dim=-1), (ordered[..., 1:] + ordered[..., :-1]) / 2

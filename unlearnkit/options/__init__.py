@@ -1,4 +1,4 @@
-"""The options of a component: how they are declared, described and filled in. Imports no torch."""
+"""Component options: declaring, describing and building them. Imports no torch."""
 
 from unlearnkit.options.fields import Option, build, complete, describe, option, unknown
 

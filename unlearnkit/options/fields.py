@@ -1,8 +1,8 @@
-"""A component's options: how they are declared, described and filled in. Imports no torch.
+"""Component options: declaring, describing and building them. Imports no torch.
 
     @attrs.define(eq=False)
     class Extrapolate(TargetSelector):
-        distance: float = option(30.0, gt=0, unit="latent units", help="how far the new face lies")
+        distance: float = option(30.0, gt=0, unit="latent units", help="distance of the target from the mean face")
 """
 
 from __future__ import annotations
@@ -56,10 +56,10 @@ def option(
 ) -> Any:
     """An attrs field that is an option of a component.
 
-    * ``default``: without one the option must be given; a list, dict or set is copied for each component
-    * ``unit``: what a number counts (``"latent units"``, ``"steps"``)
-    * ``choices``, ``gt``, ``ge``, ``lt``, ``le``: what is allowed; None always passes
-    * ``validator``: any attrs validator on top
+    * ``default``: without one the option is required; a list, dict or set is copied for each component
+    * ``unit``: unit of a number (``"latent units"``, ``"steps"``)
+    * ``choices``, ``gt``, ``ge``, ``lt``, ``le``: allowed values; None always passes
+    * ``validator``: an additional attrs validator
     """
     bounds = {name: bound for name, bound in zip(_BOUNDS, (gt, ge, lt, le), strict=True) if bound is not None}
     allowed = None if choices is None else tuple(choices)
@@ -73,9 +73,9 @@ def option(
 
 
 def build(cls: type[T], values: Mapping[str, Any], where: str = "") -> T:
-    """Make a component from plain values; ``where`` (``"target"``) names the table in messages.
+    """Build a component from plain values; ``where`` (``"target"``) names the table in messages.
 
-    :class:`ConfigError` names the option, the value and what was expected.
+    :raises ConfigError: naming the option, the value and what was expected.
     """
     fields = _fields(cls)
     prefix = f"{where}." if where else ""
@@ -98,7 +98,7 @@ def build(cls: type[T], values: Mapping[str, Any], where: str = "") -> T:
 
 
 def describe(cls: type) -> list[Option]:
-    """All options of a component, in the order of their declaration."""
+    """All options of a component, in declaration order."""
     types = _types(cls)
     records = []
     for name, field in _fields(cls).items():
@@ -114,10 +114,10 @@ def describe(cls: type) -> list[Option]:
 
 
 def complete(cls: type, component: Any) -> dict[str, Any]:
-    """Every option of a component as plain TOML values, so that ``build`` makes the same component again.
+    """Every option of a component as plain TOML values, from which ``build`` makes the same component again.
 
-    Paths become absolute: settings replay from any folder. TOML has no null: None is left out where it is the
-    default and written as ``"none"`` where it is not.
+    Paths become absolute, so that settings can be replayed from any folder. TOML has no null: None is left out if it
+    is the default, and written as ``"none"`` otherwise.
     """
     table: dict[str, Any] = {}
     for name, field in _fields(cls).items():
@@ -130,14 +130,14 @@ def complete(cls: type, component: Any) -> dict[str, Any]:
 
 
 def unknown(full: str, name: str, known: Iterable[str]) -> str:
-    """The sentence for a setting that does not exist."""
+    """The error message for a setting that does not exist."""
     names = list(known)
     options = f" Known: {', '.join(names)}." if names else " It has no options."
     return f"there is no setting '{full}'.{nearest(name, names)}{options}"
 
 
 def _fields(cls: type) -> dict[str, Any]:
-    """Options by the name that users write (attrs drops the underscore of private fields)."""
+    """Options by user-facing name (attrs drops the underscore of private fields)."""
     return {field.alias or field.name: field for field in attrs.fields(cls) if field.init}
 
 
@@ -176,7 +176,7 @@ def _convert(value: Any, kind: Any, field: Any, prefix: str) -> Any:
 
 
 def _nested(value: Any, kind: Any, where: str) -> Any:
-    """A list of tables as the records that ``tuple[Record, ...]`` asks for; anything else as it is."""
+    """For ``tuple[Record, ...]``, convert a list of tables to records; anything else is returned unchanged."""
     parts = get_args(kind)
     if not parts or not isinstance(parts[0], type) or not attrs.has(parts[0]) or not isinstance(value, list | tuple):
         return value
@@ -187,19 +187,19 @@ def _nested(value: Any, kind: Any, where: str) -> Any:
 
 
 def _check(_: Any, field: Any, value: Any) -> None:
-    """Bounds, choices and finiteness; an attrs validator: components made in Python are checked too."""
+    """Check bounds, choices and finiteness; as an attrs validator, it also covers components built in Python."""
     metadata = field.metadata
     choices, bounds = metadata.get("choices"), metadata.get("bounds", {})
     if value is None:
         return
-    good = choices is None or value in choices
+    valid = choices is None or value in choices
     for item in value if isinstance(value, tuple | list) else (value,):
         if isinstance(item, int | float):
-            good = good and math.isfinite(item)
-            good = good and all(_BOUNDS[name][1](item, bound) for name, bound in bounds.items())
+            valid = valid and math.isfinite(item)
+            valid = valid and all(_BOUNDS[name][1](item, bound) for name, bound in bounds.items())
         elif bounds and item is not None:
-            good = False
-    if not good:
+            valid = False
+    if not valid:
         raise ConfigError(_wrong(field, value, field.type, ""))
 
 
@@ -208,7 +208,7 @@ def _wrong(field: Any, value: Any, kind: Any, prefix: str) -> str:
 
 
 def _allowed(field: Any) -> str:
-    """``> 0, ≤ 1`` or ``a, b, c``; empty where the type says it all."""
+    """``> 0, ≤ 1`` or ``a, b, c``; empty without restrictions beyond the type."""
     choices = field.metadata.get("choices")
     if choices is not None:
         return ", ".join(str(choice) for choice in choices)

@@ -1,4 +1,4 @@
-"""What people may be called. Imports no torch."""
+"""Valid names of people. Imports no torch."""
 
 from __future__ import annotations
 
@@ -14,20 +14,20 @@ LONGEST = 60
 
 
 def check_name(_: Any, field: Any, name: str) -> None:
-    """An attrs validator: a name that a file may carry.
+    """An attrs validator for names, which become part of file names.
 
-    :raises ConfigError: if it is empty, longer than 60 characters, or holds a slash or something unprintable.
+    :raises ConfigError: if it is empty, longer than 60 characters, or contains a slash or unprintable characters.
     """
     if not name.strip() or len(name) > LONGEST or re.search(r"[/\\]", name) or not name.isprintable():
         raise ConfigError(
-            f"{field.name}: got {name!r}, expected 1 to {LONGEST} printable characters without slashes: files carry it"
+            f"{field.name}: got {name!r}, expected 1 to {LONGEST} printable characters without slashes"
         )
 
 
 def check_distinct(names: Sequence[str]) -> None:
-    """Refuse two people of one name; capital letters do not tell them apart, since some disks ignore them.
+    """Refuse two people of the same name; case is ignored, as some file systems do.
 
-    :raises ConfigError: naming the first that comes twice.
+    :raises ConfigError: naming the first duplicate.
     """
     known: set[str] = set()
     for name in names:
@@ -37,11 +37,11 @@ def check_distinct(names: Sequence[str]) -> None:
 
 
 def slugs(names: Sequence[str]) -> list[str]:
-    """Each name as the end of a number's name: ``Ada B.`` -> ``ada_b``; with its place where that is empty or taken."""
-    found: list[str] = []
+    """Each name as a suffix for metric names: ``Ada B.`` -> ``ada_b``; with its index if that is empty or taken."""
+    taken: list[str] = []
     for place, name in enumerate(names):
         slug = re.sub(r"[^a-z0-9]+", "_", name.lower()).strip("_") or str(place)
-        while slug in found:  # "a 2", "a", "a!": the third may not become a_2
+        while slug in taken:  # "a 2", "a", "a!": the third must not become a_2
             slug = f"{slug}_{place}"
-        found.append(slug)
-    return found
+        taken.append(slug)
+    return taken

@@ -1,4 +1,4 @@
-"""Turns plain TOML values into the types that options declare, without guessing. Imports no torch."""
+"""Strict conversion of plain TOML values to the declared types of options. Imports no torch."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _WORDS: dict[Any, str] = {
 
 
 def type_words(kind: Any) -> str:
-    """What a type is called in messages: ``a whole number``, ``a list of text``, ``'a' or 'b'``."""
+    """Name of a type in messages: ``a whole number``, ``a list of text``, ``'a' or 'b'``."""
     if kind in _WORDS:
         return _WORDS[kind]
     if get_origin(kind) is Literal:
@@ -43,12 +43,15 @@ def type_words(kind: Any) -> str:
 
 
 def structure(value: Any, kind: Any) -> Any:
-    """``value`` as ``kind``; ValueError or TypeError where that would need a guess."""
+    """``value`` as ``kind``, without lossy or ambiguous conversions.
+
+    :raises ValueError, TypeError: if it does not convert.
+    """
     return _converter.structure(value, kind)
 
 
 def plain(value: Any) -> Any:
-    """A value as TOML can hold it; None stays None."""
+    """Convert a value to plain TOML types; None stays None."""
     if isinstance(value, Path):
         return str(value)
     if isinstance(value, Enum):
@@ -70,7 +73,7 @@ def _exactly(kind: type) -> Callable[[Any, Any], Any]:
 
 
 def _number(value: Any, _: Any) -> float:
-    # bool is an int in Python, and nan or inf in a setting would only show up hours later as a ruined run.
+    # bool is an int in Python; nan or inf in a setting would only surface hours later as a ruined run.
     if type(value) not in (int, float) or not math.isfinite(value):
         raise TypeError
     return float(value)
@@ -83,7 +86,7 @@ def _path(value: Any, _: Any) -> Path:
 
 
 def _record(value: Any, kind: Any) -> Any:
-    # Made from its table by unlearnkit.options.fields.build, which says what is wrong in it.
+    # Built from its table by unlearnkit.options.fields.build, which reports errors in it.
     if not isinstance(value, kind):
         raise TypeError
     return value
@@ -114,7 +117,7 @@ def _union(value: Any, kind: Any) -> Any:
 
 def _sequence(value: Any, kind: Any) -> Any:
     if not isinstance(value, tuple | list):
-        raise TypeError  # a string is a sequence too, but never meant as one here
+        raise TypeError  # a string is a sequence too, but never intended as one here
     origin, parts = get_origin(kind) or kind, get_args(kind)
     if origin is tuple and parts and parts[-1] is not Ellipsis:
         if len(parts) != len(value):

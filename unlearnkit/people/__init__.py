@@ -1,1 +1,1 @@
-"""People: what they are called, how pictures and latents become them, and how a run keeps them. Imports no torch."""
+"""People: built from pictures, latents and seeds, and stored with a run. Imports no torch."""

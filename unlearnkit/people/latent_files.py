@@ -1,4 +1,4 @@
-"""Latents in files of their own, and the latents of random people by number."""
+"""Latent files, and the latents of random people by seed."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ __all__ = ["load_latent", "person_of_seed", "save_latent"]
 
 
 def person_of_seed(generator: Generator, seed: int) -> Tensor:
-    """The latent ``(1, num_ws, w_dim)`` of the random person whom ``seed`` stands for, whatever else is drawn."""
+    """The latent ``(1, num_ws, w_dim)`` of the random person with this seed, independent of any other draw."""
     return generator.sample_latents(1, stream(seed, "person"))
 
 
@@ -29,7 +29,7 @@ def save_latent(path: Path, latent: Tensor) -> None:
 def load_latent(path: Path, generator: Generator) -> Tensor:
     """Read a latent ``(num_ws, w_dim)`` from a safetensors file (as ``unlearnkit invert`` writes) or a ``.npy``.
 
-    :raises ConfigError: if it has another shape or numbers that are not finite.
+    :raises ConfigError: if it has another shape or values that are not finite.
     """
     try:
         if path.suffix == ".npy":
@@ -40,11 +40,12 @@ def load_latent(path: Path, generator: Generator) -> Tensor:
         if isinstance(error, UnlearnkitError):
             raise
         raise ConfigError(f"{path} holds no latent ({error}); give a file that 'unlearnkit invert' wrote") from error
-    wanted = (generator.num_ws, generator.w_dim)
+    expected = (generator.num_ws, generator.w_dim)
     if latent.shape == (generator.w_dim,):
-        latent = latent.expand(wanted)
-    if latent.shape == (1, *wanted):
+        latent = latent.expand(expected)
+    if latent.shape == (1, *expected):
         latent = latent[0]
-    if latent.shape != wanted or not latent.isfinite().all():
-        raise ConfigError(f"{path}: the latent has shape {tuple(latent.shape)}; this generator needs {wanted}, finite")
+    if latent.shape != expected or not latent.isfinite().all():
+        raise ConfigError(f"{path}: the latent has shape {tuple(latent.shape)}; this generator needs {expected}, "
+                          "finite")
     return latent

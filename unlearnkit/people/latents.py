@@ -1,4 +1,4 @@
-"""The people of a run as it keeps them (``latents.safetensors``): who is erased, who stays, who was erased earlier."""
+"""The people stored with a run (``latents.safetensors``): erased now, bystanders, and erased by earlier edits."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _ROLES = ("erased", "bystander", "earlier")
 
 
 def save_people(path: Path, request: Request, targets: Tensor) -> None:
-    """Write everybody's latents and pictures, and the targets ``(P, num_ws, w_dim)``, to a safetensors file."""
+    """Write everyone's latents and pictures, and the targets ``(P, num_ws, w_dim)``, to a safetensors file."""
     tensors, counts = {"targets": targets}, {}
     for role, people in zip(_ROLES, (request.people, request.bystanders, request.earlier), strict=True):
         for number, person in enumerate(people):
@@ -33,12 +33,12 @@ def save_people(path: Path, request: Request, targets: Tensor) -> None:
 
 
 def load_people(path: Path, device: torch.device) -> tuple[Request, Tensor]:
-    """Everybody and the targets ``(P, num_ws, w_dim)``, as :func:`save_people` wrote them.
+    """The request and its targets ``(P, num_ws, w_dim)``, as :func:`save_people` wrote them.
 
     :raises RunError: if the file holds no people.
     """
     tensors, metadata = read_tensors(path)
-    found: dict[str, dict[int, Person]] = {role: {} for role in _ROLES}
+    by_role: dict[str, dict[int, Person]] = {role: {} for role in _ROLES}
     try:
         counts = json.loads(metadata.get("erased", "{}"))
         for name, latents in tensors.items():
@@ -46,11 +46,11 @@ def load_people(path: Path, device: torch.device) -> tuple[Request, Tensor]:
                 key = name.removesuffix("/latents")
                 role, number, person = key.split("/", 2)
                 pictures = tensors.get(f"{key}/pictures")
-                found[role][int(number)] = Person(
+                by_role[role][int(number)] = Person(
                     person, latents.to(device), None if pictures is None else pictures.to(device), counts.get(key, 1)
                 )
         targets = tensors["targets"].to(device)
     except (KeyError, ValueError, TypeError, AttributeError) as error:
         raise RunError(f"{path} is damaged: it holds no people of a run ({error!r}); restore it") from error
-    people, bystanders, earlier = (tuple(found[role][i] for i in sorted(found[role])) for role in _ROLES)
+    people, bystanders, earlier = (tuple(by_role[role][i] for i in sorted(by_role[role])) for role in _ROLES)
     return Request(people, bystanders, earlier), targets

@@ -1,4 +1,4 @@
-"""Pictures of people: read, checked, and made as large as a generator's."""
+"""Pictures of people: read, checked, and resized to a generator's resolution."""
 
 from __future__ import annotations
 
@@ -20,9 +20,9 @@ MAX_PIXELS = 64_000_000
 
 
 def load_picture(path: Path, size: int, align: bool = False) -> Tensor:
-    """Read a picture as ``(3, size, size)`` in [-1, 1], RGB; ``align`` finds the face and crops as FFHQ does.
+    """Read a picture as ``(3, size, size)`` in [-1, 1], RGB; ``align`` detects the face and crops it as FFHQ does.
 
-    :raises ConfigError: if the file is no picture, or not square while ``align`` is off.
+    :raises ConfigError: if the file is not a picture, or not square while ``align`` is off.
     :raises NoFaceError: if ``align`` finds no face, or several.
     """
     picture = _open(path)
@@ -36,9 +36,9 @@ def load_picture(path: Path, size: int, align: bool = False) -> Tensor:
 
 
 def check_picture(path: Path, align: bool = False) -> None:
-    """Refuse what :func:`load_picture` would refuse, as far as that can be seen without looking for a face.
+    """Refuse what :func:`load_picture` would refuse, short of detecting the face.
 
-    :raises ConfigError: as there.
+    :raises ConfigError: as :func:`load_picture`.
     """
     picture = _open(path)
     if not align:
@@ -46,7 +46,7 @@ def check_picture(path: Path, align: bool = False) -> None:
 
 
 def _open(path: Path) -> Image.Image:
-    """A picture, decoded: a file that ends too early is found here."""
+    """The decoded picture; decoding here catches truncated files."""
     try:
         with Image.open(path) as opened:
             if opened.width * opened.height > MAX_PIXELS:

@@ -1,4 +1,4 @@
-"""From what the user gives (pictures, a saved latent, a seed) to the people of a request."""
+"""Build the people of a request from pictures, saved latents and seeds."""
 
 from __future__ import annotations
 
@@ -25,37 +25,38 @@ _NOBODY = "nobody to erase: give --image PICTURE, --latent FILE, --latent-seed N
 
 @attrs.frozen(eq=False)
 class Album:
-    """The pictures of a request, each ``(3, H, W)``: of each person to erase, and one of each bystander."""
+    """The pictures of a request, each ``(3, H, W)``: all of each person to erase, and one of each bystander."""
 
     people: tuple[tuple[Tensor, ...], ...]
     bystanders: tuple[Tensor, ...]
 
 
 def check_request(request: RequestSettings, earlier: Collection[str] = ()) -> None:
-    """Refuse what can be seen before any network is loaded; ``earlier`` are the SHA-256 of pictures erased before.
+    """Check a request before any network is loaded; ``earlier`` are the SHA-256 of pictures erased by earlier edits.
 
-    :raises ConfigError: if nobody is to be erased, somebody has fewer pictures than ``erase``, or a bystander's picture
-        is that of somebody who is or was erased.
+    :raises ConfigError: if nobody is to be erased, a person has fewer pictures than ``erase``, or a bystander's picture
+        shows a person who is or was erased.
     """
     for person in request.erased:
         if not person.ways:
             raise ConfigError(_NOBODY)
-        there = len(person.images) or 1
-        if there < request.erase:
-            raise ConfigError(f"request.erase: got {request.erase}, but {person.name} has {there}; give more pictures "
-                              f"of {person.name}, or at most {there}")
-    gone = {sha256_file(path): path for path in (request.pictures if request.bystanders else ())}
+        available = len(person.images) or 1
+        if available < request.erase:
+            raise ConfigError(f"request.erase: got {request.erase}, but {person.name} has {available}; give more "
+                              f"pictures of {person.name}, or at most {available}")
+    erased = {sha256_file(path): path for path in (request.pictures if request.bystanders else ())}
     for path in request.bystanders:
-        known = sha256_file(path)
-        if known in gone or known in earlier:
-            when = f"is also a picture to erase ({gone[known]})" if known in gone else "was erased by an earlier edit"
+        sha = sha256_file(path)
+        if sha in erased or sha in earlier:
+            when = f"is also a picture to erase ({erased[sha]})" if sha in erased else "was erased by an earlier edit"
             raise ConfigError(f"bystander {path} {when}, and nobody can be both; leave it out of the bystanders")
 
 
 def read_album(request: RequestSettings, size: int) -> Album:
-    """Read every picture of a request as ``(3, size, size)`` in [-1, 1], aligned where the request says so.
+    """Read every picture of a request as ``(3, size, size)`` in [-1, 1], aligned if the request says so.
 
-    :raises ConfigError: for a file that is no picture; NoFaceError where a face is looked for and not found.
+    :raises ConfigError: for a file that is not a picture.
+    :raises NoFaceError: if a face is to be aligned and not found.
     """
     people = tuple(
         tuple(load_picture(path, size, request.align) for path in person.images) for person in request.erased
@@ -67,9 +68,9 @@ def make_request(
     request: RequestSettings, album: Album, generator: Generator, inverter: Inverter | None, seed: int,
     device: torch.device, earlier: tuple[Person, ...] = (),
 ) -> Request:
-    """The people to erase and the bystanders, with their latents; ``earlier`` are those whom earlier edits erased.
+    """The people to erase and the bystanders, with their latents; ``earlier`` are people erased by earlier edits.
 
-    A drawn bystander is none of them.
+    Random bystanders are never one of either.
 
     :raises ConfigError: if nobody is to be erased, or a picture needs an inverter and there is none.
     """
@@ -97,13 +98,13 @@ def _person(person: PersonSettings, pictures: tuple[Tensor, ...], erase: int, in
 
 
 def _bystanders(names: list[str], pictures: tuple[Tensor, ...], invert: _Inversion) -> list[Person]:
-    """One person a picture; so many small pictures are inverted together as fill a processor."""
-    found: list[Person] = []
+    """One person per picture; pictures are inverted in batches sized for a CPU."""
+    people: list[Person] = []
     size = micro_batch_size(torch.device("cpu"), invert.generator.resolution, len(pictures))
     for start in range(0, len(pictures), size):
-        latents, seen = invert(pictures[start : start + size])
-        found += [Person(names[start + i], latents[i : i + 1], seen[i : i + 1]) for i in range(len(latents))]
-    return found
+        latents, images = invert(pictures[start : start + size])
+        people += [Person(names[start + i], latents[i : i + 1], images[i : i + 1]) for i in range(len(latents))]
+    return people
 
 
 @attrs.frozen(eq=False)
@@ -118,10 +119,10 @@ class _Inversion:
         """Latents ``(M, num_ws, w_dim)`` and pictures ``(M, 3, H, W)``."""
         if self.inverter is None:
             raise ConfigError("a picture needs an inverter: give --inverter NAME ('unlearnkit plugins' lists them)")
-        seen = torch.stack(pictures).to(self.device)
-        latents = self.inverter.invert(seen, self.generator).detach()
-        wanted = (len(pictures), self.generator.num_ws, self.generator.w_dim)
-        if latents.shape != wanted or not latents.isfinite().all():
+        images = torch.stack(pictures).to(self.device)
+        latents = self.inverter.invert(images, self.generator).detach()
+        expected = (len(pictures), self.generator.num_ws, self.generator.w_dim)
+        if latents.shape != expected or not latents.isfinite().all():
             raise ShapeError(f"the inverter returned {tuple(latents.shape)} for {len(pictures)} pictures; this "
-                             f"generator needs finite latents {wanted}")
-        return latents, seen
+                             f"generator needs finite latents {expected}")
+        return latents, images

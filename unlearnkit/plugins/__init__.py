@@ -1,4 +1,4 @@
-"""Plugins: the hooks they implement, what they register, and the registry that finds them. Imports no torch."""
+"""Plugins: hook specifications, registrations, and the registry that discovers them. Imports no torch."""
 
 from unlearnkit.plugins.hookspecs import Register
 from unlearnkit.plugins.manager import GROUP, Registry, hookimpl, registry, reset

@@ -1,13 +1,13 @@
-"""Every hook of unlearnkit, and nothing else. A plugin implements any of them; see docs/plugins.md.
+"""The hook specifications of unlearnkit. A plugin implements any of them; see docs/plugins.md.
 
-Registration hooks get a callback. Registering is cheap: a name, one line, and a lazy import path
-``"package.module:Class"`` that is imported only when the component is used. So plugin modules import no torch.
+Registration hooks receive a callback. Registering is cheap: a name, a one-line description, and an import path
+``"package.module:Class"`` that is imported only when the component is used, so plugin modules import no torch.
 
     from unlearnkit.plugins import hookimpl
 
     @hookimpl
     def unlearnkit_register_losses(register):
-        register("my-loss", "my_plugin.losses:MyLoss", "Keeps the left ear as it is")
+        register("my-loss", "my_plugin.losses:MyLoss", "Penalises changes of the left ear")
 """
 
 from __future__ import annotations
@@ -26,8 +26,8 @@ if TYPE_CHECKING:
 hookspec = pluggy.HookspecMarker("unlearnkit")
 
 Register = Callable[..., None]
-"""``register(name, path, description, preset=None)``; ``preset`` maps dotted settings to the values that this
-component wants, e.g. ``{"generator.noise": "random"}``; the user's own settings win."""
+"""``register(name, path, description, preset=None)``; ``preset`` maps dotted settings to this component's preferred
+values, e.g. ``{"generator.noise": "random"}``; the user's own settings win."""
 
 
 @hookspec
@@ -42,7 +42,7 @@ def unlearnkit_register_inverters(register: Register) -> None:
 
 @hookspec
 def unlearnkit_register_target_selectors(register: Register) -> None:
-    """Register target selectors (``unlearnkit.interfaces.TargetSelector``): source latent -> target latent."""
+    """Register target selectors (``unlearnkit.interfaces.TargetSelector``): latent to erase -> target latent."""
 
 
 @hookspec
@@ -72,23 +72,23 @@ def unlearnkit_register_metrics(register: Register) -> None:
 
 @hookspec
 def unlearnkit_register_attacks(register: Register) -> None:
-    """Register attacks (``unlearnkit.interfaces.Attack``): how much effort brings an erased person back."""
+    """Register attacks (``unlearnkit.interfaces.Attack``): how much effort recovers an erased person."""
 
 
 @hookspec
 def unlearnkit_defaults(settings: Mapping[str, Any]) -> Mapping[str, Any] | None:
-    """Offer values for settings that nobody has given, as dotted names (``{"generator.checkpoint": "..."}``).
+    """Provide defaults for settings that are not given, by dotted name (``{"generator.checkpoint": "..."}``).
 
-    ``settings`` holds what is known so far (nested tables). The demo plugin answers here with the bundled world
-    when no checkpoint is given. What the user or the method's preset says always wins.
+    ``settings`` holds the settings known so far (nested tables). The demo plugin provides the bundled world here when
+    no checkpoint is given. The user's settings and the method's preset always win.
     """
 
 
 @hookspec
 def unlearnkit_align_picture(picture: Image, size: int, name: str) -> Tensor | None:
-    """Find the one face in a photo (PIL, EXIF included) and crop it as FFHQ does: ``(3, size, size)`` in [-1, 1].
+    """Detect the only face in a photo (PIL, with EXIF) and crop it as FFHQ does: ``(3, size, size)`` in [-1, 1].
 
-    Asked for by ``request.align``; ``name`` is what to call the photo in messages. The first answer counts.
+    Called for ``request.align``; ``name`` is the photo's name in messages. The first result that is not None is used.
     """
 
 

@@ -1,9 +1,9 @@
-"""Finds plugins, keeps what they register, and calls their hooks. Imports no torch.
+"""Discovers plugins, holds their registrations, and calls their hooks. Imports no torch.
 
-A plugin is a module named by an entry point of the group ``unlearnkit``. One that fails is kept aside with
-the reason and never takes the program down:
+A plugin is a module named by an entry point of the group ``unlearnkit``. One that fails to load is listed with the
+reason and never stops the program:
 
-* ``UNLEARNKIT_DISABLE_PLUGINS=a,b`` leaves plugins out by name
+* ``UNLEARNKIT_DISABLE_PLUGINS=a,b`` disables plugins by name
 * ``UNLEARNKIT_STRICT_PLUGINS=1`` turns every failure into a :class:`PluginError` (for tests of plugins)
 """
 
@@ -50,9 +50,9 @@ hookimpl = pluggy.HookimplMarker(GROUP)
 """Marks a function of a plugin as a hook."""
 
 class Registry:
-    """All plugins, what they register, and typed methods for the hooks that a run calls.
+    """All plugins, their registrations, and typed methods for the hooks that a run calls.
 
-    ``entry_points`` stands in for the installed ones in tests.
+    ``entry_points`` replaces the installed ones, for tests.
     """
 
     def __init__(self, entry_points: Iterable[importlib.metadata.EntryPoint] | None = None) -> None:
@@ -67,15 +67,15 @@ class Registry:
         if os.environ.get("UNLEARNKIT_STRICT_PLUGINS", "") not in ("", "0"):
             self._be_strict()
 
-    # ------------------------------------------------------------ what is there
+    # ------------------------------------------------------------ registrations
 
     @property
     def plugins(self) -> tuple[Plugin, ...]:
-        """Every plugin found, the broken and the disabled ones with their reason."""
+        """All plugins found, including broken and disabled ones with the reason."""
         return tuple(self._plugins)
 
     def names(self, kind: str) -> tuple[str, ...]:
-        """Names that may be given for ``kind``, sorted."""
+        """Registered names of ``kind``, sorted."""
         check_kind(kind)
         return tuple(sorted(name for k, name in self._components if k == kind))
 
@@ -90,11 +90,14 @@ class Registry:
         return owners[0]
 
     def duplicates(self) -> tuple[str, ...]:
-        """One sentence for each name that two plugins claim; such a name cannot be used."""
+        """One message for each name registered by several plugins; such a name cannot be used."""
         return tuple(duplicate(owners) for owners in self._components.values() if len(owners) > 1)
 
     def component_class(self, kind: str, name: str) -> type:
-        """Import the class of a component; checks that it is what its kind demands."""
+        """Import the class of a component and check that it implements its interface.
+
+        :raises PluginError: if it is unknown, cannot be imported, or does not.
+        """
         registration = self.get(kind, name)
         cls = import_component(registration)
         interface = getattr(importlib.import_module("unlearnkit.interfaces"), KINDS[kind][1])
@@ -111,7 +114,7 @@ class Registry:
     # ------------------------------------------------------------ hooks of a run
 
     def defaults(self, settings: Mapping[str, Any]) -> dict[str, Any]:
-        """What plugins offer for settings that nobody has given (dotted names); the first answer wins."""
+        """The plugins' defaults for settings that are not given (dotted names); the first plugin wins."""
         offers: dict[str, Any] = {}
         for offer in self._call("unlearnkit_defaults", settings=settings):
             for key, value in offer.items():
@@ -126,23 +129,23 @@ class Registry:
         answers = self._call("unlearnkit_align_picture", picture=picture, size=size, name=name)
         if not answers:
             raise PluginError(f"{name}: no plugin aligns pictures; crop it as FFHQ does and set request.align=false")
-        found: Tensor = answers[0]
-        return found
+        aligned: Tensor = answers[0]
+        return aligned
 
     def run_started(self, run: Run) -> None:
-        """Tell plugins that a run begins."""
+        """Notify plugins that a run starts."""
         self._call("unlearnkit_run_started", run=run)
 
     def step_finished(self, run: Run, step: int, terms: Mapping[str, float]) -> None:
-        """Tell plugins that a step is done."""
+        """Notify plugins that a step is done."""
         self._call("unlearnkit_step_finished", run=run, step=step, terms=terms)
 
     def run_finished(self, run: Run, metrics: Mapping[str, float]) -> None:
-        """Tell plugins that a run is done."""
+        """Notify plugins that a run is done."""
         self._call("unlearnkit_run_finished", run=run, metrics=metrics)
 
     def _call(self, hook: str, **arguments: Any) -> list[Any]:
-        """Call each implementation by hand: only so can a failure name its plugin."""
+        """Call each implementation directly, so that a failure can name its plugin."""
         results = []
         for impl in reversed(getattr(self._manager.hook, hook).get_hookimpls()):
             try:
@@ -167,7 +170,7 @@ class Registry:
             return
         try:
             registrations = self._load(entry_point, plugin)
-        # SystemExit too: a module that calls sys.exit() while it is imported must not end the program.
+        # SystemExit too: a module that calls sys.exit() on import must not end the program.
         except (Exception, SystemExit) as error:
             reason = str(error) if isinstance(error, PluginError) else one_line(error)
             self._plugins.append(attrs.evolve(plugin, error=reason))
@@ -182,7 +185,7 @@ class Registry:
             raise PluginError(f"the plugin name '{plugin.name}' is taken by {owner}")
         module = entry_point.load()
         if hasattr(module, "__path__") and getattr(module, "__file__", None) is None:
-            # A folder without __init__.py imports as a namespace package, in which no hook is ever found.
+            # A folder without __init__.py imports as a namespace package, which has no hooks.
             raise PluginError(f"{entry_point.value} has no __init__.py; reinstall {plugin.distribution}")
         if self._manager.is_registered(module):
             raise PluginError(f"its module {entry_point.value} is already loaded by another plugin")
@@ -195,7 +198,7 @@ class Registry:
             raise
 
     def _checked_hooks(self, module: ModuleType) -> dict[str, pluggy.HookImpl]:
-        """The hooks of a module by name; refuses what would otherwise be ignored without a word."""
+        """The hooks of a module by name; refuses mistakes that pluggy would silently ignore."""
         known = [name for name in vars(hookspecs) if name.startswith(f"{GROUP}_")]
         for name, function in inspect.getmembers(module, inspect.isfunction):
             if name in known and not hasattr(function, f"{GROUP}_impl"):
@@ -210,18 +213,18 @@ class Registry:
         return hooks
 
     def _registrations(self, hooks: dict[str, pluggy.HookImpl], plugin: Plugin) -> tuple[Registration, ...]:
-        found: list[Registration] = []
+        registrations: list[Registration] = []
 
         def registrar(kind: str) -> hookspecs.Register:
             def register(name: str, path: str, description: str, preset: Preset = None) -> None:
-                found.append(make_registration(kind, name, path, description, preset, plugin))
+                registrations.append(make_registration(kind, name, path, description, preset, plugin))
 
             return register
 
         for kind, (hook, _) in KINDS.items():
             if hook in hooks:
                 hooks[hook].function(registrar(kind))
-        return tuple(found)
+        return tuple(registrations)
 
     def _loaded(self, name: str) -> Plugin:
         return next(p for p in self._plugins if p.name == name and p.error is None)
@@ -251,5 +254,5 @@ def registry() -> Registry:
 
 
 def reset() -> None:
-    """Forget the registry, so that the next call builds it anew (for tests)."""
+    """Clear the cached registry (for tests)."""
     registry.cache_clear()

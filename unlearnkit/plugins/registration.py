@@ -1,4 +1,4 @@
-"""What plugins register: kinds, records, and the sentences that name who offers what. Imports no torch."""
+"""Plugin registrations: kinds of components, records, and their error messages. Imports no torch."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ class Registration:
 
     @property
     def owner(self) -> str:
-        """Who to turn to: ``plugin 'guide' (unlearnkit 0.1.0)``."""
+        """The plugin, for messages: ``plugin 'guide' (unlearnkit 0.1.0)``."""
         return f"plugin '{self.plugin}' ({self.distribution} {self.version})"
 
 
@@ -67,13 +67,13 @@ class Plugin:
 
 
 def check_kind(kind: str) -> None:
-    """Refuse a kind that does not exist."""
+    """Refuse an unknown kind."""
     if kind not in KINDS:
         raise PluginError(f"there is no kind '{kind}'.{nearest(kind, KINDS)} Kinds: {', '.join(KINDS)}.")
 
 
 def duplicate(owners: list[Registration]) -> str:
-    """The sentence that names everybody who claims one name."""
+    """The error message for a name registered more than once."""
     claims = " and ".join(owner.owner for owner in owners)
     return (
         f"{owners[0].kind} '{owners[0].name}' is registered twice, by {claims}; "
@@ -84,7 +84,7 @@ def duplicate(owners: list[Registration]) -> str:
 def make_registration(
     kind: str, name: str, path: str, description: str, preset: Mapping[str, Any] | None, plugin: Plugin
 ) -> Registration:
-    """Check what a plugin hands to ``register``."""
+    """Validate the arguments of ``register``."""
     if not (isinstance(name, str) and _NAME.fullmatch(name)):
         raise PluginError(f"the {kind} name {name!r} is not made of letters, digits, - and _")
     if not (isinstance(path, str) and _PATH.fullmatch(path)):
@@ -95,7 +95,7 @@ def make_registration(
 
 
 def import_component(registration: Registration) -> Any:
-    """Import what a registration points to; a failure names the plugin and its distribution."""
+    """Import the class of a registration; a failure names the plugin and its distribution."""
     module, _, attribute = registration.path.partition(":")
     try:
         return getattr(importlib.import_module(module), attribute)

@@ -1,8 +1,8 @@
-"""Checkpoints of a run that is going on: killed at any moment, an earlier or a later one is there, complete.
+"""Crash-safe checkpoints of a run: if killed at any moment, a complete checkpoint remains.
 
-``checkpoint/state.json`` is the one file that decides: it names the tensor file that belongs to it and that
-file's SHA-256. New tensors go to the other of two names, so the old pair stays whole until ``state.json`` is
-replaced in one step; then the old tensors are removed.
+``checkpoint/state.json`` is authoritative: it names its tensor file and that file's SHA-256. New tensors go to the
+other of two file names, so the old pair stays intact until ``state.json`` is replaced atomically; then the old tensors
+are removed.
 """
 
 from __future__ import annotations
@@ -29,11 +29,11 @@ _FORMAT = 1
 
 
 def save(run: Run, tensors: Mapping[str, Tensor], state: Mapping[str, Any]) -> None:
-    """Replace the checkpoint of ``run`` by ``tensors`` and the JSON-able ``state`` that belongs to them."""
+    """Replace the checkpoint of ``run`` by ``tensors`` and their JSON-serialisable ``state``."""
     from safetensors.torch import save as to_bytes
 
-    record = json_bytes(state)  # before anything is written, since it may be refused
-    # A copy each: safetensors refuses tensors that share memory.
+    record = json_bytes(state)  # before anything is written, since it may fail
+    # Copies: safetensors refuses tensors that share memory.
     plain = {name: _own_copy(tensor) for name, tensor in tensors.items()}
     data = to_bytes(plain)
     old = _current_slot(run)
@@ -47,7 +47,7 @@ def save(run: Run, tensors: Mapping[str, Tensor], state: Mapping[str, Any]) -> N
         "state": state,
     })
     if old is not None:
-        with contextlib.suppress(OSError):  # only spare room; the next save but one overwrites it
+        with contextlib.suppress(OSError):  # only frees space; the next save but one overwrites it
             (run.path / "checkpoint" / old).unlink()
 
 
@@ -72,7 +72,7 @@ def load(run: Run) -> tuple[dict[str, Tensor], dict[str, Any]] | None:
 
 
 def clear(run: Run) -> None:
-    """Remove the checkpoint: ``state.json`` first, so that no moment shows half of one."""
+    """Remove the checkpoint, ``state.json`` first, so that an interruption leaves no partial one."""
     folder = run.path / "checkpoint"
     run.lock()
     with atomic.plain_errors("remove", folder):
@@ -82,7 +82,7 @@ def clear(run: Run) -> None:
         atomic.sync_folder(folder)
         for name in (*_SLOTS, *(f".{name}.tmp" for name in (*_SLOTS, "state.json"))):
             (folder / name).unlink(missing_ok=True)
-        with contextlib.suppress(OSError):  # somebody else keeps something in it
+        with contextlib.suppress(OSError):  # not empty: it holds files of others
             folder.rmdir()
 
 
@@ -95,7 +95,7 @@ def _own_copy(tensor: Tensor) -> Tensor:
 def _current_slot(run: Run) -> str | None:
     try:
         record = run.read_json(_STATE)
-    except RunError:  # a damaged checkpoint may be replaced by a good one
+    except RunError:  # a damaged checkpoint may be replaced
         return None
     slot = record.get("tensors") if isinstance(record, dict) else None
     return slot if slot in _SLOTS else None

@@ -1,13 +1,13 @@
 """The run directory: settings, manifest, log, checkpoint, pictures. Importing this imports no torch.
 
-    config.toml      all settings, resolved         log.jsonl    one line a step: every loss term
-    manifest.json    what the run happened on       checkpoint/  exact resume, gone when the run is finished
-    metrics.json     before and after in numbers    images/      pictures, listed in images/index.json
-    numbers.json     what each number is called, and which way is better
-    report.html      all of it to look at           edit.safetensors
+    config.toml      all settings, resolved         log.jsonl    one line per step: every loss term
+    manifest.json    environment, inputs, status    checkpoint/  exact resume, removed when the run is finished
+    metrics.json     metrics before and after       images/      pictures, listed in images/index.json
+    numbers.json     declarations of the metrics: title, direction, unit
+    report.html      the report                     edit.safetensors
 
-Every file is written whole or not at all, a run never overwrites another, and two processes never write one
-run: the first write takes a lock of the operating system, which ends with the process, however that ends.
+Every file is written atomically, a run never overwrites another, and two processes never write the same run: the first
+write takes an operating-system lock, which is released when the process ends, however it ends.
 """
 
 from __future__ import annotations
@@ -45,12 +45,12 @@ _LOCK = ".lock"
 
 
 class Run:
-    """One run directory, from :meth:`create` or :meth:`open`; ``close`` (or ``with``) gives the lock back."""
+    """One run directory, from :meth:`create` or :meth:`open`; ``close`` (or ``with``) releases the lock."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
         self._began = time.monotonic()
-        # Not thread-local: whoever closes the run gives the lock back. It ends with the process, however that ends.
+        # Not thread-local: any thread may close the run and release the lock. It never outlives the process.
         self._lock = FileLock(path / _LOCK, thread_local=False)
 
     def __enter__(self) -> Self:
@@ -62,14 +62,14 @@ class Run:
     def __repr__(self) -> str:
         return f"Run({str(self.path)!r})"
 
-    # ------------------------------------------------------------ make, open, lock
+    # ------------------------------------------------------------ create, open, lock
 
     @classmethod
     def create(cls, out: Path | None, settings: Mapping[str, Any], name: str) -> Self:
-        """Make a new run directory: ``out``, or ``runs/<name>-<time>`` if that is None.
+        """Create a new run directory: ``out``, or ``runs/<name>-<time>`` if that is None.
 
-        ``out`` must not exist or be empty: a run never overwrites another. Writes ``config.toml`` (without
-        what is None) and ``manifest.json``; on failure nothing of it stays.
+        ``out`` must be empty or not exist: a run never overwrites another. Writes ``config.toml`` (omitting None) and
+        ``manifest.json``; on failure nothing is left behind.
         """
         path, made = _default_folder(name) if out is None else _given_folder(Path(out))
         run = cls(path)
@@ -77,7 +77,7 @@ class Run:
             run.lock()
             if set(os.listdir(path)) - {_LOCK}:
                 raise RunError(f"{path} was just filled by another process; choose another folder with --out")
-            # Both are made before the first is written: a kill in between would leave half a run.
+            # Serialise both before writing either: a failure in between would leave half a run.
             config, manifest = toml_bytes(settings), manifest_file.new(name, settings)
             run.write_bytes("config.toml", config)
             run.write_json("manifest.json", manifest)
@@ -102,7 +102,10 @@ class Run:
         return run
 
     def lock(self) -> None:
-        """Claim the right to write, for this object; :class:`RunError` if somebody else holds it."""
+        """Take the write lock.
+
+        :raises RunError: if another process holds it.
+        """
         if self._lock.is_locked:
             return
         with atomic.plain_errors("lock", self.path / _LOCK):
@@ -110,24 +113,24 @@ class Run:
                 raise FileNotFoundError(errno.ENOENT, "no such folder")
             try:
                 self._lock.acquire(blocking=False)
-                (self.path / _LOCK).write_text(f"pid {os.getpid()}")  # for whoever finds it locked
+                (self.path / _LOCK).write_text(f"pid {os.getpid()}")  # for the message of another process
             except Timeout:
                 owner = (self.path / _LOCK).read_text(errors="replace")[:20].strip()
                 raise RunError(
                     f"{self.path} is being written by another process{f' ({owner})' if owner else ''}; wait until it "
                     "is done, stop it, or choose another folder with --out"
                 ) from None
-            except NotImplementedError:  # a file system without locks (some network disks): no reason to refuse work
+            except NotImplementedError:  # a file system without locks (some network disks): work without one
                 pass
 
     def close(self) -> None:
-        """Give the lock back; further writes would take it again."""
+        """Release the lock; further writes take it again."""
         self._lock.release()
 
     # ------------------------------------------------------------ files
 
     def write_bytes(self, relative: str, data: bytes) -> Path:
-        """Write a file of this run, whole or not at all; ``relative`` is its path inside the run."""
+        """Write a file of this run atomically; ``relative`` is its path inside the run."""
         path = self._inside(relative)
         self.lock()
         with atomic.plain_errors("write", path):
@@ -135,15 +138,15 @@ class Run:
         return path
 
     def write_text(self, relative: str, text: str) -> Path:
-        """Write a text file (UTF-8), whole or not at all."""
+        """Write a text file (UTF-8) atomically."""
         return self.write_bytes(relative, text.encode())
 
     def write_json(self, relative: str, value: Any) -> Path:
-        """Write strict JSON, whole or not at all; numbers that are not finite become null."""
+        """Write strict JSON atomically; numbers that are not finite become null."""
         return self.write_bytes(relative, json_bytes(value))
 
     def read_json(self, relative: str) -> Any:
-        """Read a JSON file of this run; None if it is not there."""
+        """Read a JSON file of this run; None if it does not exist."""
         path = self._inside(relative)
         with atomic.plain_errors("read", path):
             try:
@@ -165,7 +168,7 @@ class Run:
 
     @property
     def config(self) -> dict[str, Any]:
-        """All settings of the run as the table that ``config.toml`` holds; :attr:`settings` is what code reads."""
+        """All settings of the run as the table in ``config.toml``; use :attr:`settings` in code."""
         path = self.path / "config.toml"
         with atomic.plain_errors("read", path):
             data = path.read_bytes()
@@ -176,16 +179,16 @@ class Run:
 
     @property
     def settings(self) -> Settings:
-        """All settings of the run; imports the components that it names, and so torch.
+        """All settings of the run; imports its components, and so torch.
 
-        :raises UnlearnkitError: if a component is no longer installed, or has other options now.
+        :raises UnlearnkitError: if a component is no longer installed, or its options have changed.
         """
         from unlearnkit.config import RUN
 
         return self.settings_for(RUN)
 
     def settings_for(self, uses: Uses) -> Settings:
-        """The part of the settings that another command uses: it needs no component that only the run did.
+        """The part of the settings that another command uses; components that only the run needs may be missing.
 
         :raises UnlearnkitError: as :attr:`settings`.
         """
@@ -196,7 +199,7 @@ class Run:
 
     @property
     def request(self) -> RequestSettings:
-        """Whom the run erases, and who must stay as they are."""
+        """Whom the run erases, and who must be preserved."""
         from unlearnkit.config import RequestSettings
         from unlearnkit.options import build
 
@@ -205,7 +208,7 @@ class Run:
 
     @property
     def chosen(self) -> dict[str, str]:
-        """The name of each component that was chosen, by section."""
+        """The names of the chosen components, by section."""
         from unlearnkit.config import SECTIONS
 
         tables = {section: self.config.get(section) for section in SECTIONS}
@@ -214,7 +217,7 @@ class Run:
 
     @property
     def manifest(self) -> dict[str, Any]:
-        """What the run happened on, and how it ended (see :data:`unlearnkit.runs.manifest.STATUSES`)."""
+        """Environment, inputs and status of the run (see :data:`unlearnkit.runs.manifest.STATUSES`)."""
         value = self.read_json("manifest.json")
         problem = manifest_file.problem(value)
         if problem:
@@ -222,7 +225,7 @@ class Run:
         return dict(value)
 
     def update_manifest(self, **facts: Any) -> None:
-        """Set entries of the manifest; a table (``inputs``, ``timings``) is merged with what is there."""
+        """Set entries of the manifest; tables (``inputs``, ``timings``) are merged with the existing ones."""
         manifest = self.manifest
         for key, value in facts.items():
             old = manifest.get(key)
@@ -235,11 +238,11 @@ class Run:
         self.write_json("manifest.json", manifest)
 
     def record_inputs(self, paths: Iterable[Path]) -> None:
-        """Note the SHA-256 of every file that went into the run."""
+        """Record the SHA-256 of every input file."""
         self.update_manifest(inputs={str(path): atomic.sha256_file(Path(path)) for path in paths})
 
     def finish(self, status: str, **facts: Any) -> None:
-        """Note how the run ended, how long it took (all its parts together) and how much memory it needed."""
+        """Record status, total time (over all resumes) and peak memory."""
         before = self.manifest
         memory = manifest_file.peak_memory()
         for key, value in before["memory"].items():
@@ -252,16 +255,16 @@ class Run:
     # ------------------------------------------------------------ log
 
     def log(self, step: int, terms: Mapping[str, float]) -> None:
-        """Append one line to ``log.jsonl``: the 0-based step and its terms; all of it, or nothing."""
+        """Append one line to ``log.jsonl`` atomically: the 0-based step and its terms."""
         self.lock()
         runlog.append(self._log, step, terms)
 
     def read_log(self) -> list[dict[str, float]]:
-        """Every complete line, ``{"step": 0, "total": …}``; a torn last one, left by a kill, is left out."""
+        """Every complete line, ``{"step": 0, "total": …}``; an incomplete last line, left by a kill, is skipped."""
         return runlog.read(self._log)
 
     def truncate_log(self, steps: int) -> None:
-        """Keep exactly the first ``steps`` steps; what came after the checkpoint will come again."""
+        """Keep exactly the first ``steps`` steps; later ones are redone after a resume."""
         self.write_bytes("log.jsonl", runlog.beginning(self._log, steps))
 
     @property
@@ -271,12 +274,12 @@ class Run:
     # ------------------------------------------------------------ checkpoint
 
     def save_checkpoint(self, tensors: Mapping[str, Tensor], state: Mapping[str, Any]) -> None:
-        """Replace the checkpoint: tensors by name, and everything else (step, …) as JSON-able ``state``.
+        """Replace the checkpoint: tensors by name, and the rest (step, …) as JSON-serialisable ``state``.
 
-        Killed at any moment, the earlier or the later checkpoint is there, complete.
+        If killed at any moment, the old or the new checkpoint remains, complete.
         """
         with atomic.plain_errors("write", self._log):
-            atomic.sync_file(self._log)  # the log must never know fewer steps than the checkpoint
+            atomic.sync_file(self._log)  # the log must never be behind the checkpoint
         resume.save(self, tensors, state)
 
     def load_checkpoint(self) -> tuple[dict[str, Tensor], dict[str, Any]] | None:
@@ -289,7 +292,7 @@ class Run:
 
 
 def _default_folder(name: str) -> tuple[Path, bool]:
-    """Make ``runs/<name>-<time>``, with a number behind it if that is taken."""
+    """Create ``runs/<name>-<time>``, with a numeric suffix if that is taken."""
     stem = f"{re.sub(r'[^A-Za-z0-9._-]+', '-', name)}-{datetime.datetime.now():%Y%m%d-%H%M%S}"
     number = 1
     while True:
@@ -303,7 +306,7 @@ def _default_folder(name: str) -> tuple[Path, bool]:
 
 
 def _given_folder(path: Path) -> tuple[Path, bool]:
-    """Make the folder that the user names, or take it if it is empty; also say whether it was made."""
+    """Create the folder, or accept it if empty; also returns whether it was created."""
     with atomic.plain_errors("make the folder", path):
         try:
             path.mkdir(parents=True)

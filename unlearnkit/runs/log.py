@@ -1,4 +1,4 @@
-"""The log of a run: ``log.jsonl``, one line a step with every loss term. Imports no torch."""
+"""The log of a run: ``log.jsonl``, one line per step with every loss term. Imports no torch."""
 
 from __future__ import annotations
 
@@ -17,15 +17,15 @@ __all__ = ["append", "beginning", "read"]
 
 
 def append(path: Path, step: int, terms: Mapping[str, float]) -> None:
-    """Append one step. A line goes out in one write; if the disk refuses a part of it, none of it stays."""
+    """Append one step. The line is written at once; a partial write is rolled back."""
     if "step" in terms:
-        raise RunError("a loss term may not be called 'step'; in the log that is the step's number")
+        raise RunError("a loss term may not be called 'step'; the log uses that name for the step's index")
     line = json_bytes({"step": step, **{name: float(value) for name, value in terms.items()}}, indent=None)
     with atomic.plain_errors("write", path), path.open("ab", buffering=0) as file:
         size = os.fstat(file.fileno()).st_size
         try:
             written = file.write(line)
-            if written < len(line):  # the disk took a part of it: the next write says why
+            if written < len(line):  # partial write: the next one raises the reason
                 file.write(line[written:])
         except BaseException:
             with contextlib.suppress(OSError):
@@ -34,7 +34,7 @@ def append(path: Path, step: int, terms: Mapping[str, float]) -> None:
 
 
 def read(path: Path) -> list[dict[str, float]]:
-    """Every complete line; a torn last one, as a kill or a power cut leaves it, is left out."""
+    """Every complete line; an incomplete last one, left by a kill or power cut, is skipped."""
     return [entry for entry, _ in _lines(path)]
 
 
@@ -64,7 +64,7 @@ def _lines(path: Path) -> list[tuple[dict[str, float], bytes]]:
 
 
 def _entry(line: bytes) -> dict[str, Any] | None:
-    """One line of the log; null reads as NaN. None if it is no such line."""
+    """One line of the log, with null as NaN; None if it is invalid."""
     try:
         entry = json.loads(line)
     except (ValueError, RecursionError):

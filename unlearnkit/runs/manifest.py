@@ -1,4 +1,4 @@
-"""The manifest: what a run happened on, what went in, how it ended. Imports torch only when asked."""
+"""The manifest of a run: environment, inputs, status. Imports torch only on demand."""
 
 from __future__ import annotations
 
@@ -14,27 +14,27 @@ from typing import Any
 __all__ = ["STATUSES", "cpu_model", "facts", "new", "now", "peak_memory", "problem", "versions"]
 
 STATUSES = ("running", "interrupted", "finished", "failed")
-"""What a manifest may say about a run. A run that was killed still says ``running``."""
+"""Possible statuses of a run. A killed run still says ``running``."""
 
 _FORMAT = 1
 _DISTRIBUTIONS = ("torch", "torchvision", "numpy")
 
 
 def versions() -> dict[str, str]:
-    """Versions of everything that can change a number."""
+    """Versions of everything that can affect results."""
     import unlearnkit
 
-    found = {"unlearnkit": unlearnkit.__version__, "python": platform.python_version()}
+    by_name = {"unlearnkit": unlearnkit.__version__, "python": platform.python_version()}
     for name in _DISTRIBUTIONS:
         try:
-            found[name] = importlib.metadata.version(name)
+            by_name[name] = importlib.metadata.version(name)
         except importlib.metadata.PackageNotFoundError:
-            found[name] = "not installed"
-    return found
+            by_name[name] = "not installed"
+    return by_name
 
 
 def cpu_model() -> str:
-    """The processor's name, as the system calls it."""
+    """The processor's name, as reported by the system."""
     try:
         for line in Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace").splitlines():
             if line.startswith("model name"):
@@ -45,19 +45,19 @@ def cpu_model() -> str:
 
 
 def peak_memory() -> dict[str, int]:
-    """Most memory so far, in bytes: ``peak_bytes`` of this process, ``cuda_peak_bytes`` of torch on a GPU."""
-    found: dict[str, int] = {}
+    """Peak memory so far, in bytes: ``peak_bytes`` of this process, ``cuda_peak_bytes`` of torch on a GPU."""
+    peaks: dict[str, int] = {}
     try:
         import resource
     except ImportError:  # Windows
         pass
     else:
         peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-        found["peak_bytes"] = peak if sys.platform == "darwin" else peak * 1024
+        peaks["peak_bytes"] = peak if sys.platform == "darwin" else peak * 1024
     torch = sys.modules.get("torch")
     if torch is not None and torch.cuda.is_initialized():
-        found["cuda_peak_bytes"] = int(torch.cuda.max_memory_allocated())
-    return found
+        peaks["cuda_peak_bytes"] = int(torch.cuda.max_memory_allocated())
+    return peaks
 
 
 def facts() -> dict[str, Any]:
@@ -78,7 +78,7 @@ def facts() -> dict[str, Any]:
 
 
 def new(name: str, settings: Mapping[str, Any]) -> dict[str, Any]:
-    """The manifest of a run that begins now."""
+    """The manifest of a run that starts now."""
     return {
         "format": _FORMAT,
         "name": name,
@@ -96,29 +96,29 @@ def new(name: str, settings: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def problem(value: Any) -> str | None:
-    """What is wrong with a manifest, as the end of a sentence; None if nothing is."""
+    """What is wrong with a manifest, as the end of a sentence; None if it is valid."""
     if value is None:
         return "is missing"
     if not isinstance(value, dict):
-        return "is damaged (no table)"
+        return "is damaged (not a table)"
     if value.get("format") != _FORMAT:
         return f"has format {value.get('format')!r}, and this version of unlearnkit reads {_FORMAT}"
     if value.get("status") not in STATUSES:
         return f"has status {value.get('status')!r}, which is none of {', '.join(STATUSES)}"
     if not isinstance(value.get("seconds"), int | float):
-        return "is damaged ('seconds' is no number)"
+        return "is damaged ('seconds' is not a number)"
     for key in ("versions", "plugins", "inputs", "timings", "memory"):
         if not isinstance(value.get(key), dict):
-            return f"is damaged ('{key}' is no table)"
+            return f"is damaged ('{key}' is not a table)"
     if not isinstance(value.get("chain", []), list) or not all(map(_is_link, value.get("chain", []))):
-        return "is damaged ('chain' lists something that is no edit)"
+        return "is damaged ('chain' has an invalid entry)"
     if not all(isinstance(size, int | float) for size in value["memory"].values()):
-        return "is damaged ('memory' holds something that is no number)"
+        return "is damaged ('memory' has an entry that is not a number)"
     return None
 
 
 def _is_link(entry: Any) -> bool:
-    """True for an earlier edit as unlearnkit.edits.chain.Link notes it."""
+    """True for an earlier edit as written by unlearnkit.edits.chain.Link."""
     return (
         isinstance(entry, dict) and isinstance(entry.get("sha256"), str) and isinstance(entry.get("path"), str)
         and isinstance(entry.get("people"), list | None) and isinstance(entry.get("pictures"), dict)

@@ -1,1 +1,1 @@
-"""What a user asks for, from settings to files: run, audit, sample, invert. Imports no torch."""
+"""The commands, from settings to files: run, audit, sample, invert. Imports no torch."""

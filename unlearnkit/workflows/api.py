@@ -1,4 +1,4 @@
-"""The Python front door: what ``import unlearnkit`` offers. Every option has its name on the command line."""
+"""The Python API behind ``import unlearnkit``. Options have the same names as on the command line."""
 
 from __future__ import annotations
 
@@ -34,13 +34,13 @@ __all__ = ["Run", "apply_edit", "audit", "invert", "load_generator", "unlearn"]
 
 
 class Run(directory.Run):
-    """A run directory. In a notebook it shows itself: pictures, verdict, numbers."""
+    """A run directory. In a notebook it displays pictures, verdict and numbers."""
 
     @classmethod
     def open(cls, path: Path | str, *, resume: bool = False) -> Self:
-        """Open the run in a folder; ``resume`` claims the right to write at once.
+        """Open the run in a folder; ``resume`` takes the write lock immediately.
 
-        :raises RunError: if there is no run in it, or its files are damaged.
+        :raises RunError: if it holds no run, or its files are damaged.
         """
         return super().open(path, resume=resume)
 
@@ -49,26 +49,26 @@ class Run(directory.Run):
 
     @property
     def numbers(self) -> dict[str, float | None]:
-        """What was measured, by name; empty before the run is finished."""
+        """The measured numbers, by name; empty before the run is finished."""
         return dict(self.read_json("metrics.json") or {})
 
     @property
     def verdict(self) -> Verdict:
-        """What the numbers say, in words."""
+        """The verdict on the numbers, in words."""
         return verdict(self.numbers, self.manifest)
 
     @property
     def edit(self) -> Path:
-        """The file with the tensors that were changed."""
+        """The file with the changed tensors."""
         return self.path / "edit.safetensors"
 
     @property
     def report(self) -> Path:
-        """The page with everything on it."""
+        """The HTML report."""
         return self.path / "report.html"
 
     def resume(self, *, quiet: bool = False) -> Run:
-        """Continue an interrupted run where its last checkpoint left it; it ends in the same bits.
+        """Resume an interrupted run from its last checkpoint; the result is bit-identical to an uninterrupted run.
 
         :raises RunError: if it is finished, written by another process, or its files have changed.
         """
@@ -80,7 +80,7 @@ class Run(directory.Run):
         Console(highlight=False).print(summary_table(self.numbers, self.manifest))
 
     def _repr_html_(self) -> str:
-        """What a notebook shows."""
+        """HTML for notebooks."""
         place = f"<p><code>{_escaped(str(self.path))}</code></p>"
         if self.manifest["status"] != "finished":
             return f"<p>{_escaped(repr(self))}: {self.manifest['status']}</p>{place}"
@@ -106,14 +106,14 @@ def unlearn(
     seed: int | None = None, config: str | Path | None = None, set: Sequence[str] | Mapping[str, Any] = (),
     device: str | None = None, out: str | Path | None = None, quiet: bool = False,
 ) -> Run:
-    """Erase a person from a generator, as ``unlearnkit run`` does: the same options under the same names.
+    """Erase a person from a generator, as ``unlearnkit run`` does, with the same options.
 
-    * ``image``, ``bystander``: a path or several; ``person``: ``{"Ada": ["a.png", "b.png"]}`` for several people
+    * ``image``, ``bystander``: one or several paths; ``person``: ``{"Ada": ["a.png", "b.png"]}`` for several people
     * ``set``: values by dotted name, ``{"target.distance": 20}``, or the command line's ``section.field=value``
-    * ``out``: a new folder; without it ``runs/NAME-TIME``
-    * ``quiet``: shows no progress
+    * ``out``: a new folder; by default ``runs/NAME-TIME``
+    * ``quiet``: show no progress
 
-    :raises UnlearnkitError: for every mistake, before a folder is made.
+    :raises UnlearnkitError: for every mistake, before a folder is created.
     """
     options = RunOptions(
         method=method, generator=generator, checkpoint=checkpoint, image=image, latent=latent, latent_seed=latent_seed,
@@ -128,47 +128,47 @@ def load_generator(
     generator: str = "stylegan2", *, checkpoint: str | Path | None = None, edit: str | Path | None = None,
     set: Sequence[str] | Mapping[str, Any] = (), device: str | None = None,
 ) -> Generator:
-    """A generator that is ready to render, with an edit on it if one is given; its parameters are frozen.
+    """Load a generator, optionally with an edit applied; its parameters are frozen.
 
-    :raises UnlearnkitError: if a file is missing, damaged, or does not belong to the other.
+    :raises UnlearnkitError: if a file is missing or damaged, or the edit belongs to another checkpoint.
     """
-    said = {"generator.name": generator, "generator.checkpoint": absolute(_path(checkpoint)), "device": device}
-    tables = user_tables(None, set, said)
+    options = {"generator.name": generator, "generator.checkpoint": absolute(_path(checkpoint)), "device": device}
+    tables = user_tables(None, set, options)
     settings = resolve(tables if edit is None else with_base_options(tables, Path(edit)), registry(), SAMPLE)
-    made = prepared(settings.generator, pick_device(settings.device))
+    loaded = prepared(settings.generator, pick_device(settings.device))
     if edit is not None:
-        put_on(made, Path(edit))
-    freeze(made.module)
-    return made
+        put_on(loaded, Path(edit))
+    freeze(loaded.module)
+    return loaded
 
 
 def invert(
     image: str | Path, generator: Generator | str = "stylegan2", *, checkpoint: str | Path | None = None,
     inverter: str | None = None, set: Sequence[str] | Mapping[str, Any] = (), device: str | None = None,
 ) -> torch.Tensor:
-    """The latent ``(num_ws, w_dim)`` of a picture; ``generator`` is a name, or what :func:`load_generator` returned.
+    """The latent ``(num_ws, w_dim)`` of a picture; ``generator`` is a name, or returned by :func:`load_generator`.
 
-    :raises UnlearnkitError: if the picture cannot be read, or no inverter is there.
+    :raises UnlearnkitError: if the picture cannot be read, or there is no inverter.
     """
     name = generator if isinstance(generator, str) else _name_of(generator)
     file = absolute(_path(checkpoint)) if isinstance(generator, str) else _file_of(generator)
-    said = {"generator.name": name, "generator.checkpoint": file, "inverter.name": inverter, "device": device}
-    settings = resolve(user_tables(None, set, said), registry(), INVERT)
+    options = {"generator.name": name, "generator.checkpoint": file, "inverter.name": inverter, "device": device}
+    settings = resolve(user_tables(None, set, options), registry(), INVERT)
     if settings.inverter is None:
         raise RunError(f"no inverter is chosen for {name}; give inverter=NAME")
-    where = pick_device(settings.device)
-    made = prepared(settings.generator, where) if isinstance(generator, str) else generator
-    picture = load_picture(Path(image), made.resolution, settings.request.align)[None].to(where)
-    return prepared(settings.inverter, where).invert(picture, made).detach()[0]
+    torch_device = pick_device(settings.device)
+    loaded = prepared(settings.generator, torch_device) if isinstance(generator, str) else generator
+    picture = load_picture(Path(image), loaded.resolution, settings.request.align)[None].to(torch_device)
+    return prepared(settings.inverter, torch_device).invert(picture, loaded).detach()[0]
 
 
 def audit(
     run: Run | str | Path, *, attack: str | Sequence[str] = (), set: Sequence[str] | Mapping[str, Any] = (),
     seed: int = 0, device: str | None = None, quick: bool = False, quiet: bool = False,
 ) -> list[Result]:
-    """Attack the edited generator of a finished run, to get the person back, as ``unlearnkit audit`` does.
+    """Attack the edited generator of a finished run to recover the person, as ``unlearnkit audit`` does.
 
-    :raises UnlearnkitError: if the run is not finished, or an attack does not exist.
+    :raises UnlearnkitError: if the run is not finished, or an attack is unknown.
     """
     from unlearnkit.workflows.audit import attack_tables, audit_run
 
@@ -192,12 +192,12 @@ def _path(value: str | Path | None) -> Path | None:
 
 
 def _name_of(generator: Generator) -> str:
-    """The name that a generator's class is registered by."""
-    found = registry()
-    for name in found.names("generator"):
-        if found.component_class("generator", name) is type(generator):
+    """The name under which a generator's class is registered."""
+    plugins = registry()
+    for name in plugins.names("generator"):
+        if plugins.component_class("generator", name) is type(generator):
             return name
-    raise RunError(f"{type(generator).__name__} is registered by no plugin; give the name of a generator")
+    raise RunError(f"{type(generator).__name__} is not registered by any plugin; give the name of a generator")
 
 
 def _file_of(generator: Generator) -> str | None:

@@ -1,4 +1,4 @@
-"""From settings to components that are ready for use."""
+"""Build and prepare the components that settings name."""
 
 from __future__ import annotations
 
@@ -28,9 +28,9 @@ C = TypeVar("C", bound=Component)
 
 @attrs.define(eq=False)
 class Parts:
-    """All components of an experiment, prepared; ``judge`` is never the encoder that a loss uses.
+    """All prepared components of an experiment; ``judge`` is never the encoder that a loss uses.
 
-    Where nothing is to be unlearned, there is no method, target selector, inverter, loss or metric.
+    If nothing is to be unlearned, there is no method, target selector, inverter, loss or metric.
     """
 
     generator: Generator
@@ -45,14 +45,14 @@ class Parts:
 
 
 def prepared(choice: Choice[C], device: torch.device) -> C:
-    """A new component as it was chosen, its networks on ``device``."""
+    """A new instance of the chosen component, its networks on ``device``."""
     component = choice.fresh()
     component.prepare(device)
     return component
 
 
 def assemble(settings: Settings, device: torch.device, *, unlearns: bool = True) -> Parts:
-    """Prepare every component that ``settings`` name; without ``unlearns`` those alone that look at an edit.
+    """Prepare every component that ``settings`` name; without ``unlearns`` only those needed to evaluate an edit.
 
     :raises ConfigError: if identity encoder, judge or perceptual distance is missing.
     """
@@ -73,9 +73,9 @@ def assemble(settings: Settings, device: torch.device, *, unlearns: bool = True)
 
 
 def pick_device(name: str) -> torch.device:
-    """``auto`` takes the GPU if there is one.
+    """The torch device of that name; ``auto`` is the GPU if there is one.
 
-    :raises ConfigError: if the device does not exist here.
+    :raises ConfigError: if the device is not available.
     """
     if name == "auto":
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")

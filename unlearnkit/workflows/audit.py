@@ -1,4 +1,4 @@
-"""Audit a run directory: put its generators together again, attack, leave ``audit.json`` and ``audit.html`` in it."""
+"""Audit a run directory: rebuild its generators, attack, write ``audit.json`` and ``audit.html`` into it."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ LATENTS, EDIT = "latents.safetensors", "edit.safetensors"
 
 @attrs.frozen(eq=False)
 class Audit:
-    """What an audit found, and the two files that it left."""
+    """The results of an audit, and the two files it wrote."""
 
     results: list[Result]
     numbers: Path
@@ -45,18 +45,18 @@ def audit_run(
     folder: Path, names: Sequence[str], tables: Mapping[str, Mapping[str, Any]], *, seed: int, device: str | None,
     quick: bool, console: Console,
 ) -> Audit:
-    """Attack the edited generator of a finished run; an earlier audit stays, the next is ``audit-2``, and so on.
+    """Attack the edited generator of a finished run; earlier audits are kept, the next is ``audit-2``, and so on.
 
-    ``names`` of attacks (none: all that there are) and ``tables`` of their options, by name; ``quick`` takes short
-    attempts. ``device`` None: the run's own.
+    * ``names``: attacks to run, all if empty; ``tables``: their options, by attack
+    * ``quick``: short attempts; ``device`` None: the run's own
 
-    :raises RunError: if the run is not finished. Every other failure is an UnlearnkitError too.
+    :raises RunError: if the run is not finished. All other failures are UnlearnkitErrors too.
     """
     attacks = build_attacks(names, tables, quick)
     run = Run.open(folder)
     if run.manifest["status"] != "finished":
-        raise RunError(f"{folder} is not finished ({run.manifest['status']}): nothing was erased yet that could come "
-                       f"back; finish it with: unlearnkit run --resume {folder}")
+        raise RunError(f"{folder} is not finished ({run.manifest['status']}), so there is no edit to attack yet; "
+                       f"finish it with: unlearnkit run --resume {folder}")
     began, settings = time.monotonic(), run.settings_for(AUDIT)
     settings = attrs.evolve(settings, device=device or settings.device, seed=seed)
     with run, ProgressLine(console) as line, applied(settings):
@@ -102,29 +102,30 @@ def attack_tables(sets: Iterable[str] | Mapping[str, Any]) -> dict[str, dict[str
 def build_attacks(
     names: Sequence[str], tables: Mapping[str, Mapping[str, Any]], quick: bool
 ) -> dict[str, Attack]:
-    """The attacks that were asked for, by name; options that are given win over those of ``quick``.
+    """The requested attacks, by name; given options override those of ``quick``.
 
-    :raises ConfigError: for options of an attack that is not run; PluginError: for one that is not there.
+    :raises ConfigError: for options of an attack that is not run.
+    :raises PluginError: for an unknown attack.
     """
-    found = registry()
-    chosen = list(dict.fromkeys(names)) or list(found.names("attack"))
+    plugins = registry()
+    chosen = list(dict.fromkeys(names)) or list(plugins.names("attack"))
     for name in tables:
-        found.get("attack", name)
+        plugins.get("attack", name)
         if name not in chosen:
             raise ConfigError(f"attack.{name} has settings, but is not run: leave them out, or add --attack {name}")
     attacks: dict[str, Attack] = {}
     for name in chosen:
-        cls: type[Attack] = found.component_class("attack", name)
+        cls: type[Attack] = plugins.component_class("attack", name)
         attacks[name] = build(cls, {**(cls.quick if quick else {}), **tables.get(name, {})}, f"attack.{name}")
     return attacks
 
 
 def load_edited(run: Run, settings: Settings) -> Experiment:
-    """A finished run in memory again: its generators, everybody in it, the targets, and the encoders.
+    """Load a finished run into memory: its generators, people, targets and encoders.
 
-    Where a run stands on an earlier edit, its frozen generator has that edit on it.
+    If the run is based on an earlier edit, its frozen generator has that edit applied.
 
-    :raises RunError: if another edit lies there now.
+    :raises RunError: if the earlier edit's file has changed.
     """
     chain = None if settings.base is None else open_chain(_edit_below(run, settings.base))
     experiment = load(settings, chain, pictures=False, unlearns=False)
@@ -136,7 +137,7 @@ def load_edited(run: Run, settings: Settings) -> Experiment:
 def _edit_below(run: Run, base: Path) -> Path:
     """The edit that a run with ``base`` started from.
 
-    :raises RunError: if another file lies there now: what the attacks are held against would be another generator.
+    :raises RunError: if that file has changed, since the control would be another generator.
     """
     edit, noted = edit_file(base), [link.sha256 for link in read_links(run.manifest)]
     if not noted or sha256_file(edit) != noted[-1]:

@@ -4,8 +4,8 @@
     experiment.unlearn(progress)
     outcome = experiment.measure()
 
-A run directory, a case of the bench, an audit and the Python interface are shells around it, so that device, threads,
-precision, random numbers and recorded steps are applied here and nowhere else.
+Run directories, benchmark cases, audits and the Python API are thin shells around it, so that device, threads,
+precision, random streams and CUDA graphs are handled here and nowhere else.
 """
 
 from __future__ import annotations
@@ -42,9 +42,9 @@ __all__ = ["Experiment", "Outcome", "load", "prepare"]
 
 @attrs.frozen
 class Outcome:
-    """What the metrics found: ``numbers`` by name, in the order in which they were measured.
+    """The results of the metrics: ``numbers`` by name, in the order in which they were measured.
 
-    ``declared`` says what each is called, which way is better, and so on; a number that no metric declared is missing.
+    ``declared`` holds their titles, directions and so on; numbers that no metric declared are missing from it.
     """
 
     numbers: dict[str, float]
@@ -53,13 +53,13 @@ class Outcome:
 
 @attrs.define(eq=False, slots=False)
 class Experiment:
-    """Networks, people, and what becomes of them.
+    """The components, people and state of one experiment.
 
-    * ``parts``: all components, prepared; ``parts.generator`` is the one that is edited
-    * ``frozen``: a copy of the generator as it was before unlearning; ``original`` is the checkpoint itself where an
-      earlier edit lies on ``frozen``, otherwise None
-    * ``request``, ``targets`` ``(P, num_ws, w_dim)``: there after :meth:`find_people`
-    * ``seconds``: of each phase; ``machine``: threads, allocator and precision as they were applied
+    * ``parts``: all prepared components; ``parts.generator`` is the edited generator
+    * ``frozen``: a copy of the generator before unlearning; ``original`` is the unmodified checkpoint if ``frozen`` has
+      an earlier edit applied, otherwise None
+    * ``request``, ``targets`` ``(P, num_ws, w_dim)``: available after :meth:`find_people`
+    * ``seconds``: time of each phase; ``machine``: threads, allocator and precision as applied
     """
 
     settings: Settings
@@ -73,32 +73,32 @@ class Experiment:
     machine: dict[str, Any] = attrs.field(factory=dict)
     _people: tuple[Request, Tensor] | None = None
 
-    # ------------------------------------------------------------ what is there
+    # ------------------------------------------------------------ state
 
     @property
     def edited(self) -> Generator:
-        """The generator that is edited, in place."""
+        """The generator that is edited in place."""
         return self.parts.generator
 
     @property
     def request(self) -> Request:
-        """The people, with their latents; only after :meth:`find_people`."""
-        return self._found[0]
+        """The people, with their latents; available after :meth:`find_people`."""
+        return self._request_and_targets[0]
 
     @property
     def targets(self) -> Tensor:
-        """What the generator shall make of each latent to erase ``(P, num_ws, w_dim)``."""
-        return self._found[1]
+        """The target of each latent to erase ``(P, num_ws, w_dim)``."""
+        return self._request_and_targets[1]
 
     @property
-    def _found(self) -> tuple[Request, Tensor]:
+    def _request_and_targets(self) -> tuple[Request, Tensor]:
         if self._people is None:
             raise RuntimeError("the people are not known yet: call find_people() first")
         return self._people
 
     @cached_property
     def evidence(self) -> Evidence:
-        """What metrics, attacks and reports look at; one object, so that all share what was rendered."""
+        """Input of metrics, attacks and reports; a single object, so that they share cached renderings."""
         return Evidence(
             self.frozen, self.edited, self.request, self.parts.judge, self.parts.perceptual, self.settings.seed,
             self.settings.samples, self.original,
@@ -106,17 +106,20 @@ class Experiment:
 
     @property
     def declared(self) -> dict[str, Number]:
-        """What the metrics declare of their numbers; :class:`ConfigError` if two of them claim the same one."""
+        """The declarations of the metrics' numbers.
+
+        :raises ConfigError: if two metrics declare the same one.
+        """
         return declared(self.parts.metrics, self.evidence.about)
 
-    # ------------------------------------------------------------ what is done
+    # ------------------------------------------------------------ phases
 
     def find_people(self, known: tuple[Request, Tensor] | None = None) -> None:
-        """Invert the pictures, draw whom the request names by number, choose the targets.
+        """Invert the pictures, draw the people given by seed, choose the targets.
 
-        ``known``: request and targets of an earlier time, which are taken as they are.
+        ``known``: a saved request and its targets, used as they are.
 
-        :raises ConfigError: if the target selector gives another shape, or numbers that are not finite.
+        :raises ConfigError: if the target selector returns another shape, or values that are not finite.
         """
         with self.phase("invert"):
             if known is not None:
@@ -137,7 +140,7 @@ class Experiment:
             self._people = request, self._choose_targets(request.erased)
 
     def unlearn(self, progress: Progress | None = None) -> None:
-        """Let the method edit the generator.
+        """Run the method on the generator.
 
         :raises ConfigError: if no method was chosen.
         """
@@ -147,7 +150,7 @@ class Experiment:
             self.parts.method.unlearn(self.job(progress))
 
     def job(self, progress: Progress | None = None) -> Job:
-        """All that a method needs."""
+        """The input of the method."""
         measures = make_measures(self.parts.perceptual, self.parts.identity, self.device, self.settings.precision)
         return Job(
             edited=self.edited, frozen=self.frozen, erased=self.request.erased, targets=self.targets,
@@ -157,16 +160,16 @@ class Experiment:
         )
 
     def measure(self, starting: Callable[[str], None] = lambda metric: None) -> Outcome:
-        """Let each metric look at the evidence; ``starting`` is called with its name before it does.
+        """Run each metric on the evidence; ``starting`` is called with its name before.
 
-        :raises PluginError: if a metric returns a number that belongs to another one.
+        :raises PluginError: if a metric returns a number declared by another one.
         """
         with self.phase("measure"):
             numbers = measured(self.parts.metrics, self.evidence, starting)
         return Outcome(numbers, self.declared)
 
     def save_edit(self, path: Path) -> int:
-        """Write what was changed to a new file; returns how many tensors that were.
+        """Write the changed tensors to a new file; returns their number.
 
         :raises EditError: if nothing changed.
         """
@@ -177,7 +180,7 @@ class Experiment:
         )
 
     def put_on(self, edit: Path) -> None:
-        """Put a saved edit on the generator instead of unlearning.
+        """Apply a saved edit to the generator instead of unlearning.
 
         :raises EditError: if it was made for another base.
         """
@@ -187,7 +190,7 @@ class Experiment:
 
     @contextmanager
     def phase(self, name: str) -> Iterator[None]:
-        """Compute as the settings say (threads, memory, precision) while this lasts, and note its seconds."""
+        """Context manager that applies the machine settings (threads, memory, precision) and records the time."""
         started = time.monotonic()
         with applied(self.settings) as self.machine:
             yield
@@ -196,7 +199,7 @@ class Experiment:
     # ------------------------------------------------------------ targets
 
     def _choose_targets(self, erased: Tensor) -> Tensor:
-        """What to make of each latent ``(P, num_ws, w_dim)``; the latents themselves, without a selector."""
+        """The targets ``(P, num_ws, w_dim)``; without a selector, the erased latents themselves."""
         selector, choice = self.parts.target, self.settings.target
         if selector is None or choice is None:
             return erased.clone()
@@ -204,12 +207,12 @@ class Experiment:
         with torch.no_grad():
             targets = selector.select(erased, self.edited, stream(self.settings.seed, "target"))
         if targets.shape != erased.shape or not targets.isfinite().all():
-            raise ConfigError(f"target {choice.name!r} gave {tuple(targets.shape)}, expected finite "
+            raise ConfigError(f"target {choice.name!r} returned {tuple(targets.shape)}, expected finite "
                               f"{tuple(erased.shape)}; choose another with --target NAME")
         return targets
 
     def _fit_target(self, erased: Tensor) -> None:
-        """Let the target selector learn, on resume too: losses may ask it for more targets."""
+        """Fit the target selector, also on resume: losses may ask it for more targets."""
         if self.parts.target is not None:
             freeze(self.edited.module)
             measures = Measures(self.parts.perceptual, self.parts.identity)
@@ -219,13 +222,13 @@ class Experiment:
 def load(
     settings: Settings, chain: Chain | None = None, *, pictures: bool = True, unlearns: bool = True
 ) -> Experiment:
-    """Networks and pictures in memory, an earlier edit put on: all that can fail for a user's mistake.
+    """Load networks and pictures, and apply an earlier edit: everything that can fail because of user input.
 
     * ``chain``: the earlier edits that ``settings.base`` names
-    * ``pictures`` False: the people are known already, and their pictures may be gone
-    * ``unlearns`` False: without method, losses and metrics, for those who only look at an edit
+    * ``pictures`` False: the people are known already, and their picture files may be gone
+    * ``unlearns`` False: without method, losses and metrics, to evaluate an existing edit only
 
-    :raises UnlearnkitError: if a file is missing or damaged, or shows no face.
+    :raises UnlearnkitError: if a file is missing or damaged, or a picture shows no face.
     """
     started = time.monotonic()
     device = pick_device(settings.device)
@@ -244,7 +247,7 @@ def load(
 def prepare(
     settings: Settings, chain: Chain | None = None, *, known: tuple[Request, Tensor] | None = None
 ) -> Experiment:
-    """An experiment that is ready to unlearn: see :func:`load` and :meth:`Experiment.find_people`."""
+    """An experiment ready to unlearn: :func:`load`, then :meth:`Experiment.find_people`."""
     experiment = load(settings, chain, pictures=known is None)
     experiment.find_people(known)
     return experiment

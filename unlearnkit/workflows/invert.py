@@ -18,11 +18,12 @@ __all__ = ["invert"]
 
 
 def invert(settings: Settings, image: Path, out: Path) -> torch.Tensor:
-    """Write the latent of a picture to ``out`` (safetensors), with a picture of what it shows beside it.
+    """Write the latent of a picture to ``out`` (safetensors), and a side-by-side image of picture and inversion.
 
     Returns the latent ``(num_ws, w_dim)``.
 
-    :raises ConfigError: if no inverter was chosen; NoFaceError if a face is looked for and not found.
+    :raises ConfigError: if no inverter was chosen.
+    :raises NoFaceError: if a face is to be aligned and not found.
     """
     if settings.inverter is None:
         raise ConfigError("no inverter is chosen and no plugin offers one; give --inverter NAME")
@@ -33,7 +34,7 @@ def invert(settings: Settings, image: Path, out: Path) -> torch.Tensor:
         latent = inverter.invert(picture, generator).detach()
         save_latent(out, latent[0])
         with torch.no_grad():
-            made = generator.render_front(latent)
-    # Not out.with_suffix(".png"): next to me.png, me.safetensors would replace the user's own picture.
-    save_grid(torch.cat([picture, made]).cpu(), out.with_name(f"{out.stem}-inverted.png"))
+            inversion = generator.render_front(latent)
+    # Not out.with_suffix(".png"): for me.safetensors next to me.png, that would overwrite the user's picture.
+    save_grid(torch.cat([picture, inversion]).cpu(), out.with_name(f"{out.stem}-inverted.png"))
     return latent[0]

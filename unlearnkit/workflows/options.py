@@ -31,7 +31,7 @@ def _file(value: File | None) -> Path | None:
 
 @attrs.frozen(kw_only=True)
 class RunOptions:
-    """What a user says about a run; None and empty: nothing. See ``unlearnkit run --help``."""
+    """The options of a run as the user gives them; None and empty mean not given. See ``unlearnkit run --help``."""
 
     method: str | None = None
     generator: str | None = None
@@ -54,10 +54,10 @@ class RunOptions:
     device: str | None = None
 
     def settings(self, out: Path | None = None) -> Settings:
-        """Complete settings of the run; ``out`` is where it will go.
+        """Complete settings of the run; ``out`` is its folder.
 
-        :raises ConfigError: for whatever is wrong with what was said. Files are checked too then, so that the user
-            hears of all mistakes at once; where the settings are right, whoever starts the run does that.
+        :raises ConfigError: for invalid options. In that case files are checked too, so that all mistakes are reported
+            at once; for valid settings, the start of the run checks them.
         """
         tables, mistakes = self.tables(), Gather()
         if isinstance(tables.get("base"), str):  # a class label, say, need not be given again
@@ -77,13 +77,13 @@ class RunOptions:
     def tables(self) -> dict[str, Any]:
         """Nested tables of plain values: the configuration file, overridden by ``set`` and the other options.
 
-        :raises ConfigError: if something is given twice, or in two ways that exclude each other.
+        :raises ConfigError: if a setting is given twice, or options exclude each other.
         """
         ways = {"--image": self.image, "--latent": self.latent, "--latent-seed": self.latent_seed,
                 "--person": self.person}
         chosen = [name for name, value in ways.items() if value is not None and value != () and value != {}]
         if len(chosen) > 1:
-            raise ConfigError(f"{' and '.join(chosen)} exclude each other: each says whom to erase")
+            raise ConfigError(f"{' and '.join(chosen)} exclude each other: each specifies whom to erase")
         names = ("method", "generator", "target", "inverter", "identity", "judge", "perceptual")
         options = {
             **{f"{name}.name": getattr(self, name) for name in names},
@@ -102,28 +102,28 @@ class RunOptions:
 
     def _people(self) -> list[dict[str, Any]]:
         if isinstance(self.person, Mapping):
-            return [_person(name, [str(file) for file in _files(who)]) for name, who in self.person.items()]
+            return [_person(name, [str(file) for file in _files(files)]) for name, files in self.person.items()]
         return [_parsed_person(text) for text in self.person]
 
 
 def _parsed_person(text: str) -> dict[str, Any]:
-    """``NAME=PICTURE[,PICTURE…]``, ``NAME=FILE.safetensors`` or ``NAME=seed:N`` as a table of a person."""
-    name, equals, who = text.partition("=")
-    if not equals or not name.strip() or not who:
+    """``NAME=PICTURE[,PICTURE…]``, ``NAME=FILE.safetensors`` or ``NAME=seed:N`` as a person's table."""
+    name, equals, sources = text.partition("=")
+    if not equals or not name.strip() or not sources:
         raise ConfigError(
             f"--person: got {text!r}, expected NAME=PICTURE[,PICTURE…], NAME=FILE.safetensors or NAME=seed:N"
         )
-    return _person(name, who.split(","))
+    return _person(name, sources.split(","))
 
 
 def _person(name: str, parts: Iterable[str]) -> dict[str, Any]:
-    who = list(parts)
-    if who[0].startswith("seed:"):
+    sources = list(parts)
+    if sources[0].startswith("seed:"):
         try:
-            return {"name": name, "latent_seed": int(who[0].removeprefix("seed:"))}
+            return {"name": name, "latent_seed": int(sources[0].removeprefix("seed:"))}
         except ValueError:
-            raise ConfigError(f"--person: got {who[0]!r} for {name}, expected a whole number behind seed:") from None
-    files = [Path(part) for part in who]
+            raise ConfigError(f"--person: got {sources[0]!r} for {name}, expected a whole number after seed:") from None
+    files = [Path(source) for source in sources]
     for file in files:
         if not file.is_file():
             raise ConfigError(f"--person: {name}'s file {str(file)!r} does not exist")
@@ -131,11 +131,11 @@ def _person(name: str, parts: Iterable[str]) -> dict[str, Any]:
     if not latents:
         return {"name": name, "images": [absolute(file) for file in files]}
     if len(files) > 1:
-        raise ConfigError(f"--person: got {','.join(who)!r} for {name}, expected one file with a latent and no "
-                          "pictures beside it")
+        raise ConfigError(f"--person: got {','.join(sources)!r} for {name}, expected either pictures or a single "
+                          "latent file")
     return {"name": name, "latent": absolute(latents[0])}
 
 
 def absolute(path: Path | None) -> str | None:
-    """An optional path as settings hold it: absolute, so that it means the same from any folder."""
+    """An optional path in the form settings use: absolute, so that it is valid from any folder."""
     return None if path is None else str(path.expanduser().absolute())

@@ -1,4 +1,4 @@
-"""Everything that can be found wrong before a run makes its folder, told at once."""
+"""Checks before a run creates its folder; all mistakes are reported at once."""
 
 from __future__ import annotations
 
@@ -27,11 +27,11 @@ _DEVICE = re.compile(r"auto|cpu|mps|cuda(:\d+)?")
 def check(
     settings: Settings, chain: Chain | None = None, out: Path | None = None, *, pictures: bool = True
 ) -> None:
-    """Look for every mistake that shows before networks are loaded: files, pictures, encoders, device, folder.
+    """Check all that can be checked without loading networks: files, pictures, encoders, device, folder.
 
-    ``pictures`` False: the people are known already, and their pictures may be gone.
+    ``pictures`` False: the people are known already, and their picture files may be gone.
 
-    :raises ConfigError: the one mistake, or :class:`~unlearnkit.errors.Mistakes` with all of them.
+    :raises UnlearnkitError: a single mistake, or :class:`~unlearnkit.errors.Mistakes` with all of them.
     """
     mistakes = Gather()
     for section, choice in settings.chosen().items():
@@ -42,12 +42,12 @@ def check(
             with mistakes:
                 _check_component(f"{kind} {name}", choice.component)
     with mistakes:
-        if settings.generator is not None:  # it says whether there are numbers by view
+        if settings.generator is not None:  # it determines whether there are numbers per view
             components = {name: choice.component for name, choice in settings.metrics.items()}
             declared(components, _about(settings, chain))
     for encoder in ("identity", "judge", "perceptual"):
         with mistakes:
-            # Encoders and the person are offered for a generator: without one, nobody knows what is missing.
+            # Defaults for encoders depend on the generator: without one, it is unknown what is missing.
             if not settings.failed & {encoder, "generator"}:
                 _check_encoder(settings, encoder)
     if pictures:
@@ -61,7 +61,7 @@ def check(
 
 
 def _about(settings: Settings, chain: Chain | None) -> About:
-    """What the names of numbers will depend on."""
+    """What the names of the metrics' numbers depend on."""
     earlier = tuple(name for link in (chain.links if chain else ()) for name in link.people or ())
     label = "perceptual" if settings.perceptual is None else settings.perceptual.component.label
     return About(tuple(settings.request.names), earlier, label, settings.generator.component.has_views)
@@ -84,9 +84,9 @@ def _check_people(settings: Settings, chain: Chain | None, mistakes: Gather) -> 
 
 
 def check_device(device: str) -> None:
-    """Refuse a device that this computer does not have.
+    """Refuse a device that is not available.
 
-    :raises ConfigError: saying which devices there are.
+    :raises ConfigError: listing the available devices.
     """
     if not _DEVICE.fullmatch(device):
         raise ConfigError(f"device: got {device!r}, expected auto, cpu, mps, cuda or cuda:N")
@@ -94,14 +94,14 @@ def check_device(device: str) -> None:
         return
     count = torch.cuda.device_count() if torch.cuda.is_available() else 0
     if int(device.partition(":")[2] or 0) >= count:
-        found = f"has {count} CUDA device(s), numbered from 0" if count else "has no CUDA device; use cpu"
-        raise ConfigError(f"device: got {device!r}, but this computer {found}")
+        available = f"has {count} CUDA device(s), numbered from 0" if count else "has no CUDA device; use cpu"
+        raise ConfigError(f"device: got {device!r}, but this computer {available}")
 
 
 def check_folder(out: Path) -> None:
-    """Refuse a folder that is no place for a new run.
+    """Refuse a folder that cannot hold a new run.
 
-    :raises RunError: if it is a file, or something is in it.
+    :raises RunError: if it is a file, or not empty.
     """
     if out.exists() and not out.is_dir():
         raise RunError(f"--out: {out} is a file, expected a folder")
@@ -118,7 +118,7 @@ def _check_component(where: str, component: Any) -> None:
 
 
 def _check_encoder(settings: Settings, section: str) -> None:
-    """An encoder is chosen; it has gradients where a loss needs them; nobody judges their own work."""
+    """Check that an encoder is chosen, has gradients where a loss needs them, and that the judge is independent."""
     choice = getattr(settings, section)
     if choice is None:
         raise ConfigError(f"no {section} is chosen and no plugin offers one; give --{section} NAME "
@@ -134,8 +134,8 @@ def _check_encoder(settings: Settings, section: str) -> None:
 
 
 def _candidates(kind: str, differentiable: bool = False, leave_out: str = "") -> str:
-    """What is installed and would do: ``ready here: a, b; c needs FILE``."""
-    ready, waiting = [], []
+    """Installed alternatives, for messages: ``ready to use: a, b; need more than a name: c``."""
+    ready, incomplete = [], []
     for name in registry().names(kind):
         try:
             component = registry().component_class(kind, name)()
@@ -144,8 +144,8 @@ def _candidates(kind: str, differentiable: bool = False, leave_out: str = "") ->
                 continue
             component.check()
             ready.append(name)
-        except (UnlearnkitError, TypeError):  # something is missing, or an option must be given
-            waiting.append(name)
-    said = [f"ready to use: {', '.join(ready)}"] if ready else []
-    said += [f"need more than a name: {', '.join(waiting)}"] if waiting else []
-    return "; ".join(said) or "none is installed"
+        except (UnlearnkitError, TypeError):  # a file is missing, or an option is required
+            incomplete.append(name)
+    groups = [f"ready to use: {', '.join(ready)}"] if ready else []
+    groups += [f"need more than a name: {', '.join(incomplete)}"] if incomplete else []
+    return "; ".join(groups) or "none is installed"

@@ -1,4 +1,4 @@
-"""A progress bar with an estimate of the time left, and a line for each phase; quiet where nobody watches."""
+"""A progress bar with the estimated time left, and a line for each phase; plain lines if not on a terminal."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ __all__ = ["ProgressLine"]
 class ProgressLine:
     """``with ProgressLine(console) as line``: phases by ``line.task``, steps by ``line.advance``.
 
-    On a terminal and in a notebook it is a live bar; in a file or pipe, one plain line every tenth of the way.
+    On a terminal and in a notebook it is a live bar; in a file or pipe, one plain line for every tenth of the steps.
     """
 
     def __init__(self, console: Console) -> None:
@@ -45,11 +45,11 @@ class ProgressLine:
         self.bar.update(number, completed=1)
 
     def skip(self, steps: int) -> None:
-        """So many steps were done before this process began."""
+        """Set the number of steps done before this process started."""
         self._first = steps
 
     def advance(self, done: int, total: int, terms: Mapping[str, float]) -> None:
-        """``done`` of ``total`` steps, with the loss terms of the last one."""
+        """Show ``done`` of ``total`` steps, with the loss terms of the last one."""
         note = f"loss {terms['total']:.3f}" if "total" in terms else ""
         if self._steps is None:
             self._steps = self.bar.add_task("unlearning", total=total - self._first, note=note)
@@ -58,5 +58,5 @@ class ProgressLine:
             self.console.print(f"unlearning: step {done} of {total}, {note}")
 
     def note(self, text: str) -> None:
-        """Say something above the bar."""
+        """Print a line above the bar."""
         self.bar.console.print(text)

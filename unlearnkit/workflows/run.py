@@ -1,4 +1,4 @@
-"""A run: an experiment in a run directory, which can be stopped and continued to the bit."""
+"""A run: an experiment in a run directory, which can be interrupted and resumed bit for bit."""
 
 from __future__ import annotations
 
@@ -35,15 +35,15 @@ __all__ = ["continue_run", "dry_run", "start_run"]
 LATENTS, EDIT = "latents.safetensors", "edit.safetensors"
 
 
-# ---------------------------------------------------------------- start, continue
+# ---------------------------------------------------------------- start, resume
 
 def start_run(settings: Settings, out: Path | None, console: Console, kind: type[Run] = Run) -> Run:
-    """Erase a person and write a run directory: ``out``, or one below ``runs/``.
+    """Erase a person and write a run directory: ``out``, or a new one in ``runs/``.
 
-    No folder is made before the settings are checked, the networks loaded and the pictures read. ``kind`` is the class
-    of run to return.
+    The folder is created only after the settings are checked, the networks loaded and the pictures read. ``kind`` is
+    the class of run to return.
 
-    :raises Interrupted: after a signal, once everything is saved. Every other failure is an UnlearnkitError too.
+    :raises Interrupted: after a signal, once everything is saved. All other failures are UnlearnkitErrors too.
     """
     chain = _chain(settings)
     check(settings, chain, out)
@@ -56,13 +56,13 @@ def start_run(settings: Settings, out: Path | None, console: Console, kind: type
 
 
 def continue_run(folder: Path, console: Console, kind: type[Run] = Run) -> Run:
-    """Continue an interrupted run where its last checkpoint left it, and end in the same bits.
+    """Resume an interrupted run from its last checkpoint; the result is bit-identical to an uninterrupted run.
 
     :raises RunError: if it is finished, written by another process, or its files have changed.
     """
     run = kind.open(folder, resume=True)
     with run, ProgressLine(console) as line:
-        # The report reads the finished manifest, so a kill can come between the two: then the report is still to do.
+        # The report reads the finished manifest, so after a kill between the two, the report is still missing.
         if run.manifest["status"] == "finished" and (run.path / "report.html").exists():
             raise RunError(f"{folder} is finished; look at {folder / 'report.html'}, or start a new run")
         settings, unknown = run.settings, not (run.path / LATENTS).exists()
@@ -76,9 +76,9 @@ def continue_run(folder: Path, console: Console, kind: type[Run] = Run) -> Run:
 
 
 def dry_run(settings: Settings, out: Path | None) -> None:
-    """Find every mistake that :func:`start_run` would find before it makes a folder.
+    """Run every check that :func:`start_run` does before it creates a folder.
 
-    :raises UnlearnkitError: as there; :class:`~unlearnkit.errors.Mistakes` where there are several.
+    :raises UnlearnkitError: as there; :class:`~unlearnkit.errors.Mistakes` if there are several.
     """
     chain = _chain(settings)
     check(settings, chain, out)
@@ -91,65 +91,68 @@ def _name(settings: Settings) -> str:
 
 
 def _chain(settings: Settings) -> Chain | None:
-    """The earlier edits that the run stands on, or None."""
+    """The earlier edits that the run is based on, or None."""
     return None if settings.base is None else open_chain(settings.base)
 
 
 # ---------------------------------------------------------------- progress
 
 class RunProgress(Progress):
-    """Writes the log and the checkpoints of a run, shows a progress bar, and stops where the user asks to."""
+    """Writes log and checkpoints of a run, shows a progress bar, and stops on request."""
 
     def __init__(self, run: Run, line: ProgressLine, save_every: float) -> None:
         self.run, self.line, self.saved, self.stop = run, line, time.monotonic(), False
         self.save_every = save_every
 
     def load(self) -> tuple[dict[str, Tensor], dict[str, Any]] | None:
-        """What the run saved last; the log is cut back to that moment."""
-        found = self.run.load_checkpoint()
-        steps = 0 if found is None else int(found[1]["step"])
+        """The last checkpoint; the log is truncated to its step."""
+        checkpoint = self.run.load_checkpoint()
+        steps = 0 if checkpoint is None else int(checkpoint[1]["step"])
         self.run.truncate_log(steps)
         self.line.skip(steps)
-        return found
+        return checkpoint
 
     def due(self) -> bool:
-        """True when asked to stop, and every ``save_every`` seconds."""
+        """True after a stop request, and every ``save_every`` seconds."""
         return self.stop or time.monotonic() - self.saved > self.save_every
 
     def save(self, tensors: dict[str, Tensor], values: dict[str, Any]) -> None:
-        """Write a checkpoint; if asked to stop, this is the moment.
+        """Write a checkpoint, then stop if requested.
 
-        :raises Interrupted: after saving, if a signal came.
+        :raises Interrupted: after saving, if a signal was received.
         """
         self.run.save_checkpoint(tensors, values)
         self.saved = time.monotonic()
         self.check()
 
     def step(self, index: int, total: int, terms: Mapping[str, float]) -> None:
-        """Log one step, tell the plugins, move the bar."""
+        """Log one step, notify the plugins, advance the bar."""
         self.run.log(index, terms)
         registry().step_finished(self.run, index, terms)
         self.line.advance(index + 1, total, terms)
 
     def check(self) -> None:
-        """Leave if a signal came; what is not saved yet is done again on resume."""
+        """Stop if a signal was received; unsaved work is redone on resume.
+
+        :raises Interrupted: if so.
+        """
         if self.stop:
             raise Interrupted(f"stopped; continue with: unlearnkit run --resume {self.run.path}")
 
 
 @contextmanager
 def _signals(progress: RunProgress) -> Iterator[None]:
-    """While this lasts, SIGINT and SIGTERM ask the run to save and end; a second one ends it at once."""
+    """Context manager in which SIGINT and SIGTERM make the run save and stop; a second one stops it immediately."""
     def ask(number: int, frame: Any) -> None:
         if progress.stop:
             raise KeyboardInterrupt
         progress.stop = True
-        progress.line.note("stopping after this step; once more to stop at once")
+        progress.line.note("stopping after this step; interrupt again to stop immediately")
 
     numbers = (signal.SIGINT, signal.SIGTERM)
     try:
         old = {number: signal.signal(number, ask) for number in numbers}
-    except ValueError:  # not in the main thread: signals are somebody else's business
+    except ValueError:  # handlers can only be set in the main thread
         yield
         return
     try:
@@ -162,7 +165,7 @@ def _signals(progress: RunProgress) -> Iterator[None]:
 # ---------------------------------------------------------------- the phases
 
 def _finish(run: Run, experiment: Experiment, line: ProgressLine) -> None:
-    """Every phase behind loading; the manifest says how it ended, however that is."""
+    """Run all phases after loading, and record the final status in the manifest."""
     progress = RunProgress(run, line, experiment.settings.save_every)
     with run:
         try:
@@ -203,7 +206,7 @@ def _execute(run: Run, experiment: Experiment, progress: RunProgress) -> None:
 
 
 def _find_people(run: Run, experiment: Experiment) -> None:
-    """The people and targets, found once and then kept, so that a resumed run sees the same bits."""
+    """Compute people and targets once and save them, so that a resumed run uses the same bits."""
     path = run.path / LATENTS
     if path.exists():
         experiment.find_people(load_people(path, experiment.device))
@@ -217,25 +220,25 @@ def _find_people(run: Run, experiment: Experiment) -> None:
 
 
 def _check_base(run: Run, experiment: Experiment) -> None:
-    """Note the hashes of checkpoint and earlier edits at the start; refuse other files on resume."""
-    found, chain, manifest = experiment.edited.base, experiment.chain, run.manifest
-    wanted = [(str(found.path), found.sha256, manifest["base"]["sha256"] if manifest.get("base") else None)]
+    """Record the hashes of checkpoint and earlier edits at the start; refuse changed files on resume."""
+    base, chain, manifest = experiment.edited.base, experiment.chain, run.manifest
+    files = [(str(base.path), base.sha256, manifest["base"]["sha256"] if manifest.get("base") else None)]
     if chain is not None:
-        known = manifest.get("chain") or [{"sha256": None}]
-        wanted.append((str(chain.edit), chain.hashes[-1], known[-1]["sha256"]))
-    for path, sha256, noted in wanted:
-        if noted and sha256 != noted:
+        links = manifest.get("chain") or [{"sha256": None}]
+        files.append((str(chain.edit), chain.hashes[-1], links[-1]["sha256"]))
+    for path, sha256, recorded in files:
+        if recorded and sha256 != recorded:
             raise RunError(
-                f"{path} is not the file this run started from (SHA-256 {noted[:16]}...); "
+                f"{path} is not the file this run started from (SHA-256 {recorded[:16]}...); "
                 "put that file back, or start a new run"
             )
-    run.update_manifest(base={"path": str(found.path), "format": found.format, "sha256": found.sha256})
+    run.update_manifest(base={"path": str(base.path), "format": base.format, "sha256": base.sha256})
     if chain is not None and not manifest.get("chain"):
         run.update_manifest(chain=[link.table() for link in chain.links])
 
 
 def _distances(generator: Generator, erased: Tensor, targets: Tensor) -> dict[str, float]:
-    """How far erased latents and targets lie from w_avg (L2 over all numbers), also in mean radii of random ones."""
+    """Mean distance of erased latents and targets from w_avg (L2 over all elements), also relative to random ones."""
     random = generator.sample_latents(1000, stream(0, "distances"))
     with torch.no_grad():
         radius = float((random - generator.w_avg).flatten(1).norm(dim=1).mean())

@@ -1,4 +1,4 @@
-"""Draw pictures of random people, each by a number of their own."""
+"""Render random people, each from their own seed."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ __all__ = ["sample"]
 
 
 def sample(settings: Settings, edit: Path | None, out: Path, count: int, truncation: float) -> None:
-    """Write a grid of ``count`` pictures, with an edit on the generator if one is given.
+    """Write a grid of ``count`` images, with an edit applied if one is given.
 
-    They are the people whom ``run --latent-seed`` calls ``seed``, ``seed + 1``, and so on. ``truncation`` 1 keeps their
-    latents, 0 gives the mean. A generator with views is seen from random ones; in a .gif all heads turn together.
+    They are the people of ``run --latent-seed`` with seeds ``seed``, ``seed + 1``, and so on. ``truncation`` 1 keeps
+    their latents, 0 gives the mean. A generator with views uses random ones; in a .gif all heads turn together.
 
     :raises ConfigError: for a .gif of a generator without views.
     """

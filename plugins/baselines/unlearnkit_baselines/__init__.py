@@ -1,50 +1,53 @@
-"""Other methods than GUIDE, each as a small subclass of the pair loop: what GUIDE is compared with."""
+"""Baselines to compare GUIDE with, most of them small subclasses of the pair loop."""
 
 from unlearnkit.plugins import Register, hookimpl
 
 
 @hookimpl
 def unlearnkit_register_target_selectors(register: Register) -> None:
-    """Targets that methods here need."""
-    register("sugar", "unlearnkit_baselines.sugar_target:SugarTarget", "A U-Net learns where each person goes (SUGAR)")
+    """Register the target selectors of these methods."""
+    register("sugar", "unlearnkit_baselines.sugar_target:SugarTarget", "A U-Net learns each person's target (SUGAR)")
 
 
 @hookimpl
 def unlearnkit_register_losses(register: Register) -> None:
-    """Losses that methods here add to those of GUIDE."""
-    register("ascent", "unlearnkit_baselines.losses:Ascent", "The person looks less and less as before")
-    register("random-face", "unlearnkit_baselines.losses:RandomFace", "The person looks like another face at each step")
-    register("hinge", "unlearnkit_baselines.losses:Hinge", "Nobody looks more like the person than a threshold lets")
+    """Register the losses that these methods add to GUIDE's."""
+    register("ascent", "unlearnkit_baselines.losses:Ascent",
+             "Gradient ascent: minimises identity and feature similarity to the original face")
+    register("random-face", "unlearnkit_baselines.losses:RandomFace",
+             "Relabelling: the person is pulled towards a new random face at each step")
+    register("hinge", "unlearnkit_baselines.losses:Hinge",
+             "Clips each latent's component along the person's direction at a threshold (Moon et al., AAAI 2024)")
     register("fisher", "unlearnkit_baselines.fisher:Fisher",
-             "Penalises moving parameters that images are sensitive to (EWC)")
+             "Elastic weight consolidation: penalises moving parameters that images are sensitive to (EWC)")
     register("sugar-adjacency", "unlearnkit_baselines.sugar:SugarAdjacency",
-             "Latents around the person show targets of their own (SUGAR)")
+             "Adjacency loss in which each neighbour has its own learned target (SUGAR)")
     register("sugar-ewc", "unlearnkit_baselines.sugar:SugarEwc",
-             "Penalises moving parameters that features are sensitive to (SUGAR)")
+             "Elastic weight consolidation: penalises moving parameters that features are sensitive to (SUGAR)")
 
 
 @hookimpl
 def unlearnkit_register_methods(register: Register) -> None:
-    """The methods."""
+    """Register the methods."""
     register("average-target", "unlearnkit_baselines.methods:AverageTarget",
-             "The person becomes the mean face, nothing else is asked (GUIDE's baseline)")
+             "Maps the person to the mean face, without any retain loss (GUIDE's baseline)")
     register("gradient-ascent", "unlearnkit_baselines.methods:GradientAscent",
-             "Away from the person's looks, while random people stay")
+             "Gradient ascent on the person's likeness, with a retain loss on random faces")
     register("gradient-ascent-only", "unlearnkit_baselines.methods:GradientAscentOnly",
-             "Away from the person's looks, and nothing holds the rest")
+             "Gradient ascent on the person's likeness, without any retain loss")
     register("random-target", "unlearnkit_baselines.methods:RandomTarget",
-             "The person becomes another random face at each step (RMU)")
+             "Pulls the person towards a new random face at each step (GED-Unlearning's RMU)")
     register("ewc", "unlearnkit_baselines.methods:Ewc",
-             "The person becomes the mean face, under elastic weight consolidation (Selective Amnesia)")
+             "Maps the person to the mean face under elastic weight consolidation (Selective Amnesia, NeurIPS 2023)")
     register("projection-hinge", "unlearnkit_baselines.methods:ProjectionHinge",
-             "Latents lose what they have of the person beyond a threshold (Moon et al.)")
+             "Removes each latent's component along the person's direction above a threshold (Moon et al., AAAI 2024)")
     register("saliency", "unlearnkit_baselines.gradients:Saliency",
-             "A random face, and only the parameters that forgetting pulls at move (SalUn)")
+             "Random relabelling restricted to the parameters with the largest forget gradients (SalUn, ICLR 2024)")
     register("gradient-surgery", "unlearnkit_baselines.gradients:GradientSurgery",
-             "GUIDE, whose forgetting gradient gives way to the retaining one (DoCo, PCGrad)")
+             "GUIDE with the forget gradient projected off the retain gradient where they conflict (DoCo, PCGrad)")
     register("legato", "unlearnkit_baselines.legato:Legato",
-             "GUIDE's losses on neural-ODE adapters, with every weight frozen (LEGATO)")
+             "GUIDE's losses on neural-ODE adapters, with all generator weights frozen (LEGATO)")
     register("sugar", "unlearnkit_baselines.sugar:Sugar",
-             "Several people, learned targets and elastic weights (SUGAR)")
+             "Several people at once: learned targets and elastic weight consolidation (SUGAR, WACV 2026)")
     register("closed-form", "unlearnkit_baselines.closed_form:ClosedForm",
-             "Style layers solved for in closed form, without any training (after UCE)")
+             "Closed-form least-squares edit of the style layers, without training (after UCE, WACV 2024)")

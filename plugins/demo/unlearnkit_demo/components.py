@@ -24,9 +24,9 @@ WEIGHTS = Path(__file__).parent / "weights"
 
 
 def load(name: str, device: torch.device) -> tuple[Any, dict[str, Any]]:
-    """The network of ``weights/NAME.safetensors``, frozen, on ``device``; and what its training measured.
+    """The network of ``weights/NAME.safetensors``, frozen, on ``device``; and the results recorded in training.
 
-    :raises CheckpointError: if the file is missing, as in a checkout without its weights.
+    :raises CheckpointError: if the file is missing, as in a checkout without the weights.
     """
     path = WEIGHTS / f"{name}.safetensors"
     if not path.is_file():
@@ -40,7 +40,7 @@ def load(name: str, device: torch.device) -> tuple[Any, dict[str, Any]]:
 
 @attrs.define(eq=False)
 class DemoIdentity(IdentityEncoder):
-    """Identity encoder A: knows the people of the bundled world; for losses."""
+    """Identity encoder A, trained on the bundled world's people; for losses."""
 
     file: ClassVar[str] = "identity"
     _network: Any = attrs.field(init=False, default=None, repr=False)
@@ -55,20 +55,20 @@ class DemoIdentity(IdentityEncoder):
         return unit(self._network(images.clamp(-1, 1)))
 
     def levels(self) -> dict[str, float]:
-        """Mean similarity of two pictures of one person, and of two strangers, over held-out people."""
+        """Mean similarity of two images of one person, and of two strangers, over held-out people."""
         return {key: float(self._measured[key]) for key in ("same_person", "strangers")}
 
 
 @attrs.define(eq=False)
 class DemoJudge(DemoIdentity):
-    """Identity encoder B: another architecture, another seed, used by no loss; it only judges."""
+    """Identity encoder B: another architecture and seed, used by no loss; it only judges."""
 
     file: ClassVar[str] = "judge"
 
 
 @attrs.define(eq=False)
 class DemoPerceptual(Perceptual):
-    """Distance of a trunk's normalised feature maps, averaged over places and stages (as LPIPS, without weights)."""
+    """LPIPS-like distance on the trunk: normalised feature maps, averaged over positions and stages, unweighted."""
 
     label: ClassVar[str] = "demo-trunk"
     _network: Trunk = attrs.field(init=False, default=None, repr=False)
@@ -78,25 +78,25 @@ class DemoPerceptual(Perceptual):
         self._network = load("trunk", device)[0]
 
     def features(self, images: Tensor) -> list[Tensor]:
-        """Images ``(N, 3, H, W)`` -> four maps ``(N, C_i, h_i, w_i)``, every place on the unit sphere."""
+        """Images ``(N, 3, H, W)`` -> four maps ``(N, C_i, h_i, w_i)``, normalised over channels at each position."""
         return normalised_maps(self._network.stages(resized(images, self._network.size)))
 
     def distance(self, a: list[Tensor], b: list[Tensor]) -> Tensor:
-        """Squared difference, averaged over places, then over stages: ``(N,)``."""
+        """Squared difference, averaged over positions, then over stages: ``(N,)``."""
         return torch.stack([(x - y).square().sum(1).mean((1, 2)) for x, y in zip(a, b, strict=True)]).mean(0)
 
     def pooled(self, images: Tensor) -> Tensor:
-        """What the trunk reads the renderer's parameters off: ``(N, 256)``."""
+        """The trunk's last hidden layer: ``(N, 256)``."""
         return self._network.hidden(images)
 
 
 @attrs.define(eq=False)
 class DemoInverter(Inverter):
-    """One forward pass to W+, then a few steps of refinement that stay near it."""
+    """An encoder's estimate in W+, refined by a few optimisation steps that stay close to it."""
 
-    refine_steps: int = option(30, ge=0, unit="steps", help="Adam steps on the latent after the encoder's guess")
-    learning_rate: float = option(0.01, gt=0.0, help="Adam's step size in the refinement")
-    stay: float = option(0.05, ge=0.0, help="weight of the squared distance from the encoder's guess")
+    refine_steps: int = option(30, ge=0, unit="steps", help="Adam steps on the latent after the encoder's estimate")
+    learning_rate: float = option(0.01, gt=0.0, help="Adam's learning rate in the refinement")
+    stay: float = option(0.05, ge=0.0, help="weight of the squared distance from the encoder's estimate")
     file: ClassVar[str] = "inverter"
     spatial: ClassVar[bool] = False
     _network: InversionEncoder = attrs.field(init=False, default=None, repr=False)
@@ -108,13 +108,13 @@ class DemoInverter(Inverter):
         self._perceptual.prepare(device)
 
     def invert(self, images: Tensor, generator: Generator) -> Tensor:
-        """Aligned pictures ``(N, 3, H, W)`` in [-1, 1] -> latents ``(N, num_ws, w_dim)``.
+        """Aligned images ``(N, 3, H, W)`` in [-1, 1] -> latents ``(N, num_ws, w_dim)``.
 
         :raises ConfigError: for a generator that it was not trained for.
         """
         net = self._network
-        ours: tuple[Any, ...] = (net.num_ws, net.w_dim, net.head[2].out_features, self.spatial)
-        if (generator.num_ws, generator.w_dim, generator.z_dim, generator.has_views) != ours:
+        trained_for: tuple[Any, ...] = (net.num_ws, net.w_dim, net.head[2].out_features, self.spatial)
+        if (generator.num_ws, generator.w_dim, generator.z_dim, generator.has_views) != trained_for:
             raise ConfigError(
                 f"this inverter knows only the bundled {'EG3D' if self.spatial else 'StyleGAN2'} (latents "
                 f"{net.num_ws}×{net.w_dim}), not this generator ({generator.num_ws}×{generator.w_dim}); "
@@ -125,19 +125,19 @@ class DemoInverter(Inverter):
         return self._refined(images, guess, self.views(z), generator) if self.refine_steps else guess
 
     def views(self, z: Tensor) -> Tensor | None:
-        """From where pictures of the estimated parameters ``(N, K)`` were taken: no views in two dimensions."""
+        """Views of the images with estimated parameters ``(N, K)``; None for a 2D generator."""
         return None
 
     def _refined(self, images: Tensor, guess: Tensor, views: Tensor | None, generator: Generator) -> Tensor:
-        """Each picture on its own optimiser state: Adam acts on every number, so a batch changes nothing."""
+        """Optimise all latents together; Adam is elementwise, so the result does not depend on the batch."""
         latents = guess.clone().requires_grad_(True)
         adam = torch.optim.Adam([latents], lr=self.learning_rate)
         with torch.no_grad():
-            wanted = self._perceptual.features(images)
+            reference = self._perceptual.features(images)
         for _ in range(self.refine_steps):
-            made = generator.render(latents, views).image
-            look = self._perceptual.distance(self._perceptual.features(made), wanted).sum()
-            loss = look + F.l1_loss(made, images) * len(images)
+            rendered = generator.render(latents, views).image
+            perceptual = self._perceptual.distance(self._perceptual.features(rendered), reference).sum()
+            loss = perceptual + F.l1_loss(rendered, images) * len(images)
             loss = loss + self.stay * (latents - guess).square().mean((1, 2)).sum()
             (latents.grad,) = torch.autograd.grad(loss, [latents])
             adam.step()
@@ -146,13 +146,13 @@ class DemoInverter(Inverter):
 
 @attrs.define(eq=False)
 class DemoInverter3D(DemoInverter):
-    """The same for the bundled EG3D: the encoder also says from where the picture was taken."""
+    """The same for the bundled EG3D: the encoder also estimates the camera."""
 
-    refine_steps: int = option(12, ge=0, unit="steps", help="Adam steps on the latent after the encoder's guess")
-    learning_rate: float = option(0.02, gt=0.0, help="Adam's step size in the refinement")
+    refine_steps: int = option(12, ge=0, unit="steps", help="Adam steps on the latent after the encoder's estimate")
+    learning_rate: float = option(0.02, gt=0.0, help="Adam's learning rate in the refinement")
     file: ClassVar[str] = "inverter_3d"
     spatial: ClassVar[bool] = True
 
     def views(self, z: Tensor) -> Tensor:
-        """Cameras ``(N, 25)`` that see a head as a picture of the parameters ``(N, K)`` does."""
+        """Cameras ``(N, 25)`` of the images with estimated parameters ``(N, K)``."""
         return portrait_cameras(z[:, YAW], z[:, PITCH])

@@ -1,7 +1,7 @@
 """The small networks of the bundled world: two identity encoders, a perceptual trunk and an inverter.
 
-All take aligned pictures ``(N, 3, H, W)`` in [-1, 1] of any size and bring them to their own size themselves.
-Faces are aligned, so the heads look at *where* a feature lies (they flatten) instead of pooling it away.
+All take aligned images ``(N, 3, H, W)`` in [-1, 1] of any size and resize them to their own resolution. Faces are
+aligned, so the heads flatten the feature maps and keep positions instead of pooling them away.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ __all__ = ["NETWORKS", "FaceEncoder", "InversionEncoder", "PatchEncoder", "Trunk
 
 
 def resized(images: Tensor, size: int) -> Tensor:
-    """Pictures ``(N, 3, H, W)`` -> ``(N, 3, size, size)``, smoothed where they shrink; differentiable."""
+    """Images ``(N, 3, H, W)`` -> ``(N, 3, size, size)``, antialiased; differentiable."""
     if images.shape[-2:] == (size, size):
         return images
     return F.interpolate(images, size=(size, size), mode="bilinear", antialias=True, align_corners=False)
@@ -33,7 +33,7 @@ def conv_norm(channels_in: int, channels_out: int, kernel: int = 3, stride: int 
 class PatchEncoder(nn.Module):
     """Identity encoder B, which only judges: 4×4 patches as channels, few wide layers, group normalisation, SiLU.
 
-    Pictures ``(N, 3, H, W)`` -> embeddings ``(N, dim)``, not yet of unit length.
+    Images ``(N, 3, H, W)`` -> embeddings ``(N, dim)``, not normalised.
     """
 
     def __init__(self, size: int = 64, widths: tuple[int, ...] = (96, 160, 224), dim: int = 128) -> None:
@@ -53,9 +53,9 @@ class PatchEncoder(nn.Module):
 
 
 class Trunk(nn.Module):
-    """VGG-like perceptual trunk, trained to read the renderer's parameters off a picture.
+    """VGG-like perceptual trunk, trained to regress the renderer's parameters from an image.
 
-    :meth:`stages` gives feature maps of 1/2, 1/4, 1/8 and 1/16 of the picture's size.
+    :meth:`stages` returns feature maps at 1/2, 1/4, 1/8 and 1/16 of the resolution.
     """
 
     def __init__(
@@ -72,7 +72,7 @@ class Trunk(nn.Module):
         )
 
     def stages(self, images: Tensor) -> list[Tensor]:
-        """Pictures ``(N, 3, H, W)`` -> feature maps ``(N, C_i, H / 2^i, W / 2^i)``, i from 1."""
+        """Images ``(N, 3, H, W)`` -> feature maps ``(N, C_i, H / 2^i, W / 2^i)``, i from 1."""
         maps = []
         x = images
         for conv in self.convs:
@@ -82,26 +82,26 @@ class Trunk(nn.Module):
         return maps
 
     def hidden(self, images: Tensor) -> Tensor:
-        """What the head reads the parameters off: ``(N, 256)``."""
+        """The last hidden layer: ``(N, 256)``."""
         x = F.relu(self.reduce(self.stages(resized(images, self.size))[-1]))
         hidden: Tensor = self.head[1](self.head[0](x.flatten(1)))
         return hidden
 
     def forward(self, images: Tensor) -> Tensor:
-        """Pictures ``(N, 3, H, W)`` -> estimated parameters ``(N, parameters)``."""
+        """Images ``(N, 3, H, W)`` -> estimated parameters ``(N, parameters)``."""
         estimate: Tensor = self.head[2](self.hidden(images))
         return estimate
 
 
 class FaceEncoder(Trunk):
-    """Identity encoder A, the one that losses use: a trunk, taught further, whose head is an embedding ``(N, dim)``."""
+    """Identity encoder A, the one that losses use: a fine-tuned trunk whose head is an embedding ``(N, dim)``."""
 
     def __init__(self, dim: int = 128, **trunk: Any) -> None:
         super().__init__(parameters=dim, **trunk)
 
 
 class InversionEncoder(Trunk):
-    """Picture -> z (through the generator's mapping: a latent in W) and an offset for each row of W+."""
+    """Image -> z, mapped to W by the generator's own mapping network, and an offset for each row of W+."""
 
     def __init__(self, num_ws: int, w_dim: int, rank: int = 64, **trunk: Any) -> None:
         super().__init__(**trunk)
@@ -112,7 +112,7 @@ class InversionEncoder(Trunk):
         self.offsets = nn.Sequential(nn.Linear(256, rank), last)
 
     def latents(self, images: Tensor, mapping: Callable[[Tensor], Tensor]) -> tuple[Tensor, Tensor]:
-        """Pictures -> latents ``(N, num_ws, w_dim)`` and their z ``(N, parameters)``; ``mapping``: z -> latents."""
+        """Images -> latents ``(N, num_ws, w_dim)`` and their z ``(N, parameters)``; ``mapping``: z -> latents."""
         hidden = self.hidden(images)
         z = self.head[2](hidden)
         return mapping(z) + self.offsets(hidden).view(-1, self.num_ws, self.w_dim), z
@@ -124,7 +124,7 @@ NETWORKS: Mapping[str, Callable[..., nn.Module]] = {
 
 
 def build(architecture: Mapping[str, Any]) -> nn.Module:
-    """The network that a weight file's metadata describe: ``{"name": "trunk", "size": 96, ...}``."""
+    """The network described by a weight file's metadata: ``{"name": "trunk", "size": 96, ...}``."""
     options: dict[str, Any] = {
         key: tuple(value) if isinstance(value, list) else value for key, value in architecture.items()
     }
@@ -133,15 +133,15 @@ def build(architecture: Mapping[str, Any]) -> nn.Module:
 
 
 def parameter_count(network: nn.Module) -> int:
-    """How many numbers training found."""
+    """Number of trainable parameters."""
     return sum(p.numel() for p in network.parameters())
 
 
 def unit(x: Tensor) -> Tensor:
-    """Rows of ``(N, D)`` on the unit sphere."""
+    """Rows of ``(N, D)`` scaled to unit length."""
     return x / x.norm(dim=1, keepdim=True).clamp_min(1e-8)
 
 
 def normalised_maps(maps: list[Tensor]) -> list[Tensor]:
-    """Every place's feature vector on the unit sphere, as LPIPS compares them."""
+    """Feature maps normalised over channels at each position, as LPIPS does."""
     return [x * torch.rsqrt(x.square().sum(1, keepdim=True) + 1e-6) for x in maps]

@@ -1,4 +1,4 @@
-"""Networks that look at faces: identity encoders, perceptual distances, inversion. Imports no torch."""
+"""Published face networks: identity encoders, perceptual distances, inverters, alignment. Imports no torch."""
 
 from __future__ import annotations
 
@@ -24,10 +24,10 @@ def unlearnkit_register_identity_encoders(register: Register) -> None:
         "FaceNet (Inception-ResNet-v1) trained on VGGFace2; weights file from facenet-pytorch")
     register(
         "arcface-ir-se50", "unlearnkit_faces.identity:ArcFace",
-        "ArcFace IR-SE50, the encoder of GUIDE's loss; needs model_ir_se50.pth")
+        "ArcFace IR-SE50, the encoder of GUIDE's identity loss; needs model_ir_se50.pth")
     register(
         "curricularface-ir101", "unlearnkit_faces.identity:CurricularFace",
-        "CurricularFace IR-101, the judge of GUIDE's ID metric; needs CurricularFace_Backbone.pth")
+        "CurricularFace IR-101, the network of GUIDE's ID metric; needs CurricularFace_Backbone.pth")
 
 
 @hookimpl
@@ -35,10 +35,10 @@ def unlearnkit_register_perceptuals(register: Register) -> None:
     """Register `lpips-vgg` and `lpips-alex`."""
     register(
         "lpips-vgg", "unlearnkit_faces.perceptual:LpipsVgg",
-        "LPIPS 0.1 on VGG-16, the distance of GUIDE's losses; needs torchvision's VGG-16 weights")
+        "LPIPS 0.1 on VGG-16, as in GUIDE's losses; needs torchvision's VGG-16 weights")
     register(
         "lpips-alex", "unlearnkit_faces.perceptual:LpipsAlex",
-        "LPIPS 0.1 on AlexNet, faster, usual in evaluations; needs torchvision's AlexNet weights")
+        "LPIPS 0.1 on AlexNet, faster and common in evaluations; needs torchvision's AlexNet weights")
 
 
 @hookimpl
@@ -46,15 +46,15 @@ def unlearnkit_register_inverters(register: Register) -> None:
     """Register `optimise` and `e4e`."""
     register(
         "optimise", "unlearnkit_faces.inverters:OptimisationInverter",
-        "searches the latent by gradient descent: any generator, no weights needed, some minutes on a CPU")
+        "Optimises the latent by gradient descent (as stage 1 of PTI): any generator, no weights, minutes on a CPU")
     register(
         "e4e", "unlearnkit_faces.inverters:E4eInverter",
-        "the e4e or pSp encoder of a StyleGAN2: one forward pass; needs e4e_ffhq_encode.pt or the like")
+        "e4e or pSp encoder for StyleGAN2, one forward pass; needs e4e_ffhq_encode.pt or a similar file")
 
 
 @hookimpl
 def unlearnkit_align_picture(picture: Image, size: int, name: str) -> Tensor:
-    """MTCNN's landmarks (its weights come with facenet-pytorch), then FFHQ's crop."""
+    """Crop a face as FFHQ does, from MTCNN landmarks (whose weights ship with facenet-pytorch)."""
     from unlearnkit_faces.alignment import align_picture
 
     return align_picture(picture, size, name=name)

@@ -1,15 +1,15 @@
-"""Cuts a face out of a photo as the training pictures of FFHQ were cut.
+"""FFHQ alignment: crops the face out of a photo as FFHQ's training images were cropped.
 
 The square (Karras et al. 2017, arXiv 1710.10196, appendix C, used for FFHQ in arXiv 1812.04948): with eyes
-e0, e1 and corners of the mouth m0, m1, left in the picture first,
+e0, e1 and mouth corners m0, m1, image-left first,
 
     x' = e1 - e0,  y' = (e0 + e1) / 2 - (m0 + m1) / 2
     c  = (e0 + e1) / 2 - 0.1 y',  s = max(4.0 |x'|, 3.6 |y'|)
     x  = (x' - rot(y')) / |x' - rot(y')|,  y = rot(x)
 
-where c is the centre, s the side, x and y the directions of its edges, and rot turns by 90 degrees such that
-rot(y') points against x' in an upright face. Differences from FFHQ's own program, both small: five landmarks
-of MTCNN stand for dlib's 68, and what lies outside of the photo is its mirror image without a blur.
+where c is the centre, s the side, x and y the directions of its edges, and rot rotates by 90 degrees such that
+rot(y') is antiparallel to x' in an upright face. Two small differences from FFHQ's own script: MTCNN's five
+landmarks instead of dlib's 68, and reflection padding outside the photo without a blur.
 """
 
 from __future__ import annotations
@@ -36,14 +36,14 @@ CORNERS = np.array([[-1.0, -1.0], [1.0, -1.0], [-1.0, 1.0]])
 def align_picture(
     image: Image.Image | NDArray[np.uint8], size: int, face: Choice = "only", name: str = "the picture"
 ) -> Tensor:
-    """A photo -> the face in it, upright and centred as in FFHQ: ``(3, size, size)``, RGB in [-1, 1].
+    """Photo -> the face in it, upright and centred as in FFHQ: ``(3, size, size)``, RGB in [-1, 1].
 
-    * ``image``: a PIL picture (turned as its EXIF data says) or an array ``(H, W, 3)`` of 8-bit RGB
+    * ``image``: a PIL image (rotated by its EXIF orientation) or an array ``(H, W, 3)`` of 8-bit RGB
     * ``face``: ``"only"`` refuses a photo with several faces, ``"largest"`` takes the largest
-    * ``name``: what to call the photo in messages
+    * ``name``: the photo's name in messages
 
-    :raises NoFaceError: if there is no face, or several where one is needed.
-    :raises ShapeError: if ``image`` is no such picture.
+    :raises NoFaceError: if there is no face, or several where one is required.
+    :raises ShapeError: if ``image`` has another shape or type.
     """
     pixels = to_pixels(image)
     landmarks = choose_face(detect_faces(pixels), face, name).landmarks
@@ -55,7 +55,7 @@ def align_picture(
 
 
 def to_pixels(image: Image.Image | NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """A PIL picture or an array as 8-bit RGB ``(H, W, 3)``.
+    """A PIL image or an array as 8-bit RGB ``(H, W, 3)``.
 
     :raises ShapeError: if it is neither.
     """
@@ -68,9 +68,9 @@ def to_pixels(image: Image.Image | NDArray[np.uint8]) -> NDArray[np.uint8]:
 
 
 def ffhq_square(landmarks: Points) -> tuple[Points, Points]:
-    """Landmarks ``(5, 2)`` -> centre ``(2,)`` and the half edge to the right ``(2,)``, in pixels.
+    """Landmarks ``(5, 2)`` -> centre ``(2,)`` and the vector to the middle of the right edge ``(2,)``, in pixels.
 
-    :raises NoFaceError: if eyes and mouth fall together, so that no direction is left.
+    :raises NoFaceError: if eyes and mouth coincide, so that the orientation is undefined.
     """
     left, right, _, *mouth = landmarks
     across = right - left
@@ -79,15 +79,15 @@ def ffhq_square(landmarks: Points) -> tuple[Points, Points]:
     edge = across + np.array([-up[1], up[0]])
     length = float(np.hypot(*edge))
     if not math.isfinite(length) or length < 1e-3:
-        raise NoFaceError("the eyes and the mouth that were found lie in one place; give another picture")
+        raise NoFaceError("the detected eyes and mouth coincide; give another picture")
     side = max(4.0 * float(np.hypot(*across)), 3.6 * float(np.hypot(*up)))
     return eyes - 0.1 * up, edge / length * side / 2
 
 
 def sample_square(pixels: NDArray[np.uint8], centre: Points, half: Points, size: int) -> Tensor:
-    """A turned square of a picture as ``(3, size, size)`` in [-1, 1], not aliased, mirrored at the border.
+    """A rotated square of an image as ``(3, size, size)`` in [-1, 1], antialiased, with reflection padding.
 
-    * ``centre``, ``half``: as :func:`ffhq_square` gives them
+    * ``centre``, ``half``: as returned by :func:`ffhq_square`
     """
     down = np.array([-half[1], half[0]])
     corners = centre + CORNERS[:, :1] * half + CORNERS[:, 1:] * down
@@ -116,9 +116,8 @@ def warp(images: Tensor, corners: Tensor, size: int, padding: str = "zeros") -> 
 
 
 def similarity(landmarks: Points, template: Points) -> Points:
-    """The turn, scaling and shift ``(2, 3)`` that best takes ``template`` to ``landmarks``, both ``(K, 2)``.
+    """Least-squares similarity transform ``(2, 3)`` that maps ``template`` to ``landmarks``, both ``(K, 2)``.
 
-    Best in the sense of least squares.
     In complex numbers: landmark = a * template + b, without reflection.
     """
     source, goal = template @ [1, 1j], landmarks @ [1, 1j]
@@ -129,7 +128,7 @@ def similarity(landmarks: Points, template: Points) -> Points:
 
 
 def _crop(pixels: NDArray[np.uint8], corners: Points) -> tuple[Tensor, Points]:
-    """Only the part of a picture that a square needs, as ``(1, 3, h, w)`` in [-1, 1]: photos can be huge."""
+    """The region of a photo that a square needs, as ``(1, 3, h, w)`` in [-1, 1]: photos can be huge."""
     fourth = corners[1] + corners[2] - corners[0]
     every = np.vstack([corners, fourth])
     limit = np.array([pixels.shape[1], pixels.shape[0]])

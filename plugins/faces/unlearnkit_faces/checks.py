@@ -1,4 +1,4 @@
-"""What every component here asks of the pictures it gets, and of being prepared."""
+"""Checks that all components share: image shapes, and that ``prepare`` was called."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ T = TypeVar("T")
 def check_pictures(images: Tensor, smallest: int = 1, square: bool = False) -> None:
     """Refuse anything but ``(N, 3, H, W)`` with H, W >= ``smallest``, and H = W where ``square``.
 
-    :raises ShapeError: saying what was given and what is expected.
+    :raises ShapeError: naming the shape given and the shape expected.
     """
     good = images.ndim == 4 and images.shape[1] == 3 and min(images.shape[2:]) >= smallest
     if not good or (square and images.shape[2] != images.shape[3]):
@@ -26,9 +26,9 @@ def check_pictures(images: Tensor, smallest: int = 1, square: bool = False) -> N
 
 
 def prepared(part: T | None, name: str) -> T:
-    """``part`` once it is there.
+    """``part``, if it is loaded.
 
-    :raises RuntimeError: before ``prepare``.
+    :raises RuntimeError: if ``prepare`` was not called.
     """
     if part is None:
         raise RuntimeError(f"{name}: call prepare(device) before anything else")

@@ -1,4 +1,4 @@
-"""Faces and their five landmarks, by MTCNN (Zhang et al. 2016, arXiv 1604.02878).
+"""Face detection with five landmarks, by MTCNN (Zhang et al. 2016, arXiv 1604.02878).
 
 The network and its weights (2 MB) ship in facenet-pytorch: nothing is downloaded.
 """
@@ -18,20 +18,21 @@ __all__ = ["Choice", "Face", "choose_face", "count_faces", "detect_faces", "most
 
 Choice = Literal["only", "largest"]
 LONGEST_SIDE = 1024
-"""Larger pictures are shrunk before detection: faces that matter are large in them."""
+"""Larger images are downscaled before detection: the faces that matter are large in them."""
 SMALLEST_SIDE = 24
-"""Below that there is nothing for the first stage to look at."""
+"""Smaller images have no window for the first stage."""
 SURE = 0.9
+"""Probability from which a detection counts as a face."""
 BYSTANDER = 1 / 3
-"""A face less than this high, relative to the largest, stands in the background and is not counted."""
+"""Faces below this height, relative to the largest, count as background and are ignored."""
 
 
 @attrs.frozen(eq=False)
 class Face:
-    """One face in a picture, in pixels, x to the right and y down, centres of pixels at halves.
+    """One detected face, in pixels: x right, y down, pixel centres at half-integers.
 
     * ``box``: left, top, right, bottom
-    * ``landmarks`` ``(5, 2)``: the eyes, the nose's tip, the corners of the mouth; left in the picture first
+    * ``landmarks`` ``(5, 2)``: eyes, tip of the nose, mouth corners; image-left first
     """
 
     box: tuple[float, float, float, float]
@@ -47,9 +48,9 @@ class Face:
 def detect_faces(
     pixels: NDArray[np.uint8], thresholds: tuple[float, float, float] = (0.6, 0.7, 0.7)
 ) -> list[Face]:
-    """All faces in a picture ``(H, W, 3)``, 8-bit RGB, the largest first; runs on the CPU.
+    """All faces in an image ``(H, W, 3)``, 8-bit RGB, largest first; runs on the CPU.
 
-    ``thresholds`` are those of MTCNN's three stages (the default is its authors').
+    ``thresholds`` are those of MTCNN's three stages (defaults from its authors).
     """
     height, width = pixels.shape[:2]
     if min(height, width) < SMALLEST_SIDE:
@@ -66,37 +67,37 @@ def detect_faces(
 
 
 def choose_face(faces: list[Face], choice: Choice = "only", name: str = "the picture") -> Face:
-    """The one face of a picture, or the largest where ``choice`` says so.
+    """The only face of an image, or the largest for ``choice="largest"``.
 
-    :raises NoFaceError: if there is none, or several where one is needed.
+    :raises NoFaceError: if there is none, or several where one is required.
     """
     sure = [face for face in faces if face.probability >= SURE]
     if not sure:
         raise NoFaceError(
-            f"{name}: shows no face that MTCNN finds; give a picture in which the face looks towards the "
+            f"{name}: shows no face that MTCNN detects; give a picture in which the face looks towards the "
             "camera and is at least 60 pixels high, or one that is aligned already")
     near = _near(sure)
     if len(near) > 1 and choice == "only":
         places = ", ".join(f"at x {face.box[0]:.0f} to {face.box[2]:.0f}" for face in near)
-        raise NoFaceError(f"{name}: shows {len(near)} faces ({places}), expected one; cut the person out, or "
+        raise NoFaceError(f"{name}: shows {len(near)} faces ({places}), expected one; crop to the person, or "
                           "ask for the largest face")
     return sure[0]
 
 
 def count_faces(faces: list[Face]) -> int:
-    """How many people a picture shows: all sure faces but those in the background; without any, the likeliest."""
+    """Number of people in an image: confident faces outside the background; if none is, 1 for the likeliest face."""
     sure = [face for face in faces if face.probability >= SURE]
     return len(_near(sure)) if sure else min(len(faces), 1)
 
 
 def most_likely(faces: list[Face]) -> Face | None:
-    """The largest face that is surely one, else the likeliest, else None."""
+    """The largest confident face, else the likeliest one, else None."""
     sure = [face for face in faces if face.probability >= SURE]
     return sure[0] if sure else max(faces, key=lambda face: face.probability, default=None)
 
 
 def _near(sure: list[Face]) -> list[Face]:
-    """Those that do not stand in the background; ``sure`` has the largest first."""
+    """Faces outside the background; ``sure`` is sorted largest first."""
     return [face for face in sure if face.height >= BYSTANDER * sure[0].height]
 
 
@@ -106,7 +107,7 @@ def _scaled(box: NDArray[np.float64], factor: float) -> tuple[float, float, floa
 
 
 def _shrunk(pixels: NDArray[np.uint8], factor: float) -> NDArray[np.uint8]:
-    # An array, never a PIL picture: facenet-pytorch 2.5.3 fails on those under numpy 2.4.
+    # An array, never a PIL image: facenet-pytorch 2.5.3 fails on those under numpy 2.4.
     if factor <= 1:
         return np.ascontiguousarray(pixels)
     from PIL import Image

@@ -1,8 +1,8 @@
 """The encoders of e4e (Tov et al. 2021, arXiv 2102.02766) and pSp (Richardson et al. 2020, arXiv 2008.00951).
 
-Both are an IR-SE50 trunk with a feature pyramid and one small network, a *style*, for each layer of a
-StyleGAN2. They differ in how the styles' outputs are read: pSp's are the latents' rows, e4e's are a first row
-and offsets to it. Written from the papers and the names and shapes of the published state dicts.
+Both are an IR-SE50 trunk with a feature pyramid and one small *style* head per StyleGAN2 layer. They differ in how
+the heads' outputs are interpreted: pSp's are the rows of the latent, e4e's are a first row and offsets from it.
+Written from the papers and the names and shapes of the published state dicts.
 """
 
 from __future__ import annotations
@@ -18,16 +18,16 @@ from unlearnkit_faces.irse import input_layer, residual_body
 __all__ = ["SIDE", "StyleEncoder"]
 
 SIDE = 256
-"""Side of the pictures that the encoder takes."""
+"""Input resolution of the encoder."""
 WIDTH = 512
 TAPS = (6, 20, 23)
-"""Blocks of the trunk after which the pyramid takes 128, 256 and 512 channels."""
+"""Blocks of the trunk whose outputs (128, 256 and 512 channels) feed the pyramid."""
 COARSE, MIDDLE = 3, 7
-"""First layers that are read from the 32 × 32 and from the 64 × 64 map."""
+"""First style heads on the 32 × 32 and on the 64 × 64 map."""
 
 
 class ScaledLinear(nn.Module):
-    """StyleGAN2's linear layer: weights are stored with unit variance and scaled when used."""
+    """StyleGAN2's equalised linear layer: weights are stored with unit variance and scaled at run time."""
 
     def __init__(self, width: int) -> None:
         super().__init__()
@@ -39,7 +39,7 @@ class ScaledLinear(nn.Module):
 
 
 class Style(nn.Module):
-    """One map ``(N, 512, side, side)`` -> one row ``(N, 512)``: halved until one pixel is left."""
+    """One map ``(N, 512, side, side)`` -> one row ``(N, 512)``: stride-2 convolutions down to one pixel."""
 
     def __init__(self, side: int) -> None:
         super().__init__()
@@ -55,9 +55,9 @@ class Style(nn.Module):
 
 
 class StyleEncoder(nn.Module):
-    """Pictures ``(N, 3, 256, 256)`` in [-1, 1] -> rows ``(N, num_ws, 512)``, usually offsets from the mean.
+    """Images ``(N, 3, 256, 256)`` in [-1, 1] -> rows ``(N, num_ws, 512)``, usually offsets from the mean latent.
 
-    ``progressive`` reads the styles as e4e does, otherwise as pSp does.
+    ``progressive`` interprets the heads as e4e does, otherwise as pSp does.
     """
 
     def __init__(self, num_ws: int, progressive: bool = True) -> None:

@@ -1,6 +1,6 @@
 """Published face recognition networks as identity encoders. All are frozen and run in ``eval()`` mode.
 
-The weights are the user's: no registry has them, and nothing is downloaded.
+Users supply the weights: nothing is downloaded.
 """
 
 from __future__ import annotations
@@ -26,14 +26,14 @@ __all__ = ["ArcFace", "CurricularFace", "Facenet", "face_window"]
 
 SETTING = "--set identity.weights=FILE (judge.weights=FILE for the judge)"
 WINDOW = (35 / 256, 223 / 256, 32 / 256, 220 / 256)
-"""Top, bottom, left and right of the face in an FFHQ-aligned picture: e4e's and GUIDE's window."""
+"""Top, bottom, left and right of the face in an FFHQ-aligned image, as e4e and GUIDE crop it."""
 TEMPLATE = np.array([[38.29, 51.70], [73.53, 51.50], [56.03, 71.74], [41.55, 92.37], [70.73, 92.20]])
-"""Where eyes, nose and mouth lie in the 112 × 112 pictures that face recognition is trained on."""
+"""Eyes, nose and mouth corners in the 112 × 112 crops that face recognition is trained on."""
 GUIDE_THRESHOLDS = (0.15, 0.25, 0.35)
 
 
 def face_window(images: Tensor) -> Tensor:
-    """The face of FFHQ-aligned pictures ``(N, 3, S, S)`` -> ``(N, 3, s, s)``, s about 0.73 S."""
+    """Crop the face out of FFHQ-aligned images: ``(N, 3, S, S)`` -> ``(N, 3, s, s)``, s about 0.73 S."""
     side = images.shape[2]
     top, bottom, left, right = (round(edge * side) for edge in WINDOW)
     return images[:, :, top:bottom, left:right]
@@ -41,15 +41,15 @@ def face_window(images: Tensor) -> Tensor:
 
 @attrs.define(eq=False)
 class Facenet(IdentityEncoder):
-    """FaceNet as facenet-pytorch 2.5 has it: Inception-ResNet-v1 on VGGFace2, 512 numbers, 160 pixels.
+    """FaceNet from facenet-pytorch 2.5: Inception-ResNet-v1 on VGGFace2, 512-dimensional, 160 pixels.
 
-    Pictures in [-1, 1] become (x * 127.5) / 128, the network's own standardisation, and are resized without
-    aliasing. Any VGGFace2 or CASIA-WebFace file of facenet-pytorch fits; its classifier is left out.
+    Images in [-1, 1] are standardised as the network expects, (x * 127.5) / 128, and resized with antialiasing. Any
+    VGGFace2 or CASIA-WebFace file of facenet-pytorch works; its classifier is dropped.
     """
 
     weights: Path | None = option(
-        None, help="facenet-pytorch's 20180402-114759-vggface2.pt; without one, the one in torch's cache")
-    crop: bool = option(True, help="cut the face out of FFHQ-aligned pictures; false for tight pictures")
+        None, help="facenet-pytorch's 20180402-114759-vggface2.pt; by default the one in torch's cache")
+    crop: bool = option(True, help="crop the face out of FFHQ-aligned images; false for tight crops")
     _network: nn.Module | None = attrs.field(init=False, default=None, repr=False)
 
     source: ClassVar[Source] = Source(
@@ -57,9 +57,9 @@ class Facenet(IdentityEncoder):
         "https://github.com/timesler/facenet-pytorch/releases/tag/v2.2.9")
 
     def check(self) -> None:
-        """Look for the file of weights.
+        """Check that the weight file is there.
 
-        :raises ConfigError: if there is none; CheckpointError if it is not the file that its name promises.
+        :raises ConfigError: if there is none; CheckpointError if it does not match the hash in its name.
         """
         find_file(self.weights, self.source)
 
@@ -67,7 +67,7 @@ class Facenet(IdentityEncoder):
         """Read the weights onto ``device``.
 
         :raises ConfigError: if there is no file; nothing is downloaded.
-        :raises CheckpointError: if the file is damaged or another network's.
+        :raises CheckpointError: if the file is damaged or belongs to another network.
         """
         from facenet_pytorch import InceptionResnetV1
 
@@ -76,9 +76,9 @@ class Facenet(IdentityEncoder):
         self._network = load_network(InceptionResnetV1, state, path, device)
 
     def embed(self, images: Tensor) -> Tensor:
-        """Pictures ``(N, 3, S, S)`` in [-1, 1] -> unit embeddings ``(N, 512)``.
+        """Images ``(N, 3, S, S)`` in [-1, 1] -> unit embeddings ``(N, 512)``.
 
-        :raises ShapeError: if the pictures have another shape.
+        :raises ShapeError: if the images have another shape.
         """
         check_pictures(images, square=True)
         faces = face_window(images) if self.crop else images
@@ -89,22 +89,22 @@ class Facenet(IdentityEncoder):
 
 @attrs.define(eq=False)
 class ArcFace(IdentityEncoder):
-    """ArcFace IR-SE50 with GUIDE's and e4e's input: what GUIDE's identity loss measures with.
+    """ArcFace IR-SE50 with the preprocessing of GUIDE and e4e: the encoder of GUIDE's identity loss.
 
-    Pictures are resized to 256 pixels (bilinear, not smoothed), cut to rows 35 to 223 and columns 32 to 220,
-    and averaged down to 112 pixels; no landmarks. The window suits pictures aligned as FFHQ is.
+    Images are resized to 256 pixels (bilinear, without antialiasing), cropped to rows 35 to 223 and columns 32 to 220,
+    and average-pooled to 112 pixels; no landmarks. The window suits FFHQ-aligned images.
     """
 
-    weights: Path | None = option(None, help="file model_ir_se50.pth; without one, the one in torch's cache")
+    weights: Path | None = option(None, help="model_ir_se50.pth; by default the one in torch's cache")
     _network: FaceNetwork | None = attrs.field(init=False, default=None, repr=False)
 
     source: ClassVar[Source] = Source(
         "model_ir_se50.pth", SETTING, "the page of omertov/encoder4editing or TreB1eN/InsightFace_Pytorch")
 
     def check(self) -> None:
-        """Look for the file of weights.
+        """Check that the weight file is there.
 
-        :raises ConfigError: if there is none; CheckpointError if it is not the file that its name promises.
+        :raises ConfigError: if there is none; CheckpointError if it does not match the hash in its name.
         """
         find_file(self.weights, self.source)
 
@@ -112,15 +112,15 @@ class ArcFace(IdentityEncoder):
         """Read the weights onto ``device``.
 
         :raises ConfigError: if there is no file; nothing is downloaded.
-        :raises CheckpointError: if the file is damaged or another network's.
+        :raises CheckpointError: if the file is damaged or belongs to another network.
         """
         path = find_file(self.weights, self.source)
         self._network = load_network(ir_se50, read_state(path), path, device)
 
     def embed(self, images: Tensor) -> Tensor:
-        """Pictures ``(N, 3, S, S)`` in [-1, 1] -> unit embeddings ``(N, 512)``.
+        """Images ``(N, 3, S, S)`` in [-1, 1] -> unit embeddings ``(N, 512)``.
 
-        :raises ShapeError: if the pictures have another shape.
+        :raises ShapeError: if the images have another shape.
         """
         check_pictures(images, square=True)
         embeddings: Tensor = prepared(self._network, "ArcFace")(self.faces(images))
@@ -135,26 +135,26 @@ class ArcFace(IdentityEncoder):
 
 @attrs.define(eq=False)
 class CurricularFace(IdentityEncoder):
-    """CurricularFace IR-101: the network of GUIDE's ID metric; use it as judge, not in a loss.
+    """CurricularFace IR-101, the network of GUIDE's ID metric; use it as judge, not in a loss.
 
-    MTCNN finds five landmarks, with the metric's low thresholds, and the face is warped to where the network
-    expects them. Where no face is found, the FFHQ window is taken: a picture without a face still gets an
-    embedding (GUIDE's program ends there), and :meth:`embed_and_count` says so. The parameter names are assumed
-    to be those of IR-SE50; a file with others is refused, naming them.
+    MTCNN detects five landmarks, with the metric's low thresholds, and the face is warped to the network's template.
+    Where no face is found, the FFHQ window is used: an image without a face still gets an embedding (GUIDE's code
+    stops there), and :meth:`embed_and_count` reports it. Parameter names are assumed to be those of IR-SE50; a file
+    with others is refused, naming them.
     """
 
     weights: Path | None = option(
-        None, help="file CurricularFace_Backbone.pth; without one, the one in torch's cache")
-    align: bool = option(True, help="find the face by MTCNN; false takes the window of FFHQ-aligned pictures")
+        None, help="CurricularFace_Backbone.pth; by default the one in torch's cache")
+    align: bool = option(True, help="align the face by MTCNN landmarks; false uses the fixed FFHQ window")
     _network: FaceNetwork | None = attrs.field(init=False, default=None, repr=False)
 
     source: ClassVar[Source] = Source(
         "CurricularFace_Backbone.pth", SETTING, "the page of HuangYG123/CurricularFace")
 
     def check(self) -> None:
-        """Look for the file of weights.
+        """Check that the weight file is there.
 
-        :raises ConfigError: if there is none; CheckpointError if it is not the file that its name promises.
+        :raises ConfigError: if there is none; CheckpointError if it does not match the hash in its name.
         """
         find_file(self.weights, self.source)
 
@@ -162,22 +162,22 @@ class CurricularFace(IdentityEncoder):
         """Read the weights onto ``device``.
 
         :raises ConfigError: if there is no file; nothing is downloaded.
-        :raises CheckpointError: if the file is damaged or another network's.
+        :raises CheckpointError: if the file is damaged or belongs to another network.
         """
         path = find_file(self.weights, self.source)
         self._network = load_network(ir_101, read_state(path), path, device)
 
     def embed(self, images: Tensor) -> Tensor:
-        """Pictures ``(N, 3, S, S)`` in [-1, 1] -> unit embeddings ``(N, 512)``.
+        """Images ``(N, 3, S, S)`` in [-1, 1] -> unit embeddings ``(N, 512)``.
 
-        :raises ShapeError: if the pictures have another shape.
+        :raises ShapeError: if the images have another shape.
         """
         return self.embed_and_count(images)[0]
 
     def embed_and_count(self, images: Tensor) -> tuple[Tensor, Tensor | None]:
-        """The same, and how many faces MTCNN finds in each picture ``(N,)``; None where ``align`` is false.
+        """Embeddings, and the number of faces MTCNN finds in each image ``(N,)``; None if ``align`` is false.
 
-        :raises ShapeError: if the pictures have another shape.
+        :raises ShapeError: if the images have another shape.
         """
         check_pictures(images, square=True)
         faces, counts = self.faces(images)
@@ -198,7 +198,7 @@ class CurricularFace(IdentityEncoder):
 
 
 def _corners(faces: list[Face], side: int) -> np.ndarray:
-    """Where the 112 × 112 picture of the likeliest face lies in a square picture: three corners ``(3, 2)``."""
+    """Three corners ``(3, 2)``, in a square image, of the 112 × 112 crop of the likeliest face."""
     face = most_likely(faces)
     if face is None:
         top, bottom, left, right = (edge * side for edge in WINDOW)

@@ -1,4 +1,4 @@
-"""Inverters: by search for any generator, and by the e4e and pSp encoders for a StyleGAN2."""
+"""Inverters: latent optimisation for any generator, and the e4e and pSp encoders for StyleGAN2."""
 
 from __future__ import annotations
 
@@ -25,13 +25,13 @@ from unlearnkit_faces.weights import Source, find_file, load_network, read_file
 __all__ = ["E4eInverter", "OptimisationInverter", "learning_rate_factor"]
 
 STATISTICS = 600
-"""Random latents from which their spread is estimated (as many as PTI takes)."""
+"""Random latents for estimating their standard deviation (as many as PTI uses)."""
 
 
 def learning_rate_factor(step: int, steps: int, up: float = 0.05, down: float = 0.25) -> float:
-    """The schedule of StyleGAN2's projection (Karras et al. 2019, arXiv 1912.04958), a factor in (0, 1].
+    """Learning-rate schedule of StyleGAN2's projection (Karras et al. 2019, arXiv 1912.04958), a factor in (0, 1].
 
-    It rises linearly, stays, and falls as a cosine; ``up`` and ``down`` are the shares of the steps.
+    Linear warm-up, constant, cosine decay; ``up`` and ``down`` are fractions of the steps.
     """
     done = (step + 1) / (steps + 1)
     rise = min(1.0, done / up)
@@ -41,34 +41,34 @@ def learning_rate_factor(step: int, steps: int, up: float = 0.05, down: float = 
 
 @attrs.define(eq=False)
 class OptimisationInverter(Inverter):
-    """Finds the latent by Adam on the pictures' difference, like stage 1 of PTI (arXiv 2106.05744).
+    """Optimises the latent with Adam on the image difference, like stage 1 of PTI (arXiv 2106.05744).
 
-    Each picture is searched alone, with constant noise, so that its latent depends on nothing else in the
-    batch. Distances in latent space count in units of the latents' spread (the root mean square distance of
-    random latents from the mean, per number): one learning rate suits every generator. For a generator with
-    views, the middle one of its evaluation views is taken: the face must look towards the camera.
+    Each image is optimised alone, with constant noise, so that its latent does not depend on the batch. Latent
+    distances are in units of the latents' standard deviation (root mean square distance of random latents from the
+    mean, per element), so that one learning rate suits every generator. A generator with views renders the middle one
+    of its evaluation views: the face must look towards the camera.
     """
 
-    steps: int = option(300, gt=0, unit="steps", help="length of the search, for each picture")
+    steps: int = option(300, gt=0, unit="steps", help="optimisation steps per image")
     learning_rate: float = option(
-        0.1, gt=0, unit="spreads of the latents", help="Adam's step at its largest, after the rise")
-    space: Literal["W", "W+"] = option("W+", help="one row for all layers (W), or one for each (W+)")
+        0.1, gt=0, unit="standard deviations of the latents", help="Adam's peak learning rate, after warm-up")
+    space: Literal["W", "W+"] = option("W+", help="one shared row for all layers (W), or one per layer (W+)")
     candidates: int = option(
-        0, ge=0, help="start at the mean of the best tenth of so many random latents; 0: at the mean latent")
-    pixel_weight: float = option(1.0, ge=0, help="weight of the pixels' and gradients' absolute difference")
+        0, ge=0, help="start at the mean of the best tenth of this many random latents; 0: at the mean latent")
+    pixel_weight: float = option(1.0, ge=0, help="weight of the absolute difference of pixels and image gradients")
     perceptual: str | None = option(
-        None, help="perceptual distance to add, by its name ('lpips-vgg'); none needs no weights")
-    perceptual_weight: float = option(1.0, ge=0, help="weight of that distance")
+        None, help="name of a perceptual distance to add ('lpips-vgg'); none needs no weights")
+    perceptual_weight: float = option(1.0, ge=0, help="weight of the perceptual distance")
     regularisation: float = option(
-        0.02, ge=0, help="weight of the squared distance to the mean latent, in squared spreads")
-    seed: int = option(0, ge=0, lt=2**63, help="draws the random latents that spread and start come from")
+        0.02, ge=0, help="weight of the squared distance to the mean latent, in squared standard deviations")
+    seed: int = option(0, ge=0, lt=2**63, help="seed of the random latents used for scale and start")
 
     on_step: Callable[[int, int, float], None] | None = attrs.field(init=False, default=None, repr=False)
-    """Called with the 0-based step, the number of steps of all pictures, and the loss."""
+    """Called with the 0-based step, the number of steps over all images, and the loss."""
     _distance: Perceptual | None = attrs.field(init=False, default=None, repr=False)
 
     def check(self) -> None:
-        """Look for what the perceptual distance needs.
+        """Check that the perceptual distance is available.
 
         :raises UnlearnkitError: if no plugin offers it, or its weights are missing.
         """
@@ -76,7 +76,7 @@ class OptimisationInverter(Inverter):
             registry().component_class("perceptual", self.perceptual)().check()
 
     def prepare(self, device: torch.device) -> None:
-        """Make the perceptual distance, with its default options.
+        """Build the perceptual distance, with its default options.
 
         :raises PluginError: if no plugin offers it.
         :raises ConfigError: if its weights are missing.
@@ -87,9 +87,9 @@ class OptimisationInverter(Inverter):
             self._distance = distance
 
     def invert(self, images: Tensor, generator: Generator) -> Tensor:
-        """Aligned pictures ``(N, 3, R, R)`` in [-1, 1], R the generator's -> latents ``(N, num_ws, w_dim)``.
+        """Aligned images ``(N, 3, R, R)`` in [-1, 1], R the generator's resolution -> latents ``(N, num_ws, w_dim)``.
 
-        :raises ShapeError: if the pictures have another size.
+        :raises ShapeError: if the images have another size.
         """
         check_pictures(images, square=True)
         if images.shape[2] != generator.resolution:
@@ -98,17 +98,17 @@ class OptimisationInverter(Inverter):
         search = _Search(self, self._distance, generator)
         steps = len(images) * self.steps
         return torch.cat([
-            search.run(image, partial(self._tell, number * self.steps, steps))
+            search.run(image, partial(self._notify, number * self.steps, steps))
             for number, image in enumerate(images.to(generator.w_avg.device).split(1))
         ])
 
-    def _tell(self, before: int, steps: int, step: int, loss: Tensor) -> None:
+    def _notify(self, before: int, steps: int, step: int, loss: Tensor) -> None:
         if self.on_step is not None:
             self.on_step(before + step, steps, float(loss))
 
 
 class _Search:
-    """What the searches for all pictures share: mean and spread of the latents, the view, the candidates."""
+    """State shared by all images: mean and standard deviation of the latents, the view, the candidates."""
 
     def __init__(
         self, options: OptimisationInverter, distance: Perceptual | None, generator: Generator
@@ -123,62 +123,61 @@ class _Search:
             self.latents = generator.map(z.to(self.mean.device))
         self.spread = float((self.latents - self.mean).square().mean().sqrt().clamp_min(1e-8))
 
-    def run(self, image: Tensor, tell: Callable[[int, Tensor], None]) -> Tensor:
-        """The latent ``(1, num_ws, w_dim)`` of one picture ``(1, 3, R, R)``."""
+    def run(self, image: Tensor, notify: Callable[[int, Tensor], None]) -> Tensor:
+        """The latent ``(1, num_ws, w_dim)`` of one image ``(1, 3, R, R)``."""
         options = self.options
-        wanted = self._wanted(image)
-        start = self._start(image, wanted)
+        reference = self._reference(image)
+        start = self._start(image, reference)
         offset = torch.zeros_like(start if options.space == "W+" else start[:, :1], requires_grad=True)
         optimiser = torch.optim.Adam([offset], lr=options.learning_rate)
         for step in range(options.steps):
             for group in optimiser.param_groups:
                 group["lr"] = options.learning_rate * learning_rate_factor(step, options.steps)
             latent = start + self.spread * offset
-            loss = self._loss(latent, image, wanted).sum()
-            # Not loss.backward(): it would leave gradients in the generator's own parameters.
+            loss = self._loss(latent, image, reference).sum()
+            # Not loss.backward(): it would leave gradients in the generator's parameters.
             (offset.grad,) = torch.autograd.grad(loss, [offset])
             optimiser.step()
-            tell(step, loss.detach())
+            notify(step, loss.detach())
         return (start + self.spread * offset).detach()
 
-    def _loss(self, latent: Tensor, image: Tensor, wanted: list[Tensor]) -> Tensor:
-        """``(N,)`` for latents ``(N, num_ws, w_dim)``, one picture and its perceptual features."""
+    def _loss(self, latent: Tensor, image: Tensor, reference: list[Tensor]) -> Tensor:
+        """``(N,)`` for latents ``(N, num_ws, w_dim)``, one image and its perceptual features."""
         options = self.options
-        made = self.generator.render(latent, self.view).image
-        away = ((latent - self.mean) / self.spread).square().mean((1, 2))
-        loss = options.pixel_weight * picture_distance(made, image) + options.regularisation * away
+        rendered = self.generator.render(latent, self.view).image
+        deviation = ((latent - self.mean) / self.spread).square().mean((1, 2))
+        loss = options.pixel_weight * picture_distance(rendered, image) + options.regularisation * deviation
         if self.distance is not None:
-            seen = self.distance.distance(self.distance.features(made), wanted)
-            loss = loss + options.perceptual_weight * seen
+            perceptual = self.distance.distance(self.distance.features(rendered), reference)
+            loss = loss + options.perceptual_weight * perceptual
         return loss
 
     @torch.no_grad()
-    def _wanted(self, image: Tensor) -> list[Tensor]:
+    def _reference(self, image: Tensor) -> list[Tensor]:
         return [] if self.distance is None else self.distance.features(image)
 
     @torch.no_grad()
-    def _start(self, image: Tensor, wanted: list[Tensor]) -> Tensor:
+    def _start(self, image: Tensor, reference: list[Tensor]) -> Tensor:
         count = self.options.candidates
         if count == 0:
             return self.mean.clone()
-        losses = torch.cat([self._loss(latent, image, wanted) for latent in self.latents[:count].split(1)])
+        losses = torch.cat([self._loss(latent, image, reference) for latent in self.latents[:count].split(1)])
         best = losses.argsort()[: max(1, count // 10)]
         return self.latents[best].mean(0, keepdim=True)
 
 
 @attrs.define(eq=False)
 class E4eInverter(Inverter):
-    """The encoder of an e4e or pSp file, for the StyleGAN2 that it was trained with. One forward pass.
+    """The encoder of an e4e or pSp checkpoint, for the StyleGAN2 that it was trained with. One forward pass.
 
-    A mean latent is added where the file's options say so (or say nothing): the file's own, else the
-    generator's. Use the decoder in the same file as generator, or the one it was made from: to others these
-    latents mean nothing.
+    A mean latent is added unless the file's options say otherwise: the file's own, else the generator's. Use the
+    decoder in the same file as generator, or the generator it was trained from: the latents are meaningless to others.
     """
 
     weights: Path | None = option(
-        None, help="an e4e or pSp file, e.g. e4e_ffhq_encode.pt; without one, the one in torch's cache")
+        None, help="e4e or pSp checkpoint, e.g. e4e_ffhq_encode.pt; by default the one in torch's cache")
     style: Literal["auto", "e4e", "psp"] = option(
-        "auto", help="how the encoder's rows are read; auto goes by the file's own options")
+        "auto", help="how the encoder's rows are interpreted; auto follows the file's options")
     _network: StyleEncoder | None = attrs.field(init=False, default=None, repr=False)
     _mean: Tensor | None = attrs.field(init=False, default=None, repr=False)
     _adds_mean: bool = attrs.field(init=False, default=True, repr=False)
@@ -188,7 +187,7 @@ class E4eInverter(Inverter):
         "choose '--inverter optimise', which needs no weights")
 
     def check(self) -> None:
-        """Look for the file of weights.
+        """Check that the weight file is there.
 
         :raises ConfigError: if there is none.
         """
@@ -203,7 +202,7 @@ class E4eInverter(Inverter):
         path = find_file(self.weights, self.source)
         content = read_file(path)
         if not isinstance(content, dict) or not isinstance(content.get("state_dict"), dict):
-            raise CheckpointError(f"{path}: holds no 'state_dict' as e4e and pSp files do; give another file")
+            raise CheckpointError(f"{path}: has no 'state_dict', as e4e and pSp files do; give another file")
         state = {name.removeprefix("encoder."): tensor for name, tensor in content["state_dict"].items()
                  if isinstance(name, str) and name.startswith("encoder.") and isinstance(tensor, Tensor)}
         count = len({name.split(".")[1] for name in state if name.startswith("styles.")})
@@ -216,9 +215,9 @@ class E4eInverter(Inverter):
 
     @torch.no_grad()
     def invert(self, images: Tensor, generator: Generator) -> Tensor:
-        """Aligned pictures ``(N, 3, S, S)`` in [-1, 1] -> latents ``(N, num_ws, 512)``.
+        """Aligned images ``(N, 3, S, S)`` in [-1, 1] -> latents ``(N, num_ws, 512)``.
 
-        :raises ShapeError: if the encoder was made for another generator than this one.
+        :raises ShapeError: if the encoder was made for another generator.
         """
         check_pictures(images, square=True)
         network = prepared(self._network, "E4eInverter")

@@ -12,7 +12,7 @@ __all__ = ["FaceNetwork", "ir_101", "ir_se50", "residual_body"]
 
 WIDTHS = (64, 128, 256, 512)
 SIDE = 7
-"""Side of the last feature map: 112 pixels halved four times."""
+"""Side of the last feature map: 112 pixels downsampled four times by 2."""
 
 
 class SqueezeExcite(nn.Module):

@@ -1,7 +1,7 @@
 """LPIPS (Zhang et al. 2018, arXiv 1801.03924), version 0.1, split so that frozen features are computed once.
 
-The numbers are those of ``lpips.LPIPS(net="vgg")`` and ``("alex")`` of the package lpips 0.1.4, whose
-calibrated heads are read from its own files; the trunk is torchvision's ImageNet classifier.
+Results equal ``lpips.LPIPS(net="vgg")`` and ``("alex")`` of the package lpips 0.1.4, whose calibrated heads are
+read from its own files; the trunk is torchvision's ImageNet classifier.
 """
 
 from __future__ import annotations
@@ -26,24 +26,24 @@ __all__ = ["LpipsAlex", "LpipsVgg"]
 
 SHIFT = (-0.030, -0.088, -0.188)
 SCALE = (0.458, 0.448, 0.450)
-"""ImageNet's mean and deviation for pictures in [-1, 1], as lpips rounds them."""
+"""ImageNet's mean and standard deviation for images in [-1, 1], as lpips rounds them."""
 TINY = 1e-10
 
 
 @attrs.define(eq=False)
 class _Lpips(Perceptual):
-    """What both trunks share."""
+    """Code shared by both trunks."""
 
     trunk: Path | None = option(
-        None, help="torchvision's file of ImageNet weights; without one, the one in torch's cache")
+        None, help="torchvision's ImageNet weights; by default the file in torch's cache")
 
     source: ClassVar[Source]
     heads: ClassVar[str]
     """Name of the heads' file in the lpips package."""
     taps: ClassVar[tuple[int, ...]]
-    """Layers of the trunk whose (rectified) outputs are compared."""
+    """Layers of the trunk whose (ReLU) outputs are compared."""
     smallest: ClassVar[int]
-    """Side of the smallest picture that the trunk takes."""
+    """Smallest side that the trunk accepts."""
     _network: nn.Sequential | None = attrs.field(init=False, default=None, repr=False)
     _weights: list[Tensor] = attrs.field(init=False, factory=list, repr=False)
     _scaling: tuple[Tensor, Tensor] | None = attrs.field(init=False, default=None, repr=False)
@@ -53,9 +53,9 @@ class _Lpips(Perceptual):
         raise NotImplementedError
 
     def check(self) -> None:
-        """Look for the trunk's file of weights.
+        """Check that the trunk's weight file is there.
 
-        :raises ConfigError: if there is none; CheckpointError if it is not the file that its name promises.
+        :raises ConfigError: if there is none; CheckpointError if it does not match the hash in its name.
         """
         find_file(self.trunk, self.source)
 
@@ -63,7 +63,7 @@ class _Lpips(Perceptual):
         """Read trunk and heads onto ``device``.
 
         :raises ConfigError: if there is no trunk; nothing is downloaded.
-        :raises CheckpointError: if a file is damaged or another network's.
+        :raises CheckpointError: if a file is damaged or belongs to another network.
         """
         path = find_file(self.trunk, self.source)
         state = read_state(path, prefix="features.")
@@ -71,13 +71,13 @@ class _Lpips(Perceptual):
         self._weights = [head.to(device) for head in _read_heads(self.heads)]
         self._scaling = (torch.tensor(SHIFT, device=device).view(1, 3, 1, 1),
                          torch.tensor(SCALE, device=device).view(1, 3, 1, 1))
-        # Channels last: there and back in 94 % of the time on a CPU (VGG, measured), and what tensor cores take.
+        # Channels last: forward and backward in 94 % of the time on a CPU (VGG, measured), and what tensor cores use.
         self._network = network[: self.taps[-1] + 1].to(memory_format=torch.channels_last)
 
     def features(self, images: Tensor) -> list[Tensor]:
-        """Pictures ``(N, 3, H, W)`` in [-1, 1] -> five maps of the trunk; the distance normalises them.
+        """Images ``(N, 3, H, W)`` in [-1, 1] -> five feature maps of the trunk; the distance normalises them.
 
-        :raises ShapeError: if the pictures have another shape or are too small for the trunk.
+        :raises ShapeError: if the images have another shape or are too small for the trunk.
         """
         check_pictures(images, self.smallest)
         shift, scale = prepared(self._scaling, type(self).__name__)
@@ -92,7 +92,7 @@ class _Lpips(Perceptual):
     def distance(self, a: list[Tensor], b: list[Tensor]) -> Tensor:
         """LPIPS of two lists of feature maps, ``(N,)``.
 
-        :raises ShapeError: if the lists do not fit together.
+        :raises ShapeError: if the shapes of the two lists differ.
         """
         if [x.shape for x in a] != [x.shape for x in b] or len(a) != len(self.taps):
             raise ShapeError(f"two lists of {len(self.taps)} feature maps of equal shapes expected, got "
@@ -103,13 +103,13 @@ class _Lpips(Perceptual):
         return torch.stack(terms).sum(0)
 
     def pooled(self, images: Tensor) -> Tensor:
-        """The last stage's normalised features, averaged over places: ``(N, C)``."""
+        """The last stage's normalised features, averaged over positions: ``(N, C)``."""
         return F.normalize(self.features(images)[-1], dim=1, eps=TINY).mean((2, 3))
 
 
 @attrs.define(eq=False)
 class LpipsVgg(_Lpips):
-    """LPIPS on VGG-16: what GUIDE's losses measure with."""
+    """LPIPS on VGG-16, as in GUIDE's losses."""
 
     label: ClassVar[str] = "lpips-vgg"
     source: ClassVar[Source] = Source(
@@ -130,7 +130,7 @@ class LpipsVgg(_Lpips):
 
 @attrs.define(eq=False)
 class LpipsAlex(_Lpips):
-    """LPIPS on AlexNet: what most papers report."""
+    """LPIPS on AlexNet, the variant most papers report."""
 
     label: ClassVar[str] = "lpips-alex"
     source: ClassVar[Source] = Source(

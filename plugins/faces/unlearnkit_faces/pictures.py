@@ -1,4 +1,4 @@
-"""A distance of pictures that needs no trained network."""
+"""An image distance that needs no trained network."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ from torch.nn import functional as F
 __all__ = ["picture_distance"]
 
 SMALLEST = 8
-"""Side below which a picture is not halved again."""
+"""Side below which the pyramid stops."""
 
 
 def picture_distance(a: Tensor, b: Tensor) -> Tensor:
-    """Mean absolute difference of colours and of gradients over an image pyramid: ``(N,)``.
+    """Mean absolute difference of pixels and image gradients over an image pyramid: ``(N,)``.
 
-    Pictures ``(N, 3, H, W)``; each level is half as large as the one before, and all levels count the same:
-    the small ones say where the face is and how it is lit, the large ones where its edges run.
+    Images ``(N, 3, H, W)``; each level halves the resolution, and all levels have equal weight: coarse ones capture the
+    position and lighting of the face, fine ones its edges.
     """
     levels = []
     while True:

@@ -1,7 +1,7 @@
-"""Files of network weights: where they are looked for, and how they are read without trusting them.
+"""Weight files: where they are looked up, and how they are read without trusting them.
 
-Nothing is ever downloaded: a missing file ends in a message that says where it was looked for, where it can
-be had, and which setting names it.
+Nothing is ever downloaded: the error for a missing file says where it was looked for, where to get it, and which
+setting names it.
 """
 
 from __future__ import annotations
@@ -23,16 +23,16 @@ __all__ = ["Source", "check_state", "find_file", "load_network", "read_file", "r
 
 Network = TypeVar("Network", bound=nn.Module)
 COUNTERS = "num_batches_tracked"
-"""Buffers of batch normalisation that old files lack and that no prediction depends on."""
+"""Batch-normalisation buffers that old files lack and that inference does not use."""
 
 
 @attrs.frozen
 class Source:
-    """Where the weights of one network can be had and which settings name them.
+    """Where to get the weights of a network, and which setting names them.
 
     * ``setting``: what the user writes, e.g. ``"--set perceptual.trunk=FILE"``
-    * ``origin``: address or page of the file
-    * ``instead``: another way on, or empty
+    * ``origin``: URL or page of the file
+    * ``instead``: an alternative without these weights, or empty
     """
 
     file_name: str
@@ -50,8 +50,8 @@ def cache_folders() -> tuple[Path, ...]:
 def find_file(given: Path | None, source: Source) -> Path:
     """The path that was given, or the file of that name in torch's cache.
 
-    :raises CheckpointError: if a path was given and is no file.
-    :raises ConfigError: if none was given and the cache has none; says where it was looked and what to do.
+    :raises CheckpointError: if a path was given and is not a file.
+    :raises ConfigError: if none was given and the cache has none; says where it looked and what to do.
     """
     if given is not None:
         path = given.expanduser()
@@ -72,7 +72,7 @@ def find_file(given: Path | None, source: Source) -> Path:
 
 
 def _check_promised_hash(path: Path) -> None:
-    """torch.hub writes the first digits of the SHA-256 into the name; other weights would give other numbers."""
+    """Check a file against the SHA-256 prefix that torch.hub puts in its name."""
     promised = re.search(r"-([0-9a-f]{8})\.pth$", path.name)
     if promised and not (found := file_sha256(path)).startswith(promised[1]):
         raise CheckpointError(
@@ -82,9 +82,9 @@ def _check_promised_hash(path: Path) -> None:
 
 
 def read_file(path: Path) -> Any:
-    """What a file of weights holds: safetensors, or what torch reads with ``weights_only=True``; on the CPU.
+    """The content of a weight file, on the CPU: safetensors, or what torch reads with ``weights_only=True``.
 
-    :raises CheckpointError: if it is neither; what a file says is never executed.
+    :raises CheckpointError: if it is neither; no code from a file is ever executed.
     """
     if path.suffix == ".safetensors":
         return read_tensors(path)[0]
@@ -92,16 +92,16 @@ def read_file(path: Path) -> Any:
         return torch.load(path, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as error:
         raise CheckpointError(
-            f"{path}: is no plain file of tensors, or damaged: torch refuses it with weights_only=True "
+            f"{path}: is not a plain tensor file, or damaged: torch refuses it with weights_only=True "
             f"({_first_line(error)}); download it again"
         ) from error
-    except Exception as error:  # the content is chosen by strangers, and torch.load raises what it likes
+    except Exception as error:  # untrusted content: torch.load may raise anything
         raise CheckpointError(f"{path}: cannot be read as weights ({_first_line(error)}); "
                               "download it again") from error
 
 
 def read_state(path: Path, prefix: str = "") -> dict[str, Tensor]:
-    """The state dict in a file: its tensors below ``prefix``, by name without it.
+    """The state dict in a file: its tensors under ``prefix``, with the prefix removed.
 
     :raises CheckpointError: if the file holds something else or no such tensor.
     """
@@ -143,7 +143,7 @@ def load_network(
 
 
 def check_state(network: nn.Module, state: Mapping[str, Tensor], path: Path) -> None:
-    """Compare a state dict with a network in every name and shape, and look for NaN and infinity.
+    """Check a state dict against a network: every name and shape, and no NaN or infinity.
 
     :raises CheckpointError: naming the first differences.
     """

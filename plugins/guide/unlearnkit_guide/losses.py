@@ -1,6 +1,6 @@
-"""The three losses of latent target unlearning (GUIDE, section 3.3): which latents, and what distance.
+"""The three losses of latent target unlearning (GUIDE, section 3.3): which latents, and which distance.
 
-Each term is summed, not averaged, over its pairs, as the released program does.
+Each term is summed, not averaged, over its pairs, as in the released code.
 """
 
 from __future__ import annotations
@@ -40,10 +40,10 @@ class Likeness(Loss):
 
 @attrs.define
 class Local(Likeness):
-    """``l(w_u, w_t)``: what was the person becomes the target."""
+    """``l(w_u, w_t)``: the erased latent renders as its target."""
 
     def pairs(self, step: Step) -> Pairs:
-        """One pair a person, the same at every step."""
+        """One pair per erased latent, the same at every step."""
         return step.pairs(step.erased, step.targets, constant=True)
 
 
@@ -51,14 +51,14 @@ class Local(Likeness):
 class Adjacency(Likeness):
     """``sum_i l(w_u + D_i, w_t + D_i)`` with ``D_i = alpha_i * (w_r - w_u) / |w_r - w_u|``, alpha ~ U[0, alpha_max].
 
-    ``w_r`` is a random latent; the norm runs over all ``num_ws * w_dim`` numbers. Erases the whole neighbourhood.
+    ``w_r`` is a random latent; the norm runs over all ``num_ws * w_dim`` elements. Erases the whole neighbourhood.
     """
 
-    samples: int = option(2, help="neighbours a step and person (N_a)", ge=1)
-    alpha_max: float = option(15.0, help="farthest neighbour", unit="latent units", gt=0.0)
+    samples: int = option(2, help="neighbours per step and erased latent (N_a)", ge=1)
+    alpha_max: float = option(15.0, help="maximum distance of a neighbour", unit="latent units", gt=0.0)
 
     def pairs(self, step: Step) -> Pairs:
-        """``samples`` pairs a person, drawn anew at every step."""
+        """``samples`` pairs per erased latent, resampled at every step."""
         erased = step.erased.repeat_interleave(self.samples, 0)
         targets = step.targets.repeat_interleave(self.samples, 0)
         directions = step.directions(erased)
@@ -69,10 +69,10 @@ class Adjacency(Likeness):
 
 @attrs.define
 class Global(Loss):
-    """``sum_j LPIPS(I_edited(w_r), I_frozen(w_r))``: random people stay as they are."""
+    """``sum_j LPIPS(I_edited(w_r), I_frozen(w_r))``: random faces are preserved."""
 
     retains: ClassVar[bool] = True
-    samples: int = option(2, help="random latents a step (N_g)", ge=1)
+    samples: int = option(2, help="random latents per step (N_g)", ge=1)
     perceptual: float = option(1.0, help="weight of the perceptual distance", ge=0.0)
 
     def pairs(self, step: Step) -> Pairs:
@@ -81,7 +81,7 @@ class Global(Loss):
         return step.pairs(latents, latents)
 
     def weights(self) -> dict[str, float]:
-        """The one weight by name."""
+        """The weight by name."""
         return {"perceptual": self.perceptual}
 
     def terms(self, edited: Rendering, frozen: Rendering, measures: Measures) -> dict[str, Tensor]:

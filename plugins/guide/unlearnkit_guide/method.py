@@ -1,4 +1,4 @@
-"""The method ``guide``: UFO's target and the three losses, minimised with Adam over the synthesis network."""
+"""The method ``guide``: the UFO target and three losses, minimised with Adam over the synthesis network."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ __all__ = ["Guide"]
 
 @attrs.define(eq=False)
 class Guide(PairLoop):
-    """``L = L_local + L_adjacency + L_global`` (weights as in the released program): 1000 steps of Adam at 1e-4."""
+    """``L = L_local + L_adjacency + L_global`` (weights as in the released code): 1000 steps of Adam at 1e-4."""
 
     losses: tuple[str, ...] = option(
         ("guide-local", "guide-adjacency", "guide-global"), help="losses that are summed, by name"

@@ -1,4 +1,4 @@
-"""Target selectors of GUIDE: what the generator shall make instead of the erased person."""
+"""Target selectors of GUIDE: what the generator should produce instead of the erased person."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ RADIUS_SAMPLES = 1000
 
 
 def mean_radius(generator: Generator, samples: int = RADIUS_SAMPLES) -> float:
-    """Mean distance of random latents from ``w_avg``: the L2 norm over all ``num_ws * w_dim`` numbers.
+    """Mean distance of random latents from ``w_avg``: the L2 norm over all ``num_ws * w_dim`` elements.
 
-    A scale for distances in this generator's latent space, from a fixed seed.
+    A length scale for this generator's latent space, estimated from a fixed seed.
     """
     offsets = generator.sample_latents(samples, stream(0, "guide/mean-radius")) - generator.w_avg.detach()
     return float(offsets.flatten(1).norm(dim=1).mean())
@@ -28,17 +28,17 @@ def mean_radius(generator: Generator, samples: int = RADIUS_SAMPLES) -> float:
 class Ufo(TargetSelector):
     """Un-Identifying Face On latent space: ``w_t = w_avg - d * w_id / |w_id|``, ``w_id = w_u - w_avg``.
 
-    The norm runs over all ``num_ws * w_dim`` numbers (GUIDE, section 3.2; d = 30 on EG3D's 14 x 512).
+    The norm runs over all ``num_ws * w_dim`` elements (GUIDE, section 3.2; d = 30 on EG3D's 14 x 512).
     """
 
-    distance: float = option(30.0, help="how far beyond the mean face the target lies (d)", unit="see unit", ge=0.0)
+    distance: float = option(30.0, help="distance of the target beyond the mean face (d)", unit="see unit", ge=0.0)
     unit: str = option(
-        "latent", help="unit of distance: latent units, or mean distances of random latents from w_avg",
+        "latent", help="unit of distance: latent units, or the mean distance of random latents from w_avg",
         choices=("latent", "mean-radius"),
     )
 
     def select(self, erased: Tensor, generator: Generator, rng: torch.Generator) -> Tensor:
-        """``(P, num_ws, w_dim)`` -> the point at distance d beyond the mean. Deterministic; ``rng`` is unused."""
+        """``(P, num_ws, w_dim)`` -> the points at distance d beyond the mean. Deterministic; ``rng`` is unused."""
         offset = erased - generator.w_avg
         length = offset.flatten(1).norm(dim=1).clamp_min(1e-12)[:, None, None]
         scale = 1.0 if self.unit == "latent" else mean_radius(generator)
@@ -47,8 +47,8 @@ class Ufo(TargetSelector):
 
 @attrs.define
 class Average(TargetSelector):
-    """``w_t = w_avg``: everybody becomes the mean face (the baseline of GUIDE's released program)."""
+    """``w_t = w_avg``: everyone becomes the mean face (the baseline of GUIDE's released code)."""
 
     def select(self, erased: Tensor, generator: Generator, rng: torch.Generator) -> Tensor:
-        """``(P, num_ws, w_dim)`` -> as many copies of the mean latent."""
+        """``(P, num_ws, w_dim)`` -> copies of the mean latent. Deterministic; ``rng`` is unused."""
         return generator.w_avg.expand_as(erased).clone()

@@ -1,6 +1,6 @@
 """Synthetic people: a small renderer, used only to train the bundled networks.
 
-Needs the extra dependencies anny, pyvista and vtk, which are imported when a renderer is made.
+Needs the extra dependencies anny, pyvista and vtk, imported when a renderer is created.
 """
 
 from .parameters import (

@@ -1,4 +1,4 @@
-"""How the bundled weights were made; needed only to make them again (``pip install 'unlearnkit[train]'``).
+"""Training of the bundled weights; needed only to reproduce them (``pip install 'unlearnkit[train]'``).
 
     python -m unlearnkit_demo.people.dataset   # pictures of people who do not exist
     python -m unlearnkit_demo.training.generator

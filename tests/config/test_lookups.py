@@ -9,6 +9,8 @@ ROOT = Path(__file__).parents[2]
 EDGES = {
     # Where settings are still tables, as the user wrote them or as a file holds them.
     "unlearnkit/config/resolve.py", "unlearnkit/config/tables.py", "unlearnkit/config/settings.py",
+    # What finished runs and results of other computers hold, read without the components that they name.
+    "unlearnkit/results/runs.py", "unlearnkit/results/rows.py", "unlearnkit/results/notes.py",
 }
 NAMES = {"settings", "config", "table"}
 ALLOWED = 4

@@ -88,14 +88,10 @@ def _resume(folder: Path, dry_run: bool) -> None:
 
 def _show(run: Run) -> None:
     """The short table, and where everything lies."""
-    from unlearnkit.report import NUMBERS_FILE, summary_table
-    from unlearnkit.report.numbers import read_declared
+    from unlearnkit.report import run_table
 
     out = console()
-    out.print(summary_table(
-        run.read_json("metrics.json") or {}, run.manifest, run.request.names,
-        read_declared(run.read_json(NUMBERS_FILE), str(run.path / NUMBERS_FILE)),
-    ))
+    out.print(run_table(run))
     used = ", ".join(f"{section} {run.chosen[section]}" for section in ("judge", "identity", "perceptual"))
     out.print(f"measured with: {used}", soft_wrap=True, markup=False)
     out.print(f"run: {run.path}", soft_wrap=True, markup=False)

@@ -3,17 +3,28 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from rich.table import Table
 from rich.text import Text
 
 from unlearnkit.numbers import Number
 from unlearnkit.report.earlier import earlier_people
-from unlearnkit.report.numbers import bytes_text, flat, seconds_text, slugs_of_several, value_text
-from unlearnkit.report.verdict import levels, verdict
+from unlearnkit.report.numbers import (
+    NUMBERS_FILE,
+    bytes_text,
+    flat,
+    read_declared,
+    seconds_text,
+    slugs_of_several,
+    value_text,
+)
+from unlearnkit.report.verdict import Verdict, levels, verdict
 
-__all__ = ["summary_table"]
+if TYPE_CHECKING:
+    from unlearnkit.runs import Run
+
+__all__ = ["run_table", "sentences", "summary_rows", "summary_table"]
 
 _GROUPS = {"erased": "erased person", "others": "other pictures", "bystanders": "bystanders"}
 _STYLES = {"good": "bold green", "mixed": "bold yellow", "bad": "bold red", "unknown": "bold"}
@@ -29,18 +40,41 @@ def summary_table(
     """
     known = {name: value for name, value in flat(metrics).items() if value is not None}
     result = verdict(known, manifest, people)
-    sentences = (result.person, result.others, result.bystanders, *result.earlier, result.caution)
-    caption = " ".join(text for text in sentences if text)
+    caption = " ".join(sentences(result))
     table = Table(title=Text(result.answer, _STYLES[result.tone]), caption=Text(caption), caption_justify="left")
     for column in ("", "before", "after"):
         table.add_column(column, justify="left" if not column else "right")
-    for title, before, after in [*_groups(known, slugs_of_several(people)), *_earlier(known, manifest)]:
+    compared, single = summary_rows(known, manifest, people, declared or {})
+    for row in (*compared, *single):
         # As Text, for a name like "[/]" is no markup.
-        table.add_row(Text(title), f"{before:.2f}", f"{after:.2f}")
-    table.add_section()
-    for title, value in [*_levels(known), *_short_numbers(known, declared or {}), *_costs(manifest)]:
-        table.add_row(Text(title), "", value)
+        table.add_row(*map(Text, row), end_section=row is compared[-1] if compared else False)
     return table
+
+
+def run_table(run: Run) -> Table:
+    """The short table of a finished run, from its directory.
+
+    :raises RunError: if a file of it is damaged.
+    """
+    declared = read_declared(run.read_json(NUMBERS_FILE), str(run.path / NUMBERS_FILE))
+    return summary_table(run.read_json("metrics.json") or {}, run.manifest, run.request.names, declared)
+
+
+def sentences(result: Verdict) -> list[str]:
+    """What a verdict says, sentence by sentence."""
+    texts = (result.person, result.others, result.bystanders, *result.earlier, result.caution)
+    return [text for text in texts if text]
+
+
+def summary_rows(
+    known: Mapping[str, float], manifest: Mapping[str, Any], people: Sequence[str], declared: Mapping[str, Number]
+) -> tuple[list[tuple[str, str, str]], list[tuple[str, str, str]]]:
+    """Rows of title, value before, value after: what is compared, then what has one value only, in the last place."""
+    groups = [*_groups(known, slugs_of_several(people)), *_earlier(known, manifest)]
+    single = [*_levels(known), *_short_numbers(known, declared), *_costs(manifest)]
+    return [(title, f"{before:.2f}", f"{after:.2f}") for title, before, after in groups], [
+        (title, "", value) for title, value in single
+    ]
 
 
 def _groups(known: Mapping[str, float], several: Mapping[str, str]) -> Iterator[tuple[str, float, float]]:

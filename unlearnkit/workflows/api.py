@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import base64
-import io
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
@@ -19,8 +17,8 @@ from unlearnkit.errors import RunError
 from unlearnkit.interfaces import Generator
 from unlearnkit.people.pictures import load_picture
 from unlearnkit.plugins import registry
-from unlearnkit.report import summary_table, verdict
-from unlearnkit.report.pictures import load_images
+from unlearnkit.report import run_table, verdict
+from unlearnkit.report.notebook import notebook_html
 from unlearnkit.runs import directory
 from unlearnkit.workflows.assembly import pick_device, prepared
 from unlearnkit.workflows.options import Files, People, RunOptions, absolute
@@ -55,7 +53,7 @@ class Run(directory.Run):
     @property
     def verdict(self) -> Verdict:
         """The verdict on the numbers, in words."""
-        return verdict(self.numbers, self.manifest)
+        return verdict(self.numbers, self.manifest, self.request.names)
 
     @property
     def edit(self) -> Path:
@@ -77,25 +75,11 @@ class Run(directory.Run):
 
     def show(self) -> None:
         """Print verdict and headline numbers, as the command line does."""
-        Console(highlight=False).print(summary_table(self.numbers, self.manifest))
+        Console(highlight=False).print(run_table(self))
 
     def _repr_html_(self) -> str:
-        """HTML for notebooks."""
-        place = f"<p><code>{_escaped(str(self.path))}</code></p>"
-        if self.manifest["status"] != "finished":
-            return f"<p>{_escaped(repr(self))}: {self.manifest['status']}</p>{place}"
-        console = Console(width=100, highlight=False, file=io.StringIO(), record=True, force_jupyter=False)
-        console.print(summary_table(self.numbers, self.manifest))
-        table = console.export_html(inline_styles=True, code_format="<pre style='line-height:normal'>{code}</pre>")
-        figures = "".join(self._figure(entry) for entry in load_images(self) if entry["group"] == "erased")
-        return f"<div style='display:flex;gap:12px;flex-wrap:wrap'>{figures}</div>{table}{place}"
-
-    def _figure(self, entry: Mapping[str, Any]) -> str:
-        data = base64.b64encode((self.path / entry["file"]).read_bytes()).decode()
-        return (
-            f"<figure style='margin:0'><img width='128' src='data:image/png;base64,{data}' "
-            f"alt='{_escaped(entry['role'])}'><figcaption>{_escaped(entry['role'])}</figcaption></figure>"
-        )
+        """What a notebook shows."""
+        return notebook_html(self)
 
 
 def unlearn(
@@ -202,9 +186,3 @@ def _name_of(generator: Generator) -> str:
 
 def _file_of(generator: Generator) -> str | None:
     return str(generator.base.path) if generator.base.path.is_file() else None
-
-
-def _escaped(text: str) -> str:
-    import html
-
-    return html.escape(text, quote=True)

@@ -94,12 +94,14 @@ def _identity(request: RequestSettings, manifest: Table) -> str:
 
 
 def _erased(person: PersonSettings, count: int, manifest: Table) -> list[str]:
-    """Hashes of the pictures that were erased, or of the latent, or the checkpoint and the seed that drew it."""
-    inputs = manifest["inputs"]
+    """Paths of the pictures that were erased, or of the latent, or the checkpoint and the seed that drew it.
+
+    Paths, since the hashes of pictures are made with a key of each run, lest a result say which photo it was.
+    """
     if person.images:
-        return [str(inputs.get(str(path), path)) for path in person.images[:count]]
+        return [str(path) for path in person.images[:count]]
     if person.latent is not None:
-        return [str(inputs.get(str(person.latent), person.latent))]
+        return [str(person.latent)]
     return [_checkpoint(manifest), f"seed {person.latent_seed}"]
 
 

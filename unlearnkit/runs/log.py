@@ -12,6 +12,7 @@ from typing import Any
 from unlearnkit.errors import RunError
 from unlearnkit.files import atomic
 from unlearnkit.files.plain import json_bytes
+from unlearnkit.files.reading import read_file
 
 __all__ = ["append", "beginning", "read"]
 
@@ -21,7 +22,7 @@ def append(path: Path, step: int, terms: Mapping[str, float]) -> None:
     if "step" in terms:
         raise RunError("a loss term may not be called 'step'; the log uses that name for the step's index")
     line = json_bytes({"step": step, **{name: float(value) for name, value in terms.items()}}, indent=None)
-    with atomic.plain_errors("write", path), path.open("ab", buffering=0) as file:
+    with atomic.plain_errors("write", path), open(path, "ab", buffering=0, opener=_private) as file:
         size = os.fstat(file.fileno()).st_size
         try:
             written = file.write(line)
@@ -31,6 +32,10 @@ def append(path: Path, step: int, terms: Mapping[str, float]) -> None:
             with contextlib.suppress(OSError):
                 file.truncate(size)
             raise
+
+
+def _private(path: str, flags: int) -> int:
+    return os.open(path, flags, atomic.PRIVATE)
 
 
 def read(path: Path) -> list[dict[str, float]]:
@@ -51,7 +56,7 @@ def beginning(path: Path, steps: int) -> bytes:
 
 def _lines(path: Path) -> list[tuple[dict[str, float], bytes]]:
     with atomic.plain_errors("read", path):
-        data = path.read_bytes() if path.exists() else b""
+        data = read_file(path) if path.exists() else b""
     entries: list[tuple[dict[str, float], bytes]] = []
     for number, line in enumerate(data.splitlines(keepends=True), 1):
         if not line.endswith(b"\n"):

@@ -129,8 +129,8 @@ def load_edited(run: Run, settings: Settings) -> Experiment:
     """
     chain = None if settings.base is None else open_chain(_edit_below(run, settings.base))
     experiment = load(settings, chain, pictures=False, unlearns=False)
-    experiment.put_on(run.path / EDIT)
-    experiment.find_people(load_people(run.path / LATENTS, experiment.device))
+    experiment.put_on(run.checked(EDIT))
+    experiment.find_people(load_people(run.checked(LATENTS), experiment.device))
     return experiment
 
 

@@ -127,7 +127,7 @@ def _person(name: str, parts: Iterable[str]) -> dict[str, Any]:
     for file in files:
         if not file.is_file():
             raise ConfigError(f"--person: {name}'s file {str(file)!r} does not exist")
-    latents = [file for file in files if file.suffix in (".safetensors", ".npy")]
+    latents = [file for file in files if file.suffix in (".safetensors", ".npy", ".npz", ".pt", ".pth")]
     if not latents:
         return {"name": name, "images": [absolute(file) for file in files]}
     if len(files) > 1:

@@ -26,7 +26,7 @@ SUFFIXES = (".safetensors", ".npy", ".npz", ".pt", ".pth")
 """What names of latent files end in."""
 
 _MOST = 64 << 20
-_KEYS = ("latent", "w", "w_plus", "ws", "latents")
+_KEYS = ("latent", "w", "w_plus", "ws", "latents", "arr_0")
 _ADVICE = "give a file that 'unlearnkit invert' wrote, a .npy, a projected_w.npz, or a .pt of one tensor"
 
 
@@ -97,7 +97,7 @@ def _of_npy(data: bytes) -> Tensor:
 
 
 def _of_npz(data: bytes) -> Tensor:
-    """The array ``w`` that projectors write, or the only one."""
+    """The array ``w`` that projectors write, or one that is called as latents are."""
     with zipfile.ZipFile(io.BytesIO(data)) as archive:
         arrays = {info.filename.removesuffix(".npy"): info for info in archive.infolist()}
         chosen = _chosen(arrays)
@@ -118,7 +118,7 @@ def _of_table(value: Any) -> Tensor:
 
 
 def _chosen(table: Mapping[str, Any]) -> Any:
-    named = [table[key] for key in _KEYS if key in table] or (list(table.values()) if len(table) == 1 else [])
+    named = [table[key] for key in _KEYS if key in table]
     if not named:
         raise KeyError(f"none of {', '.join(_KEYS)} in it")
     return named[0]

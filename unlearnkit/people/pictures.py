@@ -20,8 +20,8 @@ from unlearnkit.plugins import registry
 __all__ = ["check_picture", "load_picture"]
 
 MAX_PIXELS = 64_000_000
-MIN_SIDE = 8
-"""Below this, nothing is a picture of a face; the smallest generators of the tests draw 8×8."""
+MIN_SIDE = 4
+"""Below this, nothing is a picture: 1×1 is what a failed download or a tracking pixel leaves."""
 
 _HEIF = (b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1", b"avif", b"avis")
 

@@ -94,14 +94,16 @@ def _identity(request: RequestSettings, manifest: Table) -> str:
 
 
 def _erased(person: PersonSettings, count: int, manifest: Table) -> list[str]:
-    """Paths of the pictures that were erased, or of the latent, or the checkpoint and the seed that drew it.
+    """The pictures that were erased, or the latent, or the checkpoint and the seed that drew it.
 
-    Paths, since the hashes of pictures are made with a key of each run, lest a result say which photo it was.
+    They are known by their paths: their hashes are made with a key of each run, lest a result say which photo it was.
+    Older runs noted hashes that can be compared.
     """
+    inputs = {} if manifest.get("inputs_keyed") else manifest["inputs"]
     if person.images:
-        return [str(path) for path in person.images[:count]]
+        return [str(inputs.get(str(path), path)) for path in person.images[:count]]
     if person.latent is not None:
-        return [str(person.latent)]
+        return [str(inputs.get(str(person.latent), person.latent))]
     return [_checkpoint(manifest), f"seed {person.latent_seed}"]
 
 

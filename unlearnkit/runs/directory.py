@@ -187,13 +187,9 @@ class Run:
         with atomic.plain_errors("read", path):
             data = read_file(path)
         try:
-            value = tomllib.loads(data.decode())
+            return tomllib.loads(data.decode())
         except (ValueError, RecursionError) as error:
             raise RunError(f"{path} is damaged: {error}; start a new run, or restore it") from error
-        problem = _no_table(value)
-        if problem:
-            raise RunError(f"{path} is damaged: '{problem}' is no table; start a new run, or restore it")
-        return value
 
     @property
     def settings(self) -> Settings:
@@ -337,14 +333,6 @@ class Run:
     def clear_checkpoint(self) -> None:
         """Remove the checkpoint; a finished run needs none."""
         resume.clear(self)
-
-
-def _no_table(config: Mapping[str, Any]) -> str | None:
-    """The section of a run's settings that should be a table and is none."""
-    from unlearnkit.config import SECTIONS
-
-    names = (*SECTIONS, "request", "metrics", "losses", "loss", "metric")
-    return next((name for name in names if not isinstance(config.get(name, {}), dict)), None)
 
 
 def _default_folder(name: str) -> tuple[Path, bool]:

@@ -11,9 +11,9 @@ import pytest
 import torch
 
 from unlearnkit.errors import RunError
+from unlearnkit.files import atomic
 from unlearnkit.files.atomic import sha256_file
 from unlearnkit.files.keyed import picture_hash
-from unlearnkit.files import atomic
 from unlearnkit.runs import Run
 from unlearnkit.runs import manifest as manifest_file
 

@@ -138,8 +138,9 @@ def write_tensors(
 ) -> None:
     """Write a safetensors file that appears whole or not at all, replacing an older one of that name.
 
-    Tensors of any shape, on any device and with any strides; metadata are texts; `mode` is the
-    mode of the file, by default as the umask says. Raises CheckpointError, naming the file, if a type cannot be stored or the file cannot be written.
+    Tensors of any shape, on any device and with any strides; metadata are texts; `mode` is that of the file, by
+    default as the umask says. Raises CheckpointError, naming the file, if a type cannot be stored or the file cannot
+    be written.
     """
     path = Path(path)
     for name, tensor in tensors.items():

@@ -113,4 +113,4 @@ def _check_resume(ctx: click.Context, folder: Path) -> None:
 def _print(settings: dict[str, Any]) -> None:
     import tomli_w
 
-    click.echo(tomli_w.dumps(settings), nl=False)
+    click.echo(tomli_w.dumps(settings).encode(), nl=False)  # TOML is UTF-8, whatever the terminal is

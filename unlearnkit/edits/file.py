@@ -162,8 +162,10 @@ def _check_of_run(path: Path) -> None:
         manifest = json.loads(read_file(path.parent / "manifest.json")) if path.name == "edit.safetensors" else None
     except (OSError, ValueError, RecursionError):
         return
-    noted = manifest.get("edit") if isinstance(manifest, dict) and "status" in manifest else None
-    if not isinstance(noted, str) or manifest["status"] != "finished":
+    if not isinstance(manifest, dict) or manifest.get("status") != "finished":
+        return
+    noted = manifest.get("edit")
+    if not isinstance(noted, str):
         return
     found = sha256_file(path)
     if found != noted:

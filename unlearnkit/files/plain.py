@@ -29,9 +29,13 @@ def json_bytes(value: Any, indent: int | None = 2) -> bytes:
 def toml_bytes(settings: Mapping[str, Any]) -> bytes:
     """TOML of nested settings; None is left out, since TOML has no null.
 
-    :raises RunError: for a value that TOML cannot hold.
+    :raises RunError: for a value that TOML cannot hold, such as a path that is not UTF-8.
     """
-    return tomli_w.dumps(_settings(settings, "")).encode()
+    try:
+        return tomli_w.dumps(_settings(settings, "")).encode()
+    except UnicodeEncodeError as error:
+        raise RunError(f"the setting {error.object[max(0, error.start - 40) : error.end + 20]!r} is not UTF-8, as "
+                       "settings must be: rename the file or folder, or make a link to it with a plain name") from error
 
 
 def _finite(value: Any) -> Any:

@@ -80,7 +80,7 @@ def _check_size(path: Path, opened: Image.Image) -> None:
         raise ConfigError(f"{path} has {opened.width}×{opened.height} pixels, too few to show a face; give a larger "
                           "picture")
     frames = getattr(opened, "n_frames", 1)
-    if frames > 1 and opened.format != "MPO":  # phones store a second exposure in one JPEG: the first is the photo
+    if frames > 1 and opened.format != "MPO":  # a phone's JPEG with a second exposure: the first is the photo
         raise ConfigError(f"{path} holds {frames} pictures (animated, or of several pages); save the one that shows the "
                           "person as PNG or JPEG")
 
@@ -103,7 +103,7 @@ def _deep_grey(path: Path, values: np.ndarray[Any, Any], mode: str) -> np.ndarra
     values = values.astype(np.float64)
     low, high = float(values.min()), float(values.max())  # both NaN if one value is
     scales = (65535.0,) if mode.startswith("I;16") else (1.0, 255.0) if mode == "F" else (255.0, 65535.0)
-    scale = next((scale for scale in scales if 0 <= low and high <= scale), None)
+    scale = next((scale for scale in scales if low >= 0 and high <= scale), None)
     if scale is None:
         raise ConfigError(f"{path} has grey values from {low:.6g} to {high:.6g}, whose scale is not known; save it as "
                           "8-bit PNG")

@@ -7,8 +7,9 @@
     report.html      the report                     edit.safetensors
     inputs.key       what hashes of inputs are made with, so that they say nothing to others
 
-The folder is private (mode 0700, its files 0600), since it shows a person. Every file is written atomically, a run never overwrites another, and two processes never write the same run: the first
-write takes an operating-system lock, which is released when the process ends, however it ends.
+The folder is private (mode 0700, its files 0600), since it shows a person. Every file is written atomically, a run
+never overwrites another, and two processes never write the same run: the first write takes an operating-system lock, which is
+released when the process ends, however it ends.
 """
 
 from __future__ import annotations
@@ -276,7 +277,7 @@ class Run:
     def checked(self, name: str) -> Path:
         """The path of one of :data:`unlearnkit.runs.manifest.HASHED`, which must be the file that this run wrote.
 
-        :raises RunError: if it is missing or another file. A run of an older version noted no hash: nothing is compared.
+        :raises RunError: if it is missing or another file; an older run noted no hash: only if missing.
         """
         path, noted = self.path / name, self.manifest.get(manifest_file.HASHED[name])
         found = atomic.sha256_file(path)

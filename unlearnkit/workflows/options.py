@@ -12,6 +12,7 @@ from unlearnkit.config import Settings, resolve
 from unlearnkit.config.tables import user_tables
 from unlearnkit.edits.chain import edit_file
 from unlearnkit.errors import ConfigError, Gather
+from unlearnkit.options.values import expanded
 from unlearnkit.plugins import registry
 
 __all__ = ["Files", "People", "RunOptions", "absolute"]
@@ -138,4 +139,4 @@ def _person(name: str, parts: Iterable[str]) -> dict[str, Any]:
 
 def absolute(path: Path | None) -> str | None:
     """An optional path in the form settings use: absolute, so that it is valid from any folder."""
-    return None if path is None else str(path.expanduser().absolute())
+    return None if path is None else str(expanded(path).absolute())

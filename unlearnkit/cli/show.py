@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -13,6 +12,7 @@ import click
 from unlearnkit.cli.common import complete_component
 from unlearnkit.cli.output import json_option, print_json, stdout_reserved
 from unlearnkit.errors import ConfigError, RunError, nearest
+from unlearnkit.files.plain import parse_json
 from unlearnkit.files.reading import read_file
 from unlearnkit.plugins.registration import KINDS, Registration
 
@@ -113,8 +113,8 @@ def _json(path: Path) -> dict[str, Any]:
     if not os.path.lexists(path):
         return {}
     try:
-        value = json.loads(read_file(path))
-    except (ValueError, OSError, RecursionError) as error:
+        value = parse_json(read_file(path))
+    except (ValueError, OSError) as error:
         raise RunError(f"{path} cannot be read: {error}; restore it, or start a new run") from error
     if not isinstance(value, dict):
         raise RunError(f"{path} is damaged: it holds no table; restore it, or start a new run")

@@ -12,7 +12,7 @@ import tomli_w
 
 from unlearnkit.errors import RunError
 
-__all__ = ["json_bytes", "toml_bytes"]
+__all__ = ["json_bytes", "parse_json", "toml_bytes"]
 
 
 def json_bytes(value: Any, indent: int | None = 2) -> bytes:
@@ -24,6 +24,22 @@ def json_bytes(value: Any, indent: int | None = 2) -> bytes:
         return json.dumps(_finite(value), indent=indent, allow_nan=False).encode() + b"\n"
     except (TypeError, ValueError, RecursionError) as error:
         raise RunError(f"this value cannot be written as JSON: {error}; use numbers, text and tables") from error
+
+
+def parse_json(data: bytes) -> Any:
+    """Plain values from JSON; a whole number that no tensor or file can hold becomes a float, as in other languages.
+
+    :raises ValueError: if it is no JSON, or nested too deeply.
+    """
+    try:
+        return json.loads(data, parse_int=_whole)
+    except RecursionError as error:
+        raise ValueError("it is nested too deeply") from error
+
+
+def _whole(text: str) -> int | float:
+    # Python reads numbers of any length, and fails where one meets a float.
+    return int(text) if len(text) < 20 else float(text)
 
 
 def toml_bytes(settings: Mapping[str, Any]) -> bytes:

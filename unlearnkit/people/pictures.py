@@ -81,8 +81,8 @@ def _check_size(path: Path, opened: Image.Image) -> None:
                           "picture")
     frames = getattr(opened, "n_frames", 1)
     if frames > 1 and opened.format != "MPO":  # a phone's JPEG with a second exposure: the first is the photo
-        raise ConfigError(f"{path} holds {frames} pictures (animated, or of several pages); save the one that shows the "
-                          "person as PNG or JPEG")
+        raise ConfigError(f"{path} holds {frames} pictures (animated, or of several pages); save the one that shows "
+                          "the person as PNG or JPEG")
 
 
 def _rgb(path: Path, picture: Image.Image) -> Image.Image:

@@ -64,7 +64,7 @@ def load(run: Run) -> tuple[dict[str, Tensor], dict[str, Any]] | None:
     path = run.path / "checkpoint" / record["tensors"]
     with atomic.plain_errors("read", path):
         data = read_file(path, None)
-    if hashlib.sha256(data).hexdigest() != record["tensors_sha256"]:
+    if hashlib.sha256(data).hexdigest() != record.get("tensors_sha256"):
         raise RunError(f"{path} is damaged: not the file that state.json belongs to; start a new run")
     try:
         return from_bytes(data), dict(record["state"])

@@ -8,8 +8,8 @@
     inputs.key       what hashes of inputs are made with, so that they say nothing to others
 
 The folder is private (mode 0700, its files 0600), since it shows a person. Every file is written atomically, a run
-never overwrites another, and two processes never write the same run: the first write takes an operating-system lock, which is
-released when the process ends, however it ends.
+never overwrites another, and two processes never write the same run: the first write takes an operating-system lock,
+which is released when the process ends, however it ends.
 """
 
 from __future__ import annotations
@@ -17,7 +17,6 @@ from __future__ import annotations
 import contextlib
 import datetime
 import errno
-import json
 import os
 import re
 import shutil
@@ -32,7 +31,7 @@ from filelock import FileLock, Timeout
 from unlearnkit.errors import RunError
 from unlearnkit.files import atomic
 from unlearnkit.files.keyed import new_key, picture_hash
-from unlearnkit.files.plain import json_bytes, toml_bytes
+from unlearnkit.files.plain import json_bytes, parse_json, toml_bytes
 from unlearnkit.files.reading import read_file
 from unlearnkit.files.scratch import sweep
 from unlearnkit.runs import checkpoint as resume
@@ -169,8 +168,8 @@ class Run:
             except FileNotFoundError:
                 return None
         try:
-            return json.loads(data)
-        except (ValueError, RecursionError) as error:
+            return parse_json(data)
+        except ValueError as error:
             raise RunError(f"{path} is damaged: {error}; start a new run, or restore it") from error
 
     def _inside(self, relative: str) -> Path:

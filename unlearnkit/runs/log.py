@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import json
 import os
 from collections.abc import Mapping
 from pathlib import Path
@@ -11,7 +10,7 @@ from typing import Any
 
 from unlearnkit.errors import RunError
 from unlearnkit.files import atomic
-from unlearnkit.files.plain import json_bytes
+from unlearnkit.files.plain import json_bytes, parse_json
 from unlearnkit.files.reading import read_file
 
 __all__ = ["append", "beginning", "read"]
@@ -71,8 +70,8 @@ def _lines(path: Path) -> list[tuple[dict[str, float], bytes]]:
 def _entry(line: bytes) -> dict[str, Any] | None:
     """One line of the log, with null as NaN; None if it is invalid."""
     try:
-        entry = json.loads(line)
-    except (ValueError, RecursionError):
+        entry = parse_json(line)
+    except ValueError:
         return None
     if not isinstance(entry, dict) or type(entry.get("step")) is not int or entry["step"] < 0:
         return None

@@ -6,6 +6,7 @@ import stat
 import pytest
 import torch
 from PIL import Image
+from rich.console import Console
 
 from unlearnkit.checkpoints import write_tensors
 from unlearnkit.edits.chain import Chain, Link, open_chain
@@ -119,3 +120,18 @@ def test_a_damaged_key_is_one_line(tmp_path, photo):
     (run / "inputs.key").write_text("nonsense")
     with pytest.raises(RunError, match=r"inputs\.key is damaged"):
         open_chain(run)
+
+
+def test_what_a_killed_process_left_goes_with_the_next(tmp_path):
+    from unlearnkit.workflows.run import continue_run
+
+    folder = finished(tmp_path / "run")
+    (folder / "report.html").write_text("whole")
+    left = [folder / ".0123456789abcdef.part", folder / "images" / ".a.png.tmp", folder / ".manifest.json.tmp"]
+    left[0].mkdir()
+    for path in (left[0] / "edit.safetensors", *left[1:]):
+        path.write_bytes(b"half")
+    assert (folder / "checkpoint").is_dir()
+    with pytest.raises(RunError, match="is finished; look at"):
+        continue_run(folder, Console(quiet=True))
+    assert not any(path.exists() for path in left) and not (folder / "checkpoint").exists()

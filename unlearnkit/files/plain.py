@@ -50,7 +50,8 @@ def toml_bytes(settings: Mapping[str, Any]) -> bytes:
     try:
         return tomli_w.dumps(_settings(settings, "")).encode()
     except UnicodeEncodeError as error:
-        raise RunError(f"the setting {error.object[max(0, error.start - 40) : error.end + 20]!r} is not UTF-8, as "
+        start, end = error.object.rfind('"', 0, error.start) + 1, error.object.find('"', error.end)
+        raise RunError(f"the setting {error.object[start:end]!r} is not UTF-8, as "
                        "settings must be: rename the file or folder, or make a link to it with a plain name") from error
 
 

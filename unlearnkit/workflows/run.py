@@ -18,6 +18,7 @@ from unlearnkit.edits.chain import Chain, open_chain
 from unlearnkit.errors import Interrupted, RunError
 from unlearnkit.files.atomic import sha256_file
 from unlearnkit.files.keyed import new_key
+from unlearnkit.files.plain import toml_bytes
 from unlearnkit.interfaces import Generator, Progress
 from unlearnkit.numbers import to_plain
 from unlearnkit.ops import native
@@ -48,6 +49,7 @@ def start_run(settings: Settings, out: Path | None, console: Console, kind: type
     """
     chain = _chain(settings)
     check(settings, chain, out)
+    toml_bytes(settings.table())  # a path that no settings file can hold is told before networks are loaded
     with ProgressLine(console) as line:
         with line.task("loading networks"):
             experiment = load(settings, chain)
@@ -84,6 +86,7 @@ def dry_run(settings: Settings, out: Path | None) -> None:
     """
     chain = _chain(settings)
     check(settings, chain, out)
+    toml_bytes(settings.table())
     load(settings, chain)
 
 

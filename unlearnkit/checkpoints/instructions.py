@@ -9,9 +9,11 @@ from typing import Any
 from unlearnkit.checkpoints.pickles import (
     MAX_NAME,
     MAX_TEXT,
+    PLACED_TEXT,
     Blob,
     Global,
     PickleReader,
+    PlacedText,
     Record,
     check_key,
     fill_dict,
@@ -59,7 +61,12 @@ def _text(reader: PickleReader, length: int) -> str | Blob:
     start = reader.skip(length)
     if length > MAX_TEXT:
         return Blob("text", start, length)
-    return reader.data[start : start + length].decode("utf-8")
+    text = reader.data[start : start + length].decode("utf-8")
+    if length < PLACED_TEXT:
+        return text
+    placed = PlacedText(text)
+    placed.start, placed.length = start, length
+    return placed
 
 
 def _bytes(reader: PickleReader, length: int) -> Blob:

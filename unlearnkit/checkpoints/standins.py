@@ -12,7 +12,7 @@ from typing import Any
 
 import attrs
 
-from unlearnkit.checkpoints.pickles import Blob, Global, PickleReader, Record, Standins, fill_dict
+from unlearnkit.checkpoints.pickles import Blob, Global, PickleReader, PlacedText, Record, Standins, fill_dict
 from unlearnkit.checkpoints.records import Damaged, Hostile, shorten
 
 INERT_PREFIXES = ("training.", "torch_utils.", "dnnlib.", "torch.nn.")
@@ -127,6 +127,8 @@ def _encoded(reader: PickleReader, text: object, encoding: object = "latin1") ->
     if encoding not in ("latin1", "latin-1") or not isinstance(encoding, str):
         raise Hostile("encodes a text otherwise than protocol 2 does")
     if isinstance(text, Blob) and text.kind == "text":
+        return Blob("latin1", text.start, text.length)
+    if isinstance(text, PlacedText):
         return Blob("latin1", text.start, text.length)
     if isinstance(text, str):
         return Blob("latin1", 0, 0, text)

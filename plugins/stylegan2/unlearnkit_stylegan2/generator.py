@@ -193,7 +193,7 @@ class StyleGAN2(Generator):
             raise ConfigError(f"feature_resolution: got {self.feature_resolution}, expected one of "
                               f"{', '.join(map(str, known))}")
         if network.c_dim == 0 and self.label is not None:
-            raise ConfigError(f"label: got {self.label}, but this network has no classes; leave it out")
+            raise ConfigError(f"generator.label: got {self.label}, but this network has no classes; leave it out")
         if network.c_dim > 0 and (self.label is None or self.label >= network.c_dim):
-            raise ConfigError(f"label: got {self.label}, but this network draws {network.c_dim} classes: "
-                              f"give 0 to {network.c_dim - 1}")
+            raise ConfigError(f"generator.label: got {self.label}, but this network draws {network.c_dim} classes; "
+                              f"give 0 to {network.c_dim - 1} with --set generator.label=N")

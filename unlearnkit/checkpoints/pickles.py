@@ -97,6 +97,10 @@ class Standins:
         """What a call or a construction stands for."""
         raise Damaged(f"calls {shorten(function.name)}, which no weight file needs; nothing was called")
 
+    def construct(self, reader: PickleReader, function: Global, arguments: tuple[Any, ...]) -> object:
+        """What a new object of a class stands for, before it gets its state."""
+        return self.call(reader, function, arguments)
+
     def build(self, instance: object, state: object) -> None:
         """Give an object that `call` made the state that the file states."""
         raise Hostile(f"sets the state of a {type(instance).__name__}")

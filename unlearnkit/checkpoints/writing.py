@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 
 from unlearnkit.checkpoints.files import CHUNK, digest, guarded, map_file, mapped, new_file, unmap
-from unlearnkit.checkpoints.reading import checkpoint_of, read_contents
+from unlearnkit.checkpoints.reading import checkpoint_of, container_of, read_contents
 from unlearnkit.checkpoints.records import (
     Checkpoint,
     Contents,
@@ -48,6 +48,11 @@ class BaseFile:
     rounded_back: float = 0.0
     _contents: Contents | None = attrs.field(init=False, default=None, repr=False)
     _checkpoint: Checkpoint | None = attrs.field(init=False, default=None, repr=False)
+
+    @property
+    def container(self) -> str | None:
+        """What the file is by its first bytes: "pickle", "torch" or "safetensors"; None for all others."""
+        return container_of(self.data)
 
     @property
     def checkpoint(self) -> Checkpoint:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import math
 from collections.abc import Callable
 from functools import partial
@@ -207,6 +208,7 @@ class E4eInverter(Inverter):
                  if isinstance(name, str) and name.startswith("encoder.") and isinstance(tensor, Tensor)}
         count = len({name.split(".")[1] for name in state if name.startswith("styles.")})
         options = content.get("opts")
+        options = vars(options) if isinstance(options, argparse.Namespace) else options
         options = options if isinstance(options, dict) else {}
         progressive = self._is_progressive(options)
         self._network = load_network(lambda: StyleEncoder(count, progressive), state, path, device)

@@ -10,22 +10,21 @@ from typing import TYPE_CHECKING, Any
 import attrs
 from markupsafe import Markup
 
-from unlearnkit.errors import RunError
 from unlearnkit.files import atomic
 from unlearnkit.report.curves import loss_curves
 from unlearnkit.report.earlier import earlier_people
 from unlearnkit.report.numbers import (
     NUMBERS_FILE,
     bytes_text,
-    flat,
     lines,
     read_declared,
     seconds_text,
     slugs_of_several,
 )
+from unlearnkit.report.of_run import run_metrics, run_verdict
 from unlearnkit.report.pictures import ROLES, load_images
 from unlearnkit.report.template import fill
-from unlearnkit.report.verdict import levels, verdict
+from unlearnkit.report.verdict import levels
 
 if TYPE_CHECKING:
     from unlearnkit.runs import Run
@@ -36,7 +35,7 @@ _TITLES = {
     "others": ("Other pictures of the same person", "Nobody erased these one by one: they should go along."),
     "earlier": ("Erased earlier", "People whom earlier edits erased: in the checkpoint, before this run, and now."),
     "shape": ("Shape", "Depth from the front, near is bright: other people should keep theirs."),
-    "bystanders": ("Bystanders", "Real other people: they should stay exactly who they are."),
+    "bystanders": ("Bystanders", "They should stay exactly who they are."),
     "neighbours": ("Neighbours", "Faces right around the erased one: the likeness should fade here too."),
     "random": ("Random people", "Anybody else that the generator makes: they should not change."),
 }
@@ -68,7 +67,7 @@ def write_report(run: Run) -> Path:
 def _context(run: Run) -> dict[str, Any]:
     from unlearnkit.report.turn import load_turns  # brings torch, which nothing else here needs
 
-    metrics = flat(_table(run, "metrics.json"))
+    metrics = run_metrics(run)
     manifest = run.manifest
     people = run.request.names
     declared = read_declared(run.read_json(NUMBERS_FILE), str(run.path / NUMBERS_FILE))
@@ -82,7 +81,7 @@ def _context(run: Run) -> dict[str, Any]:
         "status": manifest["status"],
         "steps": len(log),
         "people": _join([card.person for card in erased]),
-        "verdict": verdict(metrics, manifest, people),
+        "verdict": run_verdict(run),
         "scale": _scale(metrics, manifest, people),
         "erased": erased,
         "repeated": _repeated(erased),
@@ -95,13 +94,6 @@ def _context(run: Run) -> dict[str, Any]:
         "facts": _facts(manifest),
         "hashes": sorted(manifest["inputs"].items()) + _chain(manifest),
     }
-
-
-def _table(run: Run, name: str) -> dict[str, Any]:
-    value = run.read_json(name)
-    if value is not None and not isinstance(value, dict):
-        raise RunError(f"{run.path / name} is damaged: it holds no table; start a new run, or restore it")
-    return value or {}
 
 
 def _cards(run: Run) -> dict[str, list[Card]]:

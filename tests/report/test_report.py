@@ -178,6 +178,26 @@ def test_nobody_is_forgotten_whom_the_generator_never_showed():
     assert verdict(numbers | {"erased_fit_worst": 0.48, "erased_after": 0.6}).answer == "Not forgotten"
 
 
+def test_a_mix_of_worlds_cannot_be_measured():
+    numbers = {"erased_before": 0.9, "erased_after": 0.1, **LEVELS}
+    drawn = {"generator": "photographs", "judge": "synthetic-renders", "inverter": "any"}
+    found = verdict(numbers, {"domains": drawn})
+    assert (found.tone, found.answer) == ("unknown", "Not measurable") and found.bystanders is None
+    assert "draws photographs, but the judge knows synthetic renders" in found.person
+    assert verdict(numbers, {"domains": drawn | {"judge": "photographs"}}).world == "World: photographs."
+    assert "knows synthetic renders" in verdict(numbers, {"domains": drawn | {"generator": "any"}}).world
+    assert verdict(numbers).world is None
+
+
+def test_only_pictures_of_real_people_show_real_people(run):
+    config = (run.path / "config.toml").read_text()
+    run.write_text("config.toml", config + '[request]\nbystanders = ["bo.png"]\n')
+    for domain, real in (("synthetic-renders", False), ("photographs", True)):
+        run.update_manifest(domains={"generator": domain, "judge": domain})
+        page = write_report(run).read_text()
+        assert ("real ones" in page) == real and f"World: {domain.replace('-', ' ')}" in page
+
+
 def test_the_bystander_who_changed_most_is_named():
     numbers = {"erased_before": 0.9, "erased_after": 0.1, "bystanders_change": 0.9, "n_bystanders": 8.0,
                "bystanders_worst_change": 0.3, "bystanders_worst_number": 2.0, "n_bystanders_changed": 1.0, **LEVELS}

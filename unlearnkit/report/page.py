@@ -11,6 +11,7 @@ import attrs
 from markupsafe import Markup
 
 from unlearnkit.files import atomic
+from unlearnkit.options.domains import PHOTOGRAPHS
 from unlearnkit.report.curves import loss_curves
 from unlearnkit.report.earlier import earlier_people
 from unlearnkit.report.numbers import (
@@ -25,6 +26,7 @@ from unlearnkit.report.of_run import run_metrics, run_verdict
 from unlearnkit.report.pictures import ROLES, load_images
 from unlearnkit.report.template import fill
 from unlearnkit.report.verdict import levels
+from unlearnkit.report.worlds import drawn_domain
 
 if TYPE_CHECKING:
     from unlearnkit.runs import Run
@@ -85,7 +87,7 @@ def _context(run: Run) -> dict[str, Any]:
         "scale": _scale(metrics, manifest, people),
         "erased": erased,
         "repeated": _repeated(erased),
-        "groups": [(*_TITLES[name], cards[name], _repeated(cards[name])) for name in others],
+        "groups": [(_TITLES[name][0], _note(run, name), cards[name], _repeated(cards[name])) for name in others],
         "turns": [{**turn, "data": _data_uri(run.path / turn["file"], "gif")} for turn in load_turns(run)],
         "numbers": lines(metrics, declared),
         # Drawn by matplotlib, which escapes what it writes.
@@ -94,6 +96,13 @@ def _context(run: Run) -> dict[str, Any]:
         "facts": _facts(manifest),
         "hashes": sorted(manifest["inputs"].items()) + _chain(manifest),
     }
+
+
+def _note(run: Run, group: str) -> str:
+    """What a group of pictures is about; only pictures that somebody gave, in the world of photographs, are real."""
+    if group == "bystanders" and run.request.bystanders and drawn_domain(run.manifest) == PHOTOGRAPHS:
+        return "Other people, those with a picture real ones: they should stay exactly who they are."
+    return _TITLES[group][1]
 
 
 def _cards(run: Run) -> dict[str, list[Card]]:

@@ -15,6 +15,7 @@ from unlearnkit.numbers import Levels, levels
 from unlearnkit.report.bystanders import bystanders_sentence
 from unlearnkit.report.earlier import earlier_people, not_measured
 from unlearnkit.report.numbers import slugs_of_several
+from unlearnkit.report.worlds import mixed_sentence, world_sentence
 
 __all__ = ["Levels", "Verdict", "levels", "verdict"]
 
@@ -59,26 +60,32 @@ def verdict(
     """What the numbers say. The individual who is recognised best decides, and the bystander who changed most.
 
     ``people`` and ``bystanders`` are the names of those who were erased and of those to keep, in the order of the
-    request. The ``manifest`` says who was erased by earlier edits; one of them who came back spoils the best verdict.
+    request. The ``manifest`` says who was erased by earlier edits (one of them who came back spoils the best verdict),
+    and which world generator and judge know: where they differ, nothing can be measured.
     """
+    manifest = manifest or {}
+    world = world_sentence(manifest)
     before, after, who = _erased(metrics, people)
+    if before is not None and (mixed := mixed_sentence(manifest)):
+        return Verdict("unknown", "Not measurable", mixed, world=world)
     if before is None or after is None:
         blind = metrics.get("n_no_face") or metrics.get("n_several_faces")
         why = ": it did not find one face in their pictures" if blind else ""
-        return Verdict("unknown", "Not measured", f"No judge has compared the person before and after{why}.")
+        sentence = f"No judge has compared the person before and after{why}."
+        return Verdict("unknown", "Not measured", sentence, world=world)
     scale = levels(metrics)
     person = _person(metrics, before, after, who, scale, len(people) or 1)
     others = _others(metrics, scale, people)
     harm, kept = bystanders_sentence(metrics, scale, bystanders)
-    gone = earlier_people(metrics, manifest or {})
+    gone = earlier_people(metrics, manifest)
     tone, answer = _together(person, others, harm)
     if any(one.came_back(scale.border) for one in gone):
         answer += ", but somebody erased earlier is there" if answer.startswith(("Forgotten", "Mostly")) else ""
         tone = "bad"
-    sentences = [one.sentence(scale.border) for one in gone] + [not_measured(metrics, manifest or {})]
+    sentences = [one.sentence(scale.border) for one in gone] + [not_measured(metrics, manifest)]
     return Verdict(
         tone, answer, person.sentence, others.sentence or None, kept, _caution(person, metrics, scale),
-        tuple(text for text in sentences if text),
+        tuple(text for text in sentences if text), world,
     )
 
 

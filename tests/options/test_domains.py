@@ -6,7 +6,8 @@ from unlearnkit.options.domains import is_domain, mixed, words
 
 
 @pytest.mark.parametrize(("name", "good"), [
-    ("any", True), ("synthetic-renders", True), ("Photographs", False), ("", False), ("two words", False), (None, False),
+    ("any", True), ("synthetic-renders", True), ("Photographs", False), ("", False), ("two words", False),
+    (None, False),
 ])
 def test_names(name: object, good: bool) -> None:
     assert is_domain(name) == good

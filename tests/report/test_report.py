@@ -13,7 +13,17 @@ from rich.console import Console
 from unlearnkit.errors import RunError, ShapeError
 from unlearnkit.interfaces import About
 from unlearnkit.numbers import Number, to_plain
-from unlearnkit.report import Picture, load_images, save_images, summary_table, verdict, write_report
+from unlearnkit.report import (
+    Picture,
+    load_images,
+    run_table,
+    run_verdict,
+    save_images,
+    summary_table,
+    verdict,
+    write_report,
+)
+from unlearnkit.report.notebook import notebook_html
 from unlearnkit.runs import Run
 
 from .faces import METRICS, declarations, made_up_run
@@ -176,6 +186,44 @@ def test_nobody_is_forgotten_whom_the_generator_never_showed():
     found = verdict(numbers | {"erased_fit_worst": 0.48})
     assert (found.tone, found.answer) == ("unknown", "Undecided") and "never showed the person" in found.person
     assert verdict(numbers | {"erased_fit_worst": 0.48, "erased_after": 0.6}).answer == "Not forgotten"
+
+
+def audit_result(tone="bad", effort=11, attack="reinversion-w", answer="11 optimiser steps"):
+    return {"tone": tone, "effort_to_recognise": effort, "attack": attack, "answer": answer}
+
+
+@pytest.mark.parametrize(("results", "tone", "answer", "says"), [
+    ([audit_result(), audit_result(effort=40, answer="40 latents tried")], "bad",
+     "Gone from its place; comes back after 11 optimiser steps", "2 of 2 attempts to bring the person back succeed"),
+    ([audit_result("mixed"), audit_result("good", None)], "mixed",
+     "Gone from its place; comes back after 11 optimiser steps", "1 of 2 attempts to bring the person back succeeds"),
+    ([audit_result(effort=0, answer="No effort needed")], "bad", "Gone from its place; comes back without effort", ""),
+    ([audit_result("good", None)] * 2, "good", "Forgotten; 2 attempts to bring them back fail", "none succeeds"),
+    ([audit_result("unknown", None)], "mixed", "Forgotten; whether they come back is unknown", "inconclusive"),
+])
+def test_the_headline_counts_the_audit(run, results, tone, answer, says):
+    run.write_json("metrics.json", {"erased_before": 0.93, "erased_after": 0.11, **LEVELS})
+    run.write_json("audit.json", {"results": results})
+    found = run_verdict(run)
+    assert (found.tone, found.answer) == (tone, answer) and says in found.audit
+    page = write_report(run).read_text()
+    assert answer in page and 'href="audit.html"' in page and found.audit in notebook_html(run)
+    console = Console(file=io.StringIO(), width=200)
+    console.print(run_table(run))
+    text = " ".join(console.file.getvalue().split())
+    assert answer in text and found.audit in text
+
+
+def test_later_audits_count_and_what_is_not_gone_cannot_come_back(run):
+    run.write_json("metrics.json", {"erased_before": 0.93, "erased_after": 0.11, "others_after": 0.9, **LEVELS})
+    run.write_json("audit.json", {"results": [audit_result("good", None)]})
+    run.write_json("audit-2.json", {"results": [audit_result()]})
+    assert run_verdict(run).answer == "Gone from this picture only; comes back after 11 optimiser steps"
+    run.write_json("metrics.json", {"erased_before": 0.93, "erased_after": 0.9, **LEVELS})
+    assert run_verdict(run).answer == "Not forgotten" and "1 of 2 attempts" in run_verdict(run).audit
+    run.write_json("audit-2.json", {"results": [{"tone": "bad"}]})
+    with pytest.raises(RunError, match=r"audit-2\.json is damaged"):
+        run_verdict(run)
 
 
 def test_a_mix_of_worlds_cannot_be_measured():

@@ -42,7 +42,8 @@ def command(
     unlearnkit audit runs/mine --quick    a first impression
     unlearnkit audit runs/mine --attack relearning --set attack.relearning.pictures=3
 
-    Writes audit.json and audit.html into the run's folder; earlier audits are kept, the next one is audit-2.
+    Writes audit.json and audit.html into the run's folder; earlier audits are kept, the next one is audit-2. The
+    run's report.html is written anew, since its verdict counts the audit.
     """
     with stdout_reserved(as_json):
         audit = _audit(run, attacks, sets, seed, device, quick, console(stderr=as_json))

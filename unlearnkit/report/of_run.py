@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from unlearnkit.errors import RunError
+from unlearnkit.report.audits import audited, read_audits
 from unlearnkit.report.numbers import flat
 from unlearnkit.report.verdict import Verdict, verdict
 
@@ -19,7 +20,8 @@ def run_verdict(run: Run) -> Verdict:
 
     :raises RunError: if a file of it is damaged.
     """
-    return verdict(run_metrics(run), run.manifest, run.request.names, bystander_names(run))
+    audit = audited(read_audits(run))
+    return verdict(run_metrics(run), run.manifest, run.request.names, bystander_names(run), audit)
 
 
 def run_metrics(run: Run) -> dict[str, float | None]:

@@ -12,6 +12,7 @@ from markupsafe import Markup
 
 from unlearnkit.files import atomic
 from unlearnkit.options.domains import PHOTOGRAPHS
+from unlearnkit.report.audits import read_audits
 from unlearnkit.report.curves import loss_curves
 from unlearnkit.report.earlier import earlier_people
 from unlearnkit.report.numbers import (
@@ -84,6 +85,7 @@ def _context(run: Run) -> dict[str, Any]:
         "steps": len(log),
         "people": _join([card.person for card in erased]),
         "verdict": run_verdict(run),
+        "audits": [name.replace(".json", ".html") for name in read_audits(run)],
         "scale": _scale(metrics, manifest, people),
         "erased": erased,
         "repeated": _repeated(erased),

@@ -64,7 +64,8 @@ def run_table(run: Run) -> Table:
 
 def sentences(result: Verdict) -> list[str]:
     """What a verdict says, sentence by sentence."""
-    texts = (result.person, result.others, result.bystanders, *result.earlier, result.caution, result.world)
+    texts = (
+        result.person, result.others, result.bystanders, *result.earlier, result.audit, result.caution, result.world)
     return [text for text in texts if text]
 
 

@@ -12,17 +12,20 @@ from typing import Any
 import attrs
 
 from unlearnkit.numbers import Levels, levels
+from unlearnkit.options.domains import RENDERS
+from unlearnkit.report.audits import Audited
 from unlearnkit.report.bystanders import bystanders_sentence
 from unlearnkit.report.earlier import earlier_people, not_measured
 from unlearnkit.report.numbers import slugs_of_several
-from unlearnkit.report.worlds import mixed_sentence, world_sentence
+from unlearnkit.report.worlds import drawn_domain, mixed_sentence, world_sentence
 
 __all__ = ["Levels", "Verdict", "levels", "verdict"]
 
 Metrics = Mapping[str, float | None]
 
-UNLIKE = 0.8
-"""A picture this far from what the generator makes of it, in distances of two strangers, is not what is erased."""
+UNLIKE, UNLIKE_RENDERS = 0.75, 0.3
+"""A picture this far from what the generator makes of it, in distances of two strangers, is not what is erased. Renders
+of the bundled world lie within 0.06 of their inversion, photographs of people beyond 0.8; a red square at 0.31."""
 _HELP = "A better inversion (--inverter), another picture or another judge (--judge) would help"
 
 
@@ -55,37 +58,47 @@ class _Part:
 
 def verdict(
     metrics: Metrics, manifest: Mapping[str, Any] | None = None, people: Sequence[str] = (),
-    bystanders: Sequence[str] = (),
+    bystanders: Sequence[str] = (), audit: Audited | None = None,
 ) -> Verdict:
     """What the numbers say. The individual who is recognised best decides, and the bystander who changed most.
 
     ``people`` and ``bystanders`` are the names of those who were erased and of those to keep, in the order of the
     request. The ``manifest`` says who was erased by earlier edits (one of them who came back spoils the best verdict),
     and which world generator and judge know: where they differ, nothing can be measured.
+    ``audit`` is what attacks found since; one that brings the person back spoils the best verdict too.
     """
     manifest = manifest or {}
-    world = world_sentence(manifest)
+    found = _verdict(metrics, manifest, people, bystanders)
+    if audit is not None:
+        tone, answer = _audited(found.tone, found.answer, audit)
+        found = attrs.evolve(found, tone=tone, answer=answer, audit=audit.sentence)
+    return attrs.evolve(found, world=world_sentence(manifest))
+
+
+def _verdict(
+    metrics: Metrics, manifest: Mapping[str, Any], people: Sequence[str], bystanders: Sequence[str]
+) -> Verdict:
     before, after, who = _erased(metrics, people)
-    if before is not None and (mixed := mixed_sentence(manifest)):
-        return Verdict("unknown", "Not measurable", mixed, world=world)
     if before is None or after is None:
         blind = metrics.get("n_no_face") or metrics.get("n_several_faces")
         why = ": it did not find one face in their pictures" if blind else ""
-        sentence = f"No judge has compared the person before and after{why}."
-        return Verdict("unknown", "Not measured", sentence, world=world)
-    scale = levels(metrics)
-    person = _person(metrics, before, after, who, scale, len(people) or 1)
+        return Verdict("unknown", "Not measured", f"No judge has compared the person before and after{why}.")
+    if mixed := mixed_sentence(manifest):
+        return Verdict("unknown", "Not measurable", mixed)
+    scale, drawn = levels(metrics), drawn_domain(manifest)
+    unlike = UNLIKE_RENDERS if drawn == RENDERS else UNLIKE
+    person = _person(metrics, before, after, who, scale, len(people) or 1, unlike)
     others = _others(metrics, scale, people)
     harm, kept = bystanders_sentence(metrics, scale, bystanders)
-    gone = earlier_people(metrics, manifest)
     tone, answer = _together(person, others, harm)
+    gone = earlier_people(metrics, manifest)
     if any(one.came_back(scale.border) for one in gone):
         answer += ", but somebody erased earlier is there" if answer.startswith(("Forgotten", "Mostly")) else ""
         tone = "bad"
     sentences = [one.sentence(scale.border) for one in gone] + [not_measured(metrics, manifest)]
     return Verdict(
         tone, answer, person.sentence, others.sentence or None, kept, _caution(person, metrics, scale),
-        tuple(text for text in sentences if text), world,
+        tuple(text for text in sentences if text),
     )
 
 
@@ -103,6 +116,20 @@ def _together(person: _Part, others: _Part, harm: str) -> tuple[str, str]:
     return tone, answer
 
 
+def _audited(tone: str, answer: str, audit: Audited) -> tuple[str, str]:
+    """Tone and answer once attacks were tried: only what is gone can come back."""
+    if not answer.startswith(("Forgotten", "Mostly forgotten")):
+        return tone, answer
+    if audit.tone in ("bad", "mixed"):
+        place = "from this picture" if "in this picture" in answer else "from its place"
+        answer = answer.replace(" in this picture", "", 1)
+        answer = answer.replace("Forgotten", f"Gone {place}", 1).replace("Mostly forgotten", f"Mostly gone {place}", 1)
+        tone = "bad" if "bad" in (tone, audit.tone) else "mixed"
+    elif audit.tone == "unknown" and tone == "good":
+        tone = "mixed"
+    return tone, f"{answer}; {audit.clause}"
+
+
 # ---------------------------------------------------------------- the erased pictures
 
 def _erased(metrics: Metrics, people: Sequence[str]) -> tuple[float | None, float | None, str]:
@@ -118,7 +145,7 @@ def _erased(metrics: Metrics, people: Sequence[str]) -> tuple[float | None, floa
 
 
 def _person(
-    metrics: Metrics, before: float, after: float, who: str, scale: Levels, people: int
+    metrics: Metrics, before: float, after: float, who: str, scale: Levels, people: int, unlike: float
 ) -> _Part:
     latents = round(metrics.get("n_erased") or 1)
     single = latents == 1 and metrics.get("erased_worst_view_after") is None
@@ -131,7 +158,7 @@ def _person(
     between = f"two strangers have {scale.strangers:.2f}, two pictures of one person {scale.same:.2f}"
     if after >= scale.border:
         return _Part("bad", "Not forgotten", f"{_still(metrics, who, people)} still recognised: {numbers}; {between}.")
-    if doubt := _doubt(metrics, before, scale, people):
+    if doubt := _doubt(metrics, before, scale, people, unlike):
         return _Part("unknown", "Undecided", f"{doubt}: {numbers}; {between}. {_HELP}.")
     subject = {1: "The person is", 2: "Both people are"}.get(people, f"All {people} people are")
     if after >= (scale.strangers + scale.border) / 2:
@@ -152,7 +179,7 @@ def _still(metrics: Metrics, who: str, people: int) -> str:
     return f"{subject} is{where}"
 
 
-def _doubt(metrics: Metrics, before: float, scale: Levels, people: int) -> str | None:
+def _doubt(metrics: Metrics, before: float, scale: Levels, people: int, unlike: float) -> str | None:
     """Why a low similarity afterwards proves nothing: the generator did not show the person before."""
     known, judged = metrics.get("n_erased_recognised_before"), metrics.get("n_erased_judged")
     unknown = before < (scale.border or 0.0) if known is None or judged is None else known < judged
@@ -160,9 +187,9 @@ def _doubt(metrics: Metrics, before: float, scale: Levels, people: int) -> str |
     if unknown:
         return f"The judge did not recognise {who} even before, so a low similarity afterwards proves nothing"
     fit, apart = metrics.get("erased_fit_worst"), metrics.get("strangers_distance")
-    if fit is not None and apart and fit >= UNLIKE * apart:
-        return (f"The generator never showed {who} as in the picture, for its image before is about as far from the "
-                f"picture as two different people are from each other (perceptual distance {fit:.2f} and {apart:.2f})")
+    if fit is not None and apart and fit >= unlike * apart:
+        return (f"The generator never showed {who} as in the picture, for its image before is {fit:.2f} away from it "
+                f"by the perceptual distance, and two different people are {apart:.2f} apart")
     return None
 
 

@@ -1,4 +1,6 @@
-"""Audit a run directory: rebuild its generators, attack, write ``audit.json`` and ``audit.html`` into it."""
+"""Audit a run directory: rebuild its generators, attack, write ``audit.json`` and ``audit.html`` into it.
+
+The report is written anew, since its verdict counts the audit; nothing else of the run changes."""
 
 from __future__ import annotations
 
@@ -24,6 +26,7 @@ from unlearnkit.options.domains import mixed
 from unlearnkit.options.fields import complete
 from unlearnkit.people.latents import load_people
 from unlearnkit.plugins import registry
+from unlearnkit.report import write_report
 from unlearnkit.report.worlds import world_sentence
 from unlearnkit.runs import Run
 from unlearnkit.workflows.experiment import Experiment, load
@@ -87,6 +90,7 @@ def audit_run(
         })
         known = {person.name: references(Case(evidence, person))[0].cpu() for person in evidence.request.people}
         page = write_audit_page(run, stem, run.read_json(f"{stem}.json"), results, known)
+        write_report(run)  # its verdict counts the audit
     return Audit(results, numbers, page)
 
 

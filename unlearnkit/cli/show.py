@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import json
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -12,6 +12,8 @@ import click
 from unlearnkit.cli.common import complete_component
 from unlearnkit.cli.output import json_option, print_json, stdout_reserved
 from unlearnkit.errors import ConfigError, RunError, nearest
+from unlearnkit.files.plain import parse_json
+from unlearnkit.files.reading import read_file
 from unlearnkit.plugins.registration import KINDS, Registration
 
 if TYPE_CHECKING:
@@ -93,10 +95,14 @@ def _run(folder: Path) -> dict[str, Any]:
 
     if not (folder / "config.toml").is_file():
         raise RunError(f"{folder} is not a run folder: it holds no config.toml")
+    settings = read_toml(folder / "config.toml")
+    for section in ("method", "generator", "target"):
+        if not isinstance(settings.get(section, {}), dict):
+            raise RunError(f"{folder / 'config.toml'} is damaged: '{section}' is no table; restore it")
     declared = read_declared(_json(folder / NUMBERS_FILE), str(folder / NUMBERS_FILE))
     files = {"edit": folder / "edit.safetensors", "report": folder / "report.html"}
     return {
-        "folder": str(folder), "settings": read_toml(folder / "config.toml"),
+        "folder": str(folder), "settings": settings,
         "manifest": _json(folder / "manifest.json"), "metrics": _json(folder / "metrics.json"),
         "numbers": to_plain(declared), "verdict": _verdict(folder),
         "files": {name: str(file) if file.is_file() else None for name, file in files.items()},
@@ -115,13 +121,15 @@ def _verdict(folder: Path) -> dict[str, Any] | None:
 
 
 def _json(path: Path) -> dict[str, Any]:
-    if not path.is_file():
+    if not os.path.lexists(path):
         return {}
     try:
-        value = json.loads(path.read_bytes())
+        value = parse_json(read_file(path))
     except (ValueError, OSError) as error:
-        raise RunError(f"{path} cannot be read: {error}") from error
-    return value if isinstance(value, dict) else {}
+        raise RunError(f"{path} cannot be read: {error}; restore it, or start a new run") from error
+    if not isinstance(value, dict):
+        raise RunError(f"{path} is damaged: it holds no table; restore it, or start a new run")
+    return value
 
 
 # ---------------------------------------------------------------- the same, for people

@@ -96,7 +96,7 @@ def _context(run: Run) -> dict[str, Any]:
         "curves": None if curves is None else Markup(curves),
         "settings": _dotted(run.config),
         "facts": _facts(manifest),
-        "hashes": sorted(manifest["inputs"].items()) + _chain(manifest),
+        "hashes": [*_plain_hashes(manifest), *_chain(manifest)],
     }
 
 
@@ -166,6 +166,11 @@ def _facts(manifest: Mapping[str, Any]) -> list[tuple[str, str]]:
     facts += [(name, str(version)) for name, version in manifest["versions"].items()]
     plugins = manifest["plugins"].items()
     return facts + [(f"plugins: {name}", str(version)) for name, version in plugins if name != "unlearnkit"]
+
+
+def _plain_hashes(manifest: Mapping[str, Any]) -> list[tuple[str, str]]:
+    """SHA-256 of inputs by path, as older runs noted them; keyed ones say nothing to a reader."""
+    return [] if manifest.get("inputs_keyed") else sorted(manifest["inputs"].items())
 
 
 def _chain(manifest: Mapping[str, Any]) -> list[tuple[str, str]]:

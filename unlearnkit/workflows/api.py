@@ -57,8 +57,12 @@ class Run(directory.Run):
 
     @property
     def edit(self) -> Path:
-        """The file with the changed tensors."""
-        return self.path / "edit.safetensors"
+        """The file with the changed tensors.
+
+        :raises RunError: if the run is finished, and it is missing or another file than this run wrote.
+        """
+        finished = self.manifest["status"] == "finished"
+        return self.checked("edit.safetensors") if finished else self.path / "edit.safetensors"
 
     @property
     def report(self) -> Path:

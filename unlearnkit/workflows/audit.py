@@ -133,12 +133,13 @@ def load_edited(run: Run, settings: Settings) -> Experiment:
 
     If the run is based on an earlier edit, its frozen generator has that edit applied.
 
-    :raises RunError: if the earlier edit's file has changed.
+    :raises RunError: if its edit or latents are not those that it wrote, or the earlier edit's file has changed.
     """
     chain = None if settings.base is None else open_chain(_edit_below(run, settings.base))
+    edit, latents = run.checked(EDIT), run.checked(LATENTS)  # before networks take their time
     experiment = load(settings, chain, pictures=False, unlearns=False)
-    experiment.put_on(run.path / EDIT)
-    experiment.find_people(load_people(run.path / LATENTS, experiment.device))
+    experiment.put_on(edit)
+    experiment.find_people(load_people(latents, experiment.device))
     return experiment
 
 

@@ -85,7 +85,7 @@ def _check_people(settings: Settings, chain: Chain | None, mistakes: Gather) -> 
         mistakes.add(f"a picture needs an inverter: give --inverter NAME ({_candidates('inverter')})")
     if all(path.is_file() for path in files) and "generator" not in settings.failed:
         with mistakes:
-            check_request(request, chain.pictures if chain else ())
+            check_request(request, chain.erased if chain else None)
 
 
 def check_device(device: str) -> None:

@@ -36,7 +36,7 @@ def _no_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     return result
 
 
-def header_size(data: mmap.mmap) -> int | None:
+def header_size(data: mmap.mmap | bytes) -> int | None:
     """Bytes of the JSON header if this looks like a safetensors file, else None."""
     if len(data) < 10 or data[8:9] != b"{":
         return None

@@ -104,9 +104,20 @@ def _run(folder: Path) -> dict[str, Any]:
     return {
         "folder": str(folder), "settings": settings,
         "manifest": _json(folder / "manifest.json"), "metrics": _json(folder / "metrics.json"),
-        "numbers": to_plain(declared),
+        "numbers": to_plain(declared), "verdict": _verdict(folder),
         "files": {name: str(file) if file.is_file() else None for name, file in files.items()},
     }
+
+
+def _verdict(folder: Path) -> dict[str, Any] | None:
+    """Tone, answer and sentences of a finished run, its audits included; None before it is finished."""
+    from unlearnkit.report import run_verdict, sentences
+    from unlearnkit.runs import Run
+
+    if _json(folder / "manifest.json").get("status") != "finished":
+        return None
+    found = run_verdict(Run.open(folder))
+    return {"tone": found.tone, "answer": found.answer, "sentences": sentences(found)}
 
 
 def _json(path: Path) -> dict[str, Any]:
@@ -175,6 +186,8 @@ def _show_run(document: dict[str, Any]) -> None:
     for key in ("status", "seconds", "seed", "device"):
         if key in manifest:
             out.print(escape(f"{key}: {manifest[key]}"), soft_wrap=True)
+    if verdict := document["verdict"]:
+        out.print(escape(f"verdict: {verdict['answer']}. {' '.join(verdict['sentences'])}"), soft_wrap=True)
     rows = table("number", "value", "better", "samples", "what it is")
     for line in lines(flat(document["metrics"]), from_plain(document["numbers"])):
         title = "" if line.title == line.name else escape(line.title)

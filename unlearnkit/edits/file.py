@@ -34,6 +34,10 @@ FORMAT = "unlearnkit-edit-1"
 REQUIRED = ("format", "generator", "base_sha256", "base_format")
 AS_IT_IS = "use it as it is: unlearnkit sample --edit, or unlearnkit.edits.file.put_on in Python"
 
+SUFFIXES = {"pickle": (".pkl", ".pickle"), "torch": (".pt", ".pth", ".ckpt"), "safetensors": (".safetensors",)}
+"""What the suffix of a name promises, by the container of the file; other suffixes promise nothing."""
+FILES = {"pickle": "an NVIDIA pickle", "torch": "a file of torch.save", "safetensors": "a safetensors file"}
+
 
 @attrs.frozen
 class Applied:
@@ -236,6 +240,19 @@ def check_has_file(edit: Path, metadata: Mapping[str, str]) -> None:
         )
 
 
+def check_name(out: Path, container: str | None) -> None:
+    """Refuse a name whose suffix promises another format than the one that will be written.
+
+    :raises EditError: naming the suffixes that fit.
+    """
+    promised = next((kind for kind, suffixes in SUFFIXES.items() if out.suffix.lower() in suffixes), None)
+    if container is not None and promised not in (None, container):
+        raise EditError(
+            f"--out: {out} would be {FILES[container]}, as its base is, under the name of {FILES[promised or '']}; "
+            f"name it {out.stem}{SUFFIXES[container][0]}"
+        )
+
+
 def apply_edit(edit: Path, base: Path | None, out: Path, generator: type[Generator] | None = None) -> Applied:
     """Write ``base`` with the edit on it to ``out``, in the format that ``base`` has; no network is built.
 
@@ -255,6 +272,7 @@ def apply_edit(edit: Path, base: Path | None, out: Path, generator: type[Generat
     cls: type[Generator] = generator or registry().component_class("generator", metadata["generator"])
     with open_base(base) as opened:
         check_base(edit, metadata, opened.sha256, base)
+        check_name(out, opened.container)
         with new_file(out) as part:
             cls.write_edited(opened, tensors, part)
             if not part.is_file() or part.stat().st_size == 0:

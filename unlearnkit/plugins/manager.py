@@ -28,9 +28,11 @@ from unlearnkit.plugins.registration import (
     Plugin,
     Registration,
     check_kind,
+    claim_refused,
     duplicate,
     import_component,
     make_registration,
+    quiet,
 )
 
 if TYPE_CHECKING:
@@ -43,6 +45,8 @@ __all__ = ["GROUP", "Registry", "hookimpl", "registry", "reset"]
 
 GROUP = "unlearnkit"
 """The entry-point group, and pluggy's project name."""
+
+OWN_DISTRIBUTION = "unlearnkit"
 
 Preset = Mapping[str, Any] | None
 
@@ -59,6 +63,7 @@ class Registry:
         self._manager = pluggy.PluginManager(GROUP)
         self._manager.add_hookspecs(hookspecs)
         self._components: dict[tuple[str, str], list[Registration]] = {}
+        self._refused: list[Registration] = []
         self._plugins: list[Plugin] = []
         found = importlib.metadata.entry_points(group=GROUP) if entry_points is None else entry_points
         disabled = _names(os.environ.get("UNLEARNKIT_DISABLE_PLUGINS", ""))
@@ -75,9 +80,9 @@ class Registry:
         return tuple(self._plugins)
 
     def names(self, kind: str) -> tuple[str, ...]:
-        """Registered names of ``kind``, sorted."""
+        """Names of ``kind`` that can be used, sorted: not those that two plugins claim."""
         check_kind(kind)
-        return tuple(sorted(name for k, name in self._components if k == kind))
+        return tuple(sorted(name for (k, name), owners in self._components.items() if k == kind and len(owners) == 1))
 
     def get(self, kind: str, name: str) -> Registration:
         """The registration of one component; :class:`PluginError` if it is unknown or claimed twice."""
@@ -90,8 +95,12 @@ class Registry:
         return owners[0]
 
     def duplicates(self) -> tuple[str, ...]:
-        """One message for each name registered by several plugins; such a name cannot be used."""
-        return tuple(duplicate(owners) for owners in self._components.values() if len(owners) > 1)
+        """One message for each name registered by several plugins.
+
+        A name of unlearnkit itself stays its own; another that several plugins claim cannot be used.
+        """
+        unusable = [duplicate(owners) for owners in self._components.values() if len(owners) > 1]
+        return (*unusable, *(claim_refused(claim, self.get(claim.kind, claim.name)) for claim in self._refused))
 
     def component_class(self, kind: str, name: str) -> type:
         """Import the class of a component and check that it implements its interface.
@@ -149,10 +158,11 @@ class Registry:
         results = []
         for impl in reversed(getattr(self._manager.hook, hook).get_hookimpls()):
             try:
-                result = impl.function(*[arguments[name] for name in impl.argnames])
-            except UnlearnkitError:
+                with quiet():
+                    result = impl.function(*[arguments[name] for name in impl.argnames])
+            except (UnlearnkitError, KeyboardInterrupt):
                 raise
-            except Exception as error:
+            except BaseException as error:  # as in _add
                 owner = self._loaded(impl.plugin_name).owner
                 raise PluginError(f"{owner} failed in {hook}: {one_line(error)}") from error
             if result is not None:
@@ -162,22 +172,34 @@ class Registry:
     # ------------------------------------------------------------ loading
 
     def _add(self, entry_point: importlib.metadata.EntryPoint, disabled: frozenset[str]) -> None:
-        distribution = entry_point.dist.name if entry_point.dist else "unknown distribution"
-        plugin = Plugin(entry_point.name, distribution, entry_point.dist.version if entry_point.dist else "")
+        plugin = Plugin(entry_point.name, *_distribution(entry_point))
         if plugin.name in disabled:
             reason = "left out by UNLEARNKIT_DISABLE_PLUGINS"
             self._plugins.append(attrs.evolve(plugin, error=reason, disabled=True))
             return
         try:
-            registrations = self._load(entry_point, plugin)
-        # SystemExit too: a module that calls sys.exit() on import must not end the program.
-        except (Exception, SystemExit) as error:
+            with quiet():
+                registrations = self._load(entry_point, plugin)
+        except KeyboardInterrupt:
+            raise
+        # What is no Exception too: sys.exit(), pytest's skips and panics of extensions must not end the program.
+        except BaseException as error:
             reason = str(error) if isinstance(error, PluginError) else one_line(error)
             self._plugins.append(attrs.evolve(plugin, error=reason))
             return
         self._plugins.append(attrs.evolve(plugin, registrations=registrations))
         for registration in registrations:
-            self._components.setdefault((registration.kind, registration.name), []).append(registration)
+            self._claim(registration)
+
+    def _claim(self, registration: Registration) -> None:
+        """Give a name to who asks for it; the names of unlearnkit's own components stay theirs, in whatever order."""
+        owners = self._components.setdefault((registration.kind, registration.name), [])
+        own = [owner for owner in (*owners, registration) if owner.distribution == OWN_DISTRIBUTION]
+        if own:
+            self._refused += [claim for claim in (*owners, registration) if claim not in own]
+            owners[:] = own
+        else:
+            owners.append(registration)
 
     def _load(self, entry_point: importlib.metadata.EntryPoint, plugin: Plugin) -> tuple[Registration, ...]:
         if self._manager.has_plugin(plugin.name):
@@ -241,6 +263,16 @@ class Registry:
         broken = [p.name for p in self._plugins if p.error]
         hint = f" Not loaded: {', '.join(broken)} (see 'unlearnkit plugins')." if broken else ""
         return f"there is no {kind} '{name}'.{nearest(name, names)} {available}{hint}"
+
+
+def _distribution(entry_point: importlib.metadata.EntryPoint) -> tuple[str, str]:
+    """Name and version of the distribution that an entry point belongs to; its metadata may be damaged."""
+    try:
+        if entry_point.dist is not None:
+            return str(entry_point.dist.name), str(entry_point.dist.version)
+    except Exception:
+        return "damaged distribution", ""
+    return "unknown distribution", ""
 
 
 def _names(text: str) -> frozenset[str]:

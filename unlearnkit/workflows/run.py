@@ -176,7 +176,7 @@ def _finish(run: Run, experiment: Experiment, line: ProgressLine) -> None:
         try:
             with _signals(progress):
                 kernels = dict(zip(("kernels", "instructions"), native.in_use(experiment.device.type), strict=True))
-                run.update_manifest(**experiment.machine, **kernels)
+                run.update_manifest(**experiment.machine, **kernels, domains=experiment.settings.domains())
                 _execute(run, experiment, progress)
         except (Interrupted, KeyboardInterrupt):
             run.finish("interrupted")

@@ -6,6 +6,7 @@ setting names it.
 
 from __future__ import annotations
 
+import argparse
 import pickle
 import re
 from collections.abc import Callable, Mapping
@@ -89,6 +90,8 @@ def read_file(path: Path) -> Any:
     if path.suffix == ".safetensors":
         return read_tensors(path)[0]
     try:
+        # Training programs save their options as a Namespace, which is nothing but attributes.
+        torch.serialization.add_safe_globals([argparse.Namespace])
         return torch.load(path, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as error:
         raise CheckpointError(

@@ -133,6 +133,6 @@ def test_no_output_is_written_over_another_file(tmp_path: Path) -> None:
     (tmp_path / "mine.pkl").write_text("a generator")
     (tmp_path / "link.pkl").symlink_to("nowhere")
     for name in ("mine.pkl", "link.pkl"):
-        with pytest.raises(ConfigError, match="--html: .* already exists and is never overwritten"):
+        with pytest.raises(ConfigError, match=r"--html: .* already exists and is never overwritten"):
             check_new_file(tmp_path / name, "--html")
     check_new_file(tmp_path / "new.pkl")

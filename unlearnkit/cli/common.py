@@ -19,9 +19,8 @@ if TYPE_CHECKING:
     from unlearnkit.config import Settings, Uses
 
 __all__ = [
-    "FILE", "OUT", "SEED", "ComponentName", "check_new_file", "complete_component", "complete_device", "console",
-    "device_option",
-    "resolve_for", "settings_options", "table",
+    "FILE", "OUT", "SEED", "ComponentName", "check_new_file", "complete_component", "complete_device",
+    "complete_weights", "console", "device_option", "resolve_for", "settings_options", "table",
 ]
 
 FILE = click.Path(exists=True, dir_okay=False, readable=True, path_type=Path)
@@ -59,6 +58,21 @@ def complete_component(kind: str, incomplete: str) -> list[CompletionItem]:
         return []
     found = {entry.name: entry.description for entry in entries if entry.kind == kind}
     return [CompletionItem(name, help=found[name]) for name in sorted(found) if name.startswith(incomplete)]
+
+
+def complete_weights(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:
+    """Names of registered weight files that begin with ``incomplete``; imports no torch."""
+    from click.shell_completion import CompletionItem
+
+    from unlearnkit.cli.output import stdout_reserved
+    from unlearnkit.plugins import registry
+
+    try:
+        with stdout_reserved():
+            files = registry().weights()
+    except PluginError:
+        return []
+    return [CompletionItem(name, help=file.purpose) for name, file in files.items() if name.startswith(incomplete)]
 
 
 def complete_device(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[str]:

@@ -17,6 +17,8 @@ from typing import TYPE_CHECKING, Any
 
 import pluggy
 
+from unlearnkit.weights import WeightFile
+
 if TYPE_CHECKING:
     from PIL.Image import Image
     from torch import Tensor
@@ -28,6 +30,9 @@ hookspec = pluggy.HookspecMarker("unlearnkit")
 Register = Callable[..., None]
 """``register(name, path, description, preset=None)``; ``preset`` maps dotted settings to this component's preferred
 values, e.g. ``{"generator.noise": "random"}``; the user's own settings win."""
+
+RegisterWeights = Callable[[WeightFile], None]
+"""``register(WeightFile(name=..., ...))``; see docs/weights.md."""
 
 
 @hookspec
@@ -73,6 +78,15 @@ def unlearnkit_register_metrics(register: Register) -> None:
 @hookspec
 def unlearnkit_register_attacks(register: Register) -> None:
     """Register attacks (``unlearnkit.interfaces.Attack``): how much effort recovers an erased person."""
+
+
+@hookspec
+def unlearnkit_register_weights(register: RegisterWeights) -> None:
+    """Register weight files that components read and others publish: ``register(WeightFile(name=..., ...))``.
+
+    ``unlearnkit fetch NAME`` gets them, ``unlearnkit doctor`` and ``unlearnkit show weights`` list them. A component
+    looks for its own with ``unlearnkit.weights.find_file``.
+    """
 
 
 @hookspec

@@ -13,7 +13,7 @@ import importlib
 import importlib.metadata
 import inspect
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from functools import cache
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
@@ -32,6 +32,7 @@ from unlearnkit.plugins.registration import (
     import_component,
     make_registration,
 )
+from unlearnkit.weights import WeightFile
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -91,7 +92,29 @@ class Registry:
 
     def duplicates(self) -> tuple[str, ...]:
         """One message for each name registered by several plugins; such a name cannot be used."""
-        return tuple(duplicate(owners) for owners in self._components.values() if len(owners) > 1)
+        components = [duplicate(owners) for owners in self._components.values() if len(owners) > 1]
+        return (*components, *(_weights_twice(name, owners) for name, owners in self._weights().items() if owners[1:]))
+
+    def weights(self) -> dict[str, WeightFile]:
+        """The registered weight files by name, sorted; of a name that several plugins register, the first."""
+        return {name: owners[0][1] for name, owners in sorted(self._weights().items())}
+
+    def weight_file(self, name: str) -> WeightFile:
+        """The registered weight file of that name; :class:`PluginError` if it is unknown or registered twice."""
+        owners = self._weights().get(name, [])
+        if not owners:
+            known = self.weights()
+            raise PluginError(f"there is no weight file '{name}'.{nearest(name, known)} Available: {', '.join(known)}.")
+        if owners[1:]:
+            raise PluginError(_weights_twice(name, owners))
+        return owners[0][1]
+
+    def _weights(self) -> dict[str, list[tuple[Plugin, WeightFile]]]:
+        found: dict[str, list[tuple[Plugin, WeightFile]]] = {}
+        for plugin in self._plugins:
+            for file in plugin.weights:
+                found.setdefault(file.name, []).append((plugin, file))
+        return found
 
     def component_class(self, kind: str, name: str) -> type:
         """Import the class of a component and check that it implements its interface.
@@ -169,17 +192,17 @@ class Registry:
             self._plugins.append(attrs.evolve(plugin, error=reason, disabled=True))
             return
         try:
-            registrations = self._load(entry_point, plugin)
+            plugin = self._load(entry_point, plugin)
         # SystemExit too: a module that calls sys.exit() on import must not end the program.
         except (Exception, SystemExit) as error:
             reason = str(error) if isinstance(error, PluginError) else one_line(error)
             self._plugins.append(attrs.evolve(plugin, error=reason))
             return
-        self._plugins.append(attrs.evolve(plugin, registrations=registrations))
-        for registration in registrations:
+        self._plugins.append(plugin)
+        for registration in plugin.registrations:
             self._components.setdefault((registration.kind, registration.name), []).append(registration)
 
-    def _load(self, entry_point: importlib.metadata.EntryPoint, plugin: Plugin) -> tuple[Registration, ...]:
+    def _load(self, entry_point: importlib.metadata.EntryPoint, plugin: Plugin) -> Plugin:
         if self._manager.has_plugin(plugin.name):
             owner = self._loaded(plugin.name).distribution
             raise PluginError(f"the plugin name '{plugin.name}' is taken by {owner}")
@@ -191,7 +214,9 @@ class Registry:
             raise PluginError(f"its module {entry_point.value} is already loaded by another plugin")
         try:
             self._manager.register(module, plugin.name)
-            return self._registrations(self._checked_hooks(module), plugin)
+            hooks = self._checked_hooks(module)
+            registrations, weights = self._registrations(hooks, plugin), _weight_files(hooks)
+            return attrs.evolve(plugin, registrations=registrations, weights=weights)
         except BaseException:
             if self._manager.is_registered(module):
                 self._manager.unregister(module)
@@ -241,6 +266,21 @@ class Registry:
         broken = [p.name for p in self._plugins if p.error]
         hint = f" Not loaded: {', '.join(broken)} (see 'unlearnkit plugins')." if broken else ""
         return f"there is no {kind} '{name}'.{nearest(name, names)} {available}{hint}"
+
+
+def _weight_files(hooks: Mapping[str, pluggy.HookImpl]) -> tuple[WeightFile, ...]:
+    """What a plugin registers with ``unlearnkit_register_weights``."""
+    files: list[WeightFile] = []
+    if "unlearnkit_register_weights" in hooks:
+        hooks["unlearnkit_register_weights"].function(files.append)
+    if not all(isinstance(file, WeightFile) for file in files):
+        raise PluginError("unlearnkit_register_weights: register takes an unlearnkit.weights.WeightFile")
+    return tuple(files)
+
+
+def _weights_twice(name: str, owners: Sequence[tuple[Plugin, WeightFile]]) -> str:
+    claims = " and ".join(plugin.owner for plugin, _ in owners)
+    return f"weight file '{name}' is registered twice, by {claims}; leave one out with UNLEARNKIT_DISABLE_PLUGINS=NAME"
 
 
 def _names(text: str) -> frozenset[str]:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from unlearnkit.plugins import Register, hookimpl
+from unlearnkit.plugins import Register, RegisterWeights, hookimpl
+from unlearnkit_faces.files import FILES
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -12,7 +13,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "unlearnkit_align_picture", "unlearnkit_register_identity_encoders", "unlearnkit_register_inverters",
-    "unlearnkit_register_perceptuals",
+    "unlearnkit_register_perceptuals", "unlearnkit_register_weights",
 ]
 
 
@@ -50,6 +51,13 @@ def unlearnkit_register_inverters(register: Register) -> None:
     register(
         "e4e", "unlearnkit_faces.inverters:E4eInverter",
         "e4e or pSp encoder for StyleGAN2, one forward pass; needs e4e_ffhq_encode.pt or a similar file")
+
+
+@hookimpl
+def unlearnkit_register_weights(register: RegisterWeights) -> None:
+    """Register the published files that these networks read."""
+    for file in FILES:
+        register(file)
 
 
 @hookimpl

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "FILE", "OUT", "SEED", "ComponentName", "check_new_file", "complete_component", "complete_device",
-    "complete_weights", "console", "device_option", "resolve_for", "settings_options", "table",
+    "complete_weights", "console", "device_option", "picture_options", "resolve_for", "settings_options", "table",
 ]
 
 FILE = click.Path(exists=True, dir_okay=False, readable=True, path_type=Path)
@@ -94,6 +94,32 @@ def settings_options(command: Command) -> Command:
             help="Change one setting, e.g. --set target.distance=30; 'unlearnkit show KIND NAME' lists them.",
         ),
         device_option(),
+    )
+    for option in reversed(options):
+        command = option(command)
+    return command
+
+
+class _Face(click.ParamType):
+    """``largest``, or a number from 1."""
+
+    name = "largest|N"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int | str:
+        if value == "largest" or isinstance(value, int):
+            return value
+        if not (value.isascii() and value.isdigit() and int(value) > 0):
+            self.fail(f"got '{value}', expected largest or a number from 1", param, ctx)
+        return int(value)
+
+
+def picture_options(command: Command) -> Command:
+    """Add ``--align`` and ``--face``."""
+    options = (
+        click.option("--align", type=click.Choice(["auto", "yes", "no"]),
+                     help="Find the face in each picture and crop it as FFHQ does; auto: unless that is done already."),
+        click.option("--face", type=_Face(), metavar="largest|N",
+                     help="Which face of a picture that shows several; the error for such a picture numbers them."),
     )
     for option in reversed(options):
         command = option(command)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from unlearnkit.cli.common import FILE, OUT, SEED, ComponentName, console, settings_options
+from unlearnkit.cli.common import FILE, OUT, SEED, ComponentName, console, picture_options, settings_options
 from unlearnkit.cli.output import stdout_reserved
 from unlearnkit.errors import RunError
 
@@ -35,6 +35,7 @@ _WITH_RESUME = {"resume", "dry_run", "debug"}
               help="Start from an earlier edit: a finished run's folder, or an edit.safetensors.")
 @click.option("--bystander", type=FILE, multiple=True,
               help="Picture of somebody who must stay as they are; repeatable.")
+@picture_options
 @click.option("--target", type=ComponentName("target"), help="How to choose the face that takes the person's place.")
 @click.option("--inverter", type=ComponentName("inverter"), help="How to find the latent of a picture.")
 @click.option("--identity", type=ComponentName("identity"), help="Identity encoder that losses use.")

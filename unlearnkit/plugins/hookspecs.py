@@ -99,10 +99,14 @@ def unlearnkit_defaults(settings: Mapping[str, Any]) -> Mapping[str, Any] | None
 
 
 @hookspec
-def unlearnkit_align_picture(picture: Image, size: int, name: str) -> Tensor | None:
-    """Detect the only face in a photo (PIL, with EXIF) and crop it as FFHQ does: ``(3, size, size)`` in [-1, 1].
+def unlearnkit_align_picture(
+    picture: Image, size: int, name: str, face: int | str | None, required: bool
+) -> Tensor | None:
+    """Detect the face in a photo (PIL, with EXIF) and crop it as FFHQ does: ``(3, size, size)`` in [-1, 1].
 
-    Called for ``request.align``; ``name`` is the photo's name in messages. The first result that is not None is used.
+    Called for ``--align``; ``name`` is the photo's path. ``face`` says which of several faces is meant: None (then
+    several are an error), ``"largest"``, or a number from the left. ``required`` False: return None for a picture that
+    is aligned already or shows no face. The first result that is not None is used.
     """
 
 

@@ -144,16 +144,20 @@ class Registry:
                 offers.setdefault(key, value)
         return offers
 
-    def align_picture(self, picture: Image, size: int, name: str) -> Tensor:
+    def align_picture(
+        self, picture: Image, size: int, name: str, face: int | str | None = None, required: bool = True
+    ) -> Tensor | None:
         """The face in a photo, cropped as FFHQ does: ``(3, size, size)`` in [-1, 1].
 
-        :raises PluginError: if no plugin can align.
+        None, unless ``required``, for a picture that is aligned already, shows no face, or that no plugin can align.
+
+        :raises PluginError: if it is required and no plugin can align.
         """
-        answers = self._call("unlearnkit_align_picture", picture=picture, size=size, name=name)
-        if not answers:
-            raise PluginError(f"{name}: no plugin aligns pictures; crop it as FFHQ does and set request.align=false")
-        aligned: Tensor = answers[0]
-        return aligned
+        answers = self._call(
+            "unlearnkit_align_picture", picture=picture, size=size, name=name, face=face, required=required)
+        if not answers and required:
+            raise PluginError(f"{name}: no plugin aligns pictures; crop it as FFHQ does and give --align no")
+        return answers[0] if answers else None
 
     def run_started(self, run: Run) -> None:
         """Notify plugins that a run starts."""

@@ -61,8 +61,13 @@ def unlearnkit_register_weights(register: RegisterWeights) -> None:
 
 
 @hookimpl
-def unlearnkit_align_picture(picture: Image, size: int, name: str) -> Tensor:
+def unlearnkit_align_picture(
+    picture: Image, size: int, name: str, face: int | str | None, required: bool
+) -> Tensor | None:
     """Crop a face as FFHQ does, from MTCNN landmarks (whose weights ship with facenet-pytorch)."""
-    from unlearnkit_faces.alignment import align_picture
+    from unlearnkit_faces.alignment import align_if_needed, align_picture
+    from unlearnkit_faces.detection import is_installed
 
-    return align_picture(picture, size, name=name)
+    if required:
+        return align_picture(picture, size, face, name)
+    return align_if_needed(picture, size, face, name) if is_installed() else None

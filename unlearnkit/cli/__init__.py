@@ -54,7 +54,8 @@ def cli(ctx: click.Context) -> None:
 
     \b
     unlearnkit run --method guide --generator stylegan2    a first run, about a minute
-    unlearnkit run --method guide --generator stylegan2 --checkpoint ffhq.pkl --image me.png
+    unlearnkit run --help                                  with your own checkpoint and photos
+    unlearnkit fetch --list                                weight files for real faces
     unlearnkit apply runs/mine/edit.safetensors --base ffhq.pkl --out edited.pkl
     unlearnkit show method                                 list the methods
     unlearnkit new left-ear                                start a plugin of your own

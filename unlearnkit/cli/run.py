@@ -52,10 +52,19 @@ _WITH_RESUME = {"resume", "dry_run", "debug"}
 def command(ctx: click.Context, out: Path | None, resume: Path | None, dry_run: bool, **options: Any) -> None:
     """Erase a person from a generator.
 
+    The bundled generator and person:
+
     \b
-    unlearnkit run --method guide --generator stylegan2           the bundled generator and person
-    unlearnkit run --method guide --generator stylegan2 --checkpoint ffhq.pkl --image me.png
-    unlearnkit run --method guide --generator stylegan2 --base runs/mine --person Ada=ada.png
+    unlearnkit run --method guide --generator stylegan2
+
+    From a photo to an edited checkpoint of your own:
+
+    \b
+    unlearnkit fetch arcface-ir-se50 facenet-vggface2 lpips-vgg
+    unlearnkit run --method guide --generator stylegan2 --checkpoint ffhq.pkl \\
+      --image me.jpg --inverter optimise --identity arcface-ir-se50 \\
+      --judge facenet-vggface2 --perceptual lpips-vgg --out runs/mine
+    unlearnkit apply runs/mine/edit.safetensors --base ffhq.pkl --out edited.pkl
     """
     from unlearnkit.workflows.options import RunOptions
 

@@ -19,7 +19,6 @@ RUN = ("run", "--method", "guide", "--generator", "stylegan2", "--dry-run")
 @pytest.mark.parametrize(("arguments", "expected"), [
     ((), {"align": False}),
     (("--align", "no", "--face", "largest"), {"align": False, "face": "largest"}),
-    (("--set", "request.align=false", "--face", "2"), {"align": False, "face": 2}),
 ])
 def test_options_become_settings(cli: Cli, arguments: tuple[str, ...], expected: dict[str, Any]) -> None:
     done = cli(*RUN, *arguments)

@@ -135,6 +135,15 @@ def test_a_file_that_appears_meanwhile_is_kept(
     assert (home / "net-1.pth").read_bytes() == b"mine" and len(list(home.iterdir())) == 1
 
 
+def test_a_cache_that_cannot_be_written(
+    served: Callable[..., WeightFile], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "file").touch()
+    monkeypatch.setenv("TORCH_HOME", str(tmp_path / "file"))
+    with pytest.raises(RunError, match="cannot write .*set TORCH_HOME"):
+        get(served())
+
+
 def test_from_a_wheel_without_installing_it(packed: Callable[..., WeightFile], home: Path) -> None:
     path = get(packed())
     assert path.read_bytes() == CONTENT and [file.name for file in home.iterdir()] == ["net-1.pth"]

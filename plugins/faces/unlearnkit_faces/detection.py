@@ -13,7 +13,7 @@ import attrs
 import numpy as np
 from numpy.typing import NDArray
 
-from unlearnkit.errors import NoFaceError
+from unlearnkit.errors import ConfigError, NoFaceError
 
 __all__ = [
     "Choice", "Face", "SeveralFacesError", "choose_face", "count_faces", "detect_faces", "from_the_left",
@@ -145,6 +145,10 @@ def _shrunk(pixels: NDArray[np.uint8], factor: float) -> NDArray[np.uint8]:
 
 @cache
 def _detector(thresholds: tuple[float, float, float]) -> Any:
-    from facenet_pytorch import MTCNN
+    try:
+        from facenet_pytorch import MTCNN
+    except ImportError as error:
+        raise ConfigError(f"faces are found by MTCNN of facenet-pytorch, which cannot be imported ({error}); install "
+                          "facenet-pytorch, or crop the picture as FFHQ does and give --align no") from error
 
     return MTCNN(keep_all=True, thresholds=list(thresholds)).eval().requires_grad_(False)

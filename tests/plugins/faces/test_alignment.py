@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import importlib.util
+import sys
+
 import numpy as np
 import pytest
 import torch
+import unlearnkit_faces
 from PIL import Image
-from unlearnkit_faces import alignment
+from unlearnkit_faces import alignment, detection
 from unlearnkit_faces.alignment import (
     align_if_needed,
     align_picture,
@@ -18,7 +22,7 @@ from unlearnkit_faces.alignment import (
 )
 from unlearnkit_faces.detection import Face, choose_face, count_faces, detect_faces, most_likely
 
-from unlearnkit.errors import NoFaceError, ShapeError
+from unlearnkit.errors import ConfigError, NoFaceError, ShapeError
 
 UPRIGHT = np.array([[40.0, 50.0], [60.0, 50.0], [50.0, 60.0], [43.0, 75.0], [57.0, 75.0]])
 
@@ -176,6 +180,16 @@ def test_a_folder_that_cannot_be_written_leaves_the_picture_out(monkeypatch):
     monkeypatch.setattr(alignment, "detect_faces", lambda pixels: [at(100), at(10)])
     with pytest.raises(NoFaceError, match=r"crop to the person$"):
         align_picture(ramp(100, 160), 32, name="/dev/null/me.jpg")
+
+
+def test_without_the_detector_a_square_picture_is_left_alone(monkeypatch):
+    monkeypatch.setitem(sys.modules, "facenet_pytorch", None)
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
+    detection._detector.cache_clear()
+    picture = Image.fromarray(ramp(64, 64))
+    assert unlearnkit_faces.unlearnkit_align_picture(picture, 32, "me.png", None, False) is None
+    with pytest.raises(ConfigError, match="--align no"):
+        unlearnkit_faces.unlearnkit_align_picture(picture, 32, "me.png", None, True)
 
 
 def test_a_portrait_is_aligned_once(tmp_path):

@@ -140,7 +140,7 @@ def test_a_cache_that_cannot_be_written(
 ) -> None:
     (tmp_path / "file").touch()
     monkeypatch.setenv("TORCH_HOME", str(tmp_path / "file"))
-    with pytest.raises(RunError, match="cannot write .*set TORCH_HOME"):
+    with pytest.raises(RunError, match=r"cannot write .*set TORCH_HOME"):
         get(served())
 
 

@@ -191,7 +191,7 @@ def test_plain_mode_touches_nothing_of_ours(folder: Path, monkeypatch: pytest.Mo
     from speed.plain_ops import plain
 
     found = job("eg3d", "small", folder)
-    generator = found.generator
+    generator = found.edited
     latents, view = generator.sample_latents(1, rng()), generator.sample_views(1, rng())
     with torch.no_grad():
         expected = generator.render(latents, view).image

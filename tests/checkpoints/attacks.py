@@ -200,6 +200,13 @@ PICKLES: dict[str, bytes] = {
     "module that is a number": P2 + b"}" + _text("G_ema") + b"ctraining.x\nA\n)\x81}" + _text("_modules")
                                + b"}" + _text("a") + b"K\1ssbs.",
     "tensor that is a text": _in_g_ema(_text("no tensor")),
+    "dicts within dicts, 40 to the 20": (
+        P2 + b"Nq\0" + b"".join(b"}(" + b"".join(_text(f"k{i}") + b"h" + bytes([level]) for i in range(40))
+                                + b"uq" + bytes([level + 1]) for level in range(20)) + b"."),
+    "tuples within tuples, 3 to the 60": P2 + b"N" + b"22\x87" * 60 + b".",
+    "wide modules within modules": _modules(20).replace(_text("a"), _text("module")),
+    "class of another program, called": P2 + _call("someones_program.run", "x") + b".",
+    "class of another program, as a network": P2 + b"csomeones_program\nNet\n)\x81}" + _text("_parameters") + b"K\1sb.",
     "name with a dot": _in_g_ema(_tensor(NESTED)).replace(_text("x"), _text("a.b"), 1),
     "object-dtype number": _in_g_ema(b"cnumpy.core.multiarray\nscalar\ncnumpy\ndtype\n(" + _text("O8")
                                      + b"\x89\x88tR" + _bytes(bytes(8)) + b"\x86R"),

@@ -10,6 +10,7 @@ import time
 from pathlib import Path
 
 import pytest
+import torch
 
 from unlearnkit.checkpoints import read_checkpoint, write_tensors
 from unlearnkit.errors import CheckpointError
@@ -17,7 +18,8 @@ from unlearnkit.errors import CheckpointError
 from . import builder
 
 INTERESTING = [b"\0", b"\xff", b"\x7f", b"\xff" * 4, b"\xff" * 8, *(bytes([code]) for code in b".(Rb20tQ")]
-CASES = {"nvidia2": 700, "nvidia3": 700, "nvidia4": 1200, "zip": 500, "legacy": 500, "safetensors": 500}
+CASES = {"nvidia2": 700, "nvidia3": 700, "nvidia4": 1200, "zip": 500, "legacy": 500, "safetensors": 500,
+         "tuple": 300, "module": 400, "old module": 400, "wrapped": 400}
 
 
 def seed_file(path: Path, kind: str) -> bytes:
@@ -26,6 +28,15 @@ def seed_file(path: Path, kind: str) -> bytes:
         builder.nvidia_file(path, int(kind[-1]))
     elif kind == "safetensors":
         write_tensors(path, {name: t.contiguous() for name, t in builder.tiny_tensors().items()}, {"a": "b"})
+    elif kind == "tuple":
+        net = builder.network(builder.tiny_tensors())
+        path.write_bytes(builder.nvidia_bytes((net, builder.Persistent("Discriminator", {}), net)))
+    elif kind in ("module", "old module"):
+        with builder.fake_modules():
+            builder.torch_file(path, {"model": [builder.network(builder.tiny_tensors())]}, kind == "old module")
+    elif kind == "wrapped":
+        state = {f"module.generator.{name}": tensor for name, tensor in builder.tiny_tensors().items()}
+        builder.torch_file(path, {"epoch": 3, "state_dict": state | {"discriminator.x": torch.ones(3)}})
     else:
         builder.torch_file(path, builder.rosinality_root(trained=True), kind == "legacy")
     return path.read_bytes()
@@ -65,6 +76,7 @@ def fuzz(kind: str, folder: Path, count: int) -> tuple[int, int, float]:
         start = time.process_time()
         try:
             state = read_checkpoint(path).state
+            assert all(isinstance(name, str) for name in state)
             assert sum(t.nbytes for t in state.values()) <= 4 * path.stat().st_size
             read += 1
         except CheckpointError as error:

@@ -66,9 +66,25 @@ def test_another_loader_reads_what_was_written(tmp_path):
     assert torch.equal(root["G"]["_buffers"]["w_avg"], torch.linspace(0, 1, 4)), "G is left alone"
 
 
-def test_protocol_2_cannot_be_written_and_says_so(tmp_path):
+def test_protocol_2_holds_weights_as_texts_of_another_length(tmp_path):
     base = builder.nvidia_file(tmp_path / "base.pkl", 2)
-    with pytest.raises(CheckpointError, match=r"base\.pkl: .*protocol 2.*export the edit"):
+    state = read_checkpoint(base).state
+    changed = {"w_avg": torch.full((4,), -1.2345), "synthesis.weight": torch.randn(2, 3, 3, 3),
+               "synthesis.noise_strength": torch.tensor(7.7)}
+    write_like(base, changed, tmp_path / "out.pkl")
+    written = read_checkpoint(tmp_path / "out.pkl").state
+    assert all(torch.equal(written[name], changed.get(name, state[name])) for name in state)
+    with builder.fake_modules():
+        sys.modules["torch_utils.persistence"]._reconstruct_persistent_obj = lambda meta: meta["state"]
+        root = pickle.loads((tmp_path / "out.pkl").read_bytes())
+    assert torch.equal(root["G_ema"]["_buffers"]["w_avg"], changed["w_avg"])
+    assert torch.equal(root["G"]["_buffers"]["w_avg"], torch.linspace(0, 1, 4)), "G is left alone"
+
+
+def test_text_weights_that_python_would_not_write_are_refused(tmp_path):
+    base = builder.nvidia_file(tmp_path / "base.pkl", 2)
+    base.write_bytes(b"\x80\x04" + base.read_bytes()[2:])  # the same instructions under another protocol
+    with pytest.raises(CheckpointError, match=r"base\.pkl: holds its weights as texts .*sample --edit"):
         write_like(base, {"w_avg": torch.ones(4)}, tmp_path / "out.pkl")
     assert os.listdir(tmp_path) == ["base.pkl"]
 

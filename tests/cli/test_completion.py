@@ -94,7 +94,7 @@ def test_completion_imports_no_torch(outside_path: Path) -> None:
     asked = {"_UNLEARNKIT_COMPLETE": "zsh_complete", "COMP_WORDS": "unlearnkit run --method ", "COMP_CWORD": "3"}
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, env=asked)
     assert done.returncode == 0, done.stderr
-    assert "guide\nGUIDE as its paper describes it" in done.stdout
+    assert "guide\nGUIDE as described in its paper" in done.stdout
 
 
 @pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])

@@ -127,6 +127,15 @@ def _wrong_argument() -> Any:
     return unlearnkit_register_losses
 
 
+def _panicking() -> Any:
+    @hookimpl
+    def unlearnkit_register_losses(register: Any) -> None:
+        register("half", "a:B", "registered before the failure")
+        raise pytest.skip.Exception("not here")
+
+    return unlearnkit_register_losses
+
+
 def _raising() -> Any:
     @hookimpl
     def unlearnkit_register_losses(register: Any) -> None:
@@ -143,6 +152,7 @@ def _raising() -> Any:
         (_unmarked(), "lacks the marker @hookimpl"),
         (_wrong_argument(), "registry"),
         (_raising(), "SystemExit: 3"),
+        (_panicking(), "Skipped: not here"),
         (registers("loss", ("a b", "a:B")), "letters, digits"),
         (registers("loss", ("a", "a.B")), "no import path"),
     ],
@@ -159,6 +169,60 @@ def test_duplicate_names_both_owners(make: MakeRegistry) -> None:
     with pytest.raises(PluginError, match=r"twice.*'one' \(dist-one 1.0\).*'two' \(dist-two 1.0\)"):
         registry.get("loss", "plain")
     assert registry.get("loss", "own").plugin == "two" and len(registry.duplicates()) == 1
+    assert registry.names("loss") == ("own",), "what can be used"
+
+
+@pytest.mark.parametrize("order", [("unlearnkit", "thief"), ("thief", "unlearnkit")])
+def test_a_claim_of_a_bundled_name_changes_nothing(order: tuple[str, str]) -> None:
+    point = {name: importlib.metadata.EntryPoint(name, f"claims_{name}", "unlearnkit") for name in order}
+    for name in order:
+        sys.modules[f"claims_{name}"] = module = types.ModuleType(f"claims_{name}")
+        hook = registers("loss", LOSS, (f"of-{name}", "a:B"))
+        setattr(module, hook.__name__, hook)
+    distributions = {"unlearnkit": "unlearnkit", "thief": "dist-thief"}
+    registry = Registry([point[name]._for(Distribution(distributions[name])) for name in order])  # type: ignore
+    assert registry.get("loss", "plain").distribution == "unlearnkit"
+    assert registry.names("loss") == ("of-thief", "of-unlearnkit", "plain")
+    (told,) = registry.duplicates()
+    assert told.startswith("loss 'plain' of plugin 'thief' (dist-thief 1.0) is not used: the name belongs to plugin")
+
+
+def test_what_a_plugin_prints_stays_out_of_standard_output(
+    make: MakeRegistry, capsys: pytest.CaptureFixture[str],
+) -> None:
+    @hookimpl
+    def unlearnkit_register_losses(register: Any) -> None:
+        print("registering")
+
+    @hookimpl
+    def unlearnkit_defaults(settings: Any) -> None:
+        print("asked")
+
+    make(loud=[unlearnkit_register_losses, unlearnkit_defaults]).defaults({})
+    out, err = capsys.readouterr()
+    assert out == "" and err == "registering\nasked\n"
+
+
+def test_a_failure_that_is_no_exception_names_the_plugin(make: MakeRegistry) -> None:
+    class Panic(BaseException):
+        """As an extension in another language raises it."""
+
+    @hookimpl
+    def unlearnkit_defaults(settings: Any) -> None:
+        raise Panic("lost")
+
+    with pytest.raises(PluginError, match=r"plugin 'hurt' .* failed in unlearnkit_defaults: Panic: lost"):
+        make(hurt=[unlearnkit_defaults]).defaults({})
+
+
+def test_a_damaged_distribution_is_kept_aside(make: MakeRegistry) -> None:
+    class Damaged(Distribution):
+        def read_text(self, filename: str) -> str | None:
+            raise OSError("no such block")
+
+    point = importlib.metadata.EntryPoint("bad", "no_such_module", "unlearnkit")
+    registry = Registry([point._for(Damaged("bad"))])  # type: ignore[attr-defined]
+    assert registry.plugins[0].distribution == "damaged distribution" and registry.plugins[0].error
 
 
 def test_unknown_name_and_kind(make: MakeRegistry) -> None:

@@ -9,9 +9,11 @@ from typing import Any
 from unlearnkit.checkpoints.pickles import (
     MAX_NAME,
     MAX_TEXT,
+    PLACED_TEXT,
     Blob,
     Global,
     PickleReader,
+    PlacedText,
     Record,
     check_key,
     fill_dict,
@@ -59,7 +61,12 @@ def _text(reader: PickleReader, length: int) -> str | Blob:
     start = reader.skip(length)
     if length > MAX_TEXT:
         return Blob("text", start, length)
-    return reader.data[start : start + length].decode("utf-8")
+    text = reader.data[start : start + length].decode("utf-8")
+    if length < PLACED_TEXT:
+        return text
+    placed = PlacedText(text)
+    placed.start, placed.length = start, length
+    return placed
 
 
 def _bytes(reader: PickleReader, length: int) -> Blob:
@@ -167,18 +174,24 @@ def _stack_global(reader: PickleReader) -> None:
     reader.stack.append(reader.standins.find(f"{module}.{name}"))
 
 
-def _call(reader: PickleReader, function: object, arguments: object) -> None:
+def _call(reader: PickleReader, function: object, arguments: object, constructs: bool = False) -> None:
     if not isinstance(function, Global) or not isinstance(arguments, tuple):
         raise Hostile(f"calls a {type(function).__name__}")
     if len(arguments) > MAX_ARGUMENTS:  # each call copies them, and one tuple can be used for many calls
         raise Hostile(f"calls {function.name} with {len(arguments)} arguments")
-    reader.stack.append(reader.standins.call(reader, function, arguments))
+    stand_for = reader.standins.construct if constructs else reader.standins.call
+    reader.stack.append(stand_for(reader, function, arguments))
 
 
 @_on(b"R")
-@_on(b"\x81")
 def _reduce(reader: PickleReader) -> None:
     _call(reader, *_tuple(reader, 2))
+
+
+@_on(b"\x81")
+def _new(reader: PickleReader) -> None:
+    function, arguments = _tuple(reader, 2)
+    _call(reader, function, arguments, constructs=True)
 
 
 @_on(b"\x92")
@@ -186,7 +199,7 @@ def _new_with_keywords(reader: PickleReader) -> None:
     function, arguments, keywords = _tuple(reader, 3)
     if not isinstance(keywords, dict) or keywords:
         raise Damaged("constructs an object with keyword arguments, which no weight file does")
-    _call(reader, function, arguments)
+    _call(reader, function, arguments, constructs=True)
 
 
 @_on(b"b")

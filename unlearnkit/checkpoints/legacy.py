@@ -9,7 +9,7 @@ import mmap
 
 from unlearnkit.checkpoints.instructions import read_pickle
 from unlearnkit.checkpoints.pickles import Blob, Budget, PickleReader, Standins
-from unlearnkit.checkpoints.records import Cut, Damaged, Hostile, Storage
+from unlearnkit.checkpoints.records import Cut, Damaged, Hostile, Storage, TextPlace
 from unlearnkit.checkpoints.standins import NestedStorage, StorageKey, StorageStandins, WeightStandins
 from unlearnkit.checkpoints.torchdata import storage_dtype
 
@@ -83,6 +83,8 @@ def open_nested(data: mmap.mmap, nested: NestedStorage, budget: Budget) -> Stora
     storage = _only(*read_stream(decoded, 0, len(decoded), StorageStandins, budget))
     assert storage.start is not None
     storage.data, storage.start = decoded[storage.start :], None
+    if blob.text is None:
+        storage.text = TextPlace(blob.start, blob.length, decoded[: len(decoded) - len(storage.data)])
     return storage
 
 

@@ -20,8 +20,18 @@ MAX_STEPS = 400_000
 """Instructions a file may spend (a few seconds); a full EG3D snapshot takes about 60 thousand."""
 MAX_TEXT = 4096
 """Longer texts (embedded source code) are never decoded: they become a Blob."""
+PLACED_TEXT = 128
+"""Texts of this many bytes keep their place: protocol 2 writes weights as texts."""
 MAX_NAME = 256
 MAX_KEY = 1 << 31
+
+
+class PlacedText(str):
+    """A decoded text that remembers its bytes' place in the file; equal to the text itself."""
+
+    __slots__ = ("length", "start")
+    start: int
+    length: int
 
 
 @attrs.define(eq=False)
@@ -86,6 +96,10 @@ class Standins:
     def call(self, reader: PickleReader, function: Global, arguments: tuple[Any, ...]) -> object:
         """What a call or a construction stands for."""
         raise Damaged(f"calls {shorten(function.name)}, which no weight file needs; nothing was called")
+
+    def construct(self, reader: PickleReader, function: Global, arguments: tuple[Any, ...]) -> object:
+        """What a new object of a class stands for, before it gets its state."""
+        return self.call(reader, function, arguments)
 
     def build(self, instance: object, state: object) -> None:
         """Give an object that `call` made the state that the file states."""

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import mmap
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
+import attrs
+
+from unlearnkit.checkpoints.containers import read_root, unwrap_names
 from unlearnkit.checkpoints.files import digest, mapped
 from unlearnkit.checkpoints.instructions import read_pickle
-from unlearnkit.checkpoints.legacy import MAGIC, read_stream
-from unlearnkit.checkpoints.nvidia import read_network
+from unlearnkit.checkpoints.legacy import MAGIC, open_nested, read_stream
 from unlearnkit.checkpoints.pickles import Budget, PickleReader
-from unlearnkit.checkpoints.records import Checkpoint, Contents, Damaged, Hostile
-from unlearnkit.checkpoints.rosinality import read_layout
-from unlearnkit.checkpoints.standins import WeightStandins
+from unlearnkit.checkpoints.records import Checkpoint, Contents, Damaged, Hostile, Storage
+from unlearnkit.checkpoints.standins import NestedStorage, StorageKey, WeightStandins
 from unlearnkit.checkpoints.tensorfiles import header_size, read_safetensors
 from unlearnkit.checkpoints.torchdata import check_total, read_tensor
 from unlearnkit.checkpoints.zipped import read_archive
@@ -45,27 +47,71 @@ def _foreign_format(start: bytes) -> str:
     return "is of no known format"
 
 
-def read_contents(data: mmap.mmap) -> Contents:
-    """The format of a mapped file and what it holds, before any tensor data; Damaged if there is none."""
+def container_of(data: mmap.mmap | bytes) -> str | None:
+    """The container of a file, told by its first bytes: "safetensors", "torch" or "pickle"; None for all others."""
     start = data[:512]
     if start.startswith(b"PK\x03\x04"):
-        return read_layout(*read_archive(data, Budget()))
+        return "torch"
     if header_size(data) is not None:
-        return read_safetensors(data)
+        return "safetensors"
     if start[:1] == b"\x80" and start[1:2] in (b"\2", b"\3", b"\4", b"\5"):
-        return _read_pickles(data)
-    raise Damaged(f"{_foreign_format(start)}; {WANTED}")
+        return "torch" if MAGIC.to_bytes(10, "little") in start[:32] else "pickle"
+    return None
 
 
-def _read_pickles(data: mmap.mmap) -> Contents:
+def read_contents(data: mmap.mmap) -> Contents:
+    """The format of a mapped file and what it holds, before any tensor data; Damaged if there is none."""
+    container = container_of(data)
+    if container is None:
+        raise Damaged(f"{_foreign_format(data[:512])}; {WANTED}")
+    if container == "safetensors":
+        contents = read_safetensors(data)
+        return attrs.evolve(contents, tensors=unwrap_names(contents.tensors)[0])
     budget = Budget()
+    if data[:2] == b"PK":
+        root, storages = read_archive(data, budget)
+        return read_root(root, _by_key(storages), budget, "module")
+    return _read_pickles(data, budget)
+
+
+def _read_pickles(data: mmap.mmap, budget: Budget) -> Contents:
     reader = PickleReader(data, 0, len(data), WeightStandins(), budget)
     root = read_pickle(reader)
     if isinstance(root, int) and root == MAGIC:
-        return read_layout(*read_stream(data, 0, len(data), WeightStandins, budget))
+        return _read_stream(data, budget)
     if reader.position != len(data):
         raise Hostile(f"has {len(data) - reader.position} bytes after its end")
-    return read_network(root, data, budget)
+    return read_root(root, _nested(data, budget), budget, "nvidia-pickle")
+
+
+def _read_stream(data: mmap.mmap, budget: Budget) -> Contents:
+    root, storages = read_stream(data, 0, len(data), WeightStandins, budget)
+    return read_root(root, _by_key(storages), budget, "module")
+
+
+def _by_key(storages: Mapping[str, Storage]) -> Callable[[object], Storage]:
+    """How a tensor of a torch file finds its storage."""
+
+    def resolve(key: object) -> Storage:
+        if not isinstance(key, StorageKey):
+            raise Hostile("has a tensor without a storage")
+        return storages[key.key]
+
+    return resolve
+
+
+def _nested(data: mmap.mmap, budget: Budget) -> Callable[[object], Storage]:
+    """How a tensor of an NVIDIA pickle finds its storage, which is opened when it is first needed."""
+    opened: dict[int, Storage] = {}
+
+    def resolve(nested: object) -> Storage:
+        if not isinstance(nested, NestedStorage):
+            raise Hostile("has a tensor without a storage")
+        if id(nested) not in opened:
+            opened[id(nested)] = open_nested(data, nested, budget)
+        return opened[id(nested)]
+
+    return resolve
 
 
 def read_checkpoint(path: str | Path) -> Checkpoint:

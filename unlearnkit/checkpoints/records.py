@@ -38,7 +38,8 @@ class Checkpoint:
 
     path: Path
     format: str
-    """"nvidia-pickle", "rosinality", "psp", "state-dict" (a dict of tensors that torch.save wrote) or "safetensors"."""
+    """"nvidia-pickle", "module" (a whole network in a file of torch.save), "rosinality", "psp", "state-dict" (other
+    tensors in such a file) or "safetensors"."""
     class_name: str | None
     """NVIDIA: class of the chosen network ("TriPlaneGenerator"); safetensors: from the metadata."""
     init_kwargs: dict[str, Any]
@@ -51,6 +52,16 @@ class Checkpoint:
     """Of the whole file, as 64 hexadecimal digits."""
 
 
+@attrs.frozen(eq=False)
+class TextPlace:
+    """Where protocol 2 wrote a storage's bytes as a text: the UTF-8 of their Latin-1."""
+
+    start: int
+    length: int
+    head: bytes = attrs.field(repr=False)
+    """What stands before the storage's bytes in the text."""
+
+
 @attrs.define(eq=False)
 class Storage:
     """Flat memory that one or several tensors look into, and where its bytes lie in the file."""
@@ -61,6 +72,8 @@ class Storage:
     """Position of the first byte in the file; None where the file does not hold the bytes as they are."""
     data: bytes | None = None
     """The bytes themselves where `start` is None."""
+    text: TextPlace | None = None
+    """Where the file holds them as a text, if its place is known."""
     crc: int | None = None
     """Check sum that the file states for these bytes (zip archives)."""
     crc_fields: tuple[int, ...] = ()

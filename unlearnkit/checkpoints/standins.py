@@ -1,18 +1,21 @@
 """The fixed table of names that weight files may use, and the inert values they stand for.
 
-A name outside the table is refused as soon as it is read, by name; a name below `INERT_PREFIXES` becomes a
-Record. Nothing here looks anything up: the names are compared as texts only.
+A name of the standard library, torch or numpy outside the table is refused as soon as it is read, by name; a name
+below `INERT_PREFIXES` becomes a Record. So does a class of the program that wrote the file (`model.Generator`), as
+long as it is only constructed and given a state; calling it is refused. Nothing here looks anything up: the names are
+compared as texts only.
 """
 
 from __future__ import annotations
 
 import struct
+import sys
 from collections.abc import Callable
 from typing import Any
 
 import attrs
 
-from unlearnkit.checkpoints.pickles import Blob, Global, PickleReader, Record, Standins, fill_dict
+from unlearnkit.checkpoints.pickles import Blob, Global, PickleReader, PlacedText, Record, Standins, fill_dict
 from unlearnkit.checkpoints.records import Damaged, Hostile, shorten
 
 INERT_PREFIXES = ("training.", "torch_utils.", "dnnlib.", "torch.nn.")
@@ -29,6 +32,8 @@ NAMES_ONLY = frozenset({f"torch.{kind}Storage" for kind in STORAGE_KINDS}) | fro
     "torch.float32", "torch.float16", "torch.bfloat16", "torch.float64", "torch.int64", "torch.int32",
     "torch.int16", "torch.int8", "torch.uint8", "torch.bool", "builtins.object", "__builtin__.object",
 })
+KNOWN_PACKAGES = sys.stdlib_module_names | {"__builtin__", "torch", "numpy", "torch_utils", "dnnlib"}
+"""Packages of which only the names of this table are known; `__builtin__` is Python 2's."""
 NUMBER_LAYOUTS = {
     "f8": "d", "f4": "f", "f2": "e", "i8": "q", "i4": "i", "i2": "h", "i1": "b", "b1": "?",
     "u8": "Q", "u4": "I", "u2": "H", "u1": "B",
@@ -128,6 +133,8 @@ def _encoded(reader: PickleReader, text: object, encoding: object = "latin1") ->
         raise Hostile("encodes a text otherwise than protocol 2 does")
     if isinstance(text, Blob) and text.kind == "text":
         return Blob("latin1", text.start, text.length)
+    if isinstance(text, PlacedText):
+        return Blob("latin1", text.start, text.length)
     if isinstance(text, str):
         return Blob("latin1", 0, 0, text)
     raise Hostile(f"encodes a {type(text).__name__}")
@@ -196,21 +203,24 @@ class WeightStandins(Standins):
 
     def find(self, name: str) -> Global:
         """The inert stand-in of a name in the table or below the inert prefixes."""
-        if name in CALLS or name in INERT_CLASSES or name in NAMES_ONLY or name.startswith(INERT_PREFIXES):
-            return Global(name)
-        return super().find(name)
+        known = name in CALLS or name in INERT_CLASSES or name in NAMES_ONLY or name.startswith(INERT_PREFIXES)
+        return Global(name) if known or _is_foreign(name) else super().find(name)
 
     def call(self, reader: PickleReader, function: Global, arguments: tuple[Any, ...]) -> object:
         """The value that a call of a name in the table stands for; a Record for all other names."""
         known = CALLS.get(function.name)
         if known is None:
-            if function.name in NAMES_ONLY:
+            if function.name in NAMES_ONLY or _is_foreign(function.name):
                 return super().call(reader, function, arguments)
             return Record(function.name)
         try:
             return known(reader, *arguments)
         except (TypeError, struct.error) as error:  # another number of arguments or bytes than is known
             raise Hostile(f"gives {function.name} arguments that do not fit") from error
+
+    def construct(self, reader: PickleReader, function: Global, arguments: tuple[Any, ...]) -> object:
+        """A Record for a class of a foreign program; for other names what a call stands for."""
+        return Record(function.name) if _is_foreign(function.name) else self.call(reader, function, arguments)
 
     def build(self, instance: object, state: object) -> None:
         """Give an inert object its state; attributes of dicts (`_metadata` of state dicts) are dropped."""
@@ -231,6 +241,12 @@ class WeightStandins(Standins):
         if (before.kind, before.numel) != (found.kind, found.numel):
             raise Hostile(f"states two sizes or types for storage {shorten(found.key)}")
         return before
+
+
+def _is_foreign(name: str) -> bool:
+    """Whether a name belongs to the program that wrote the file: not to Python, torch, numpy or NVIDIA's loaders."""
+    top = name.partition(".")[0]
+    return top not in KNOWN_PACKAGES and not name.startswith(INERT_PREFIXES)
 
 
 class StorageStandins(WeightStandins):

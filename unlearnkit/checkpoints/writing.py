@@ -16,8 +16,17 @@ import torch
 from torch import Tensor
 
 from unlearnkit.checkpoints.files import CHUNK, digest, guarded, map_file, mapped, new_file, unmap
-from unlearnkit.checkpoints.reading import checkpoint_of, read_contents
-from unlearnkit.checkpoints.records import Checkpoint, Contents, Storage, TensorRef, shorten
+from unlearnkit.checkpoints.reading import checkpoint_of, container_of, read_contents
+from unlearnkit.checkpoints.records import (
+    Checkpoint,
+    Contents,
+    Damaged,
+    Hostile,
+    Storage,
+    TensorRef,
+    TextPlace,
+    shorten,
+)
 from unlearnkit.checkpoints.torchdata import flat_tensor, read_tensor, storage_bytes, window
 from unlearnkit.errors import CheckpointError
 
@@ -39,6 +48,11 @@ class BaseFile:
     rounded_back: float = 0.0
     _contents: Contents | None = attrs.field(init=False, default=None, repr=False)
     _checkpoint: Checkpoint | None = attrs.field(init=False, default=None, repr=False)
+
+    @property
+    def container(self) -> str | None:
+        """What the file is by its first bytes: "pickle", "torch" or "safetensors"; None for all others."""
+        return container_of(self.data)
 
     @property
     def checkpoint(self) -> Checkpoint:
@@ -78,7 +92,8 @@ class BaseFile:
                 f"{self.path}: holds its weights in a precision that is too coarse for these changes: all of them would"
                 " be rounded back to what was there; convert the file to float32 and start from that"
             )
-        _write(out, self.data, self._contents, fitted)
+        with guarded(self.path):
+            _write(out, self.data, self._contents, fitted)
         if wrong := _unlike(out, state, fitted):
             raise CheckpointError(
                 f"{self.path}: {shorten(wrong)} shares memory with another tensor that has other values; change both"
@@ -126,11 +141,6 @@ def _fitted(base: Path, contents: Contents, changed: Mapping[str, Tensor]) -> di
                 f"{base}: {name} is {tuple(tensor.shape)} of {tensor.dtype}; the file has {ref.size} of {dtype},"
                 " and both must agree"
             )
-        if ref.storage.start is None:
-            raise CheckpointError(
-                f"{base}: holds its weights as text (pickle protocol 2), which cannot be changed in place;"
-                " save it once with a newer Python, or export the edit as safetensors"
-            )
         fitted[name] = tensor.detach().cpu().to(dtype)
         if tensor.dtype is not dtype and bool((fitted[name].isinf() & ~tensor.detach().cpu().isinf()).any()):
             raise CheckpointError(
@@ -174,10 +184,44 @@ def _write(out: Path, data: mmap.mmap, contents: Contents, changed: Mapping[str,
         ref = contents.tensors[name]
         by_storage.setdefault(id(ref.storage), []).append((ref, tensor))
     with out.open("wb") as target:
-        for start in range(0, len(data), CHUNK):
-            target.write(data[start : start + CHUNK])
+        if any(items[0][0].storage.start is None for items in by_storage.values()):
+            _write_texts(target, data, list(by_storage.values()))
+            return
+        _copy(target, data, 0, len(data))
         for items in by_storage.values():
             _patch(target, data, items[0][0].storage, items)
+
+
+def _copy(target: BinaryIO, data: mmap.mmap, start: int, stop: int) -> None:
+    for position in range(start, stop, CHUNK):
+        target.write(data[position : min(position + CHUNK, stop)])
+
+
+def _write_texts(target: BinaryIO, data: mmap.mmap, storages: list[list[tuple[TensorRef, Tensor]]]) -> None:
+    """Write a pickle of protocol 2, whose weights are texts: other weights, another length of the text.
+
+    Nothing in such a pickle counts bytes but the text's own length.
+    """
+    places: list[tuple[TextPlace, list[tuple[TensorRef, Tensor]]]] = []
+    for items in storages:
+        place = items[0][0].storage.text
+        if place is None or data[:2] != b"\x80\x02" or data[place.start - 5 : place.start - 4] != b"X":
+            raise Damaged("holds its weights as texts in a way that Python's own pickle does not write them; save it "
+                          "once more with `pickle.dump`, or use the edit as it is: unlearnkit sample --edit")
+        places.append((place, items))
+    position = 0
+    for place, items in sorted(places, key=lambda entry: entry[0].start):
+        if place.start - 4 < position:
+            raise Hostile("has two storages in the same text")
+        raw = storage_bytes(data, items[0][0].storage)
+        flat = flat_tensor(raw, items[0][0].storage.dtype)
+        for ref, tensor in items:
+            window(flat, ref).copy_(tensor)
+        text = (place.head + raw).decode("latin-1").encode("utf-8")
+        _copy(target, data, position, place.start - 4)
+        target.write(struct.pack("<I", len(text)) + text)
+        position = place.start + place.length
+    _copy(target, data, position, len(data))
 
 
 def _same(a: Tensor, b: Tensor) -> bool:

@@ -16,6 +16,8 @@ from unlearnkit.checkpoints import open_base, read_tensors, write_tensors
 from unlearnkit.checkpoints.files import new_file
 from unlearnkit.config.tables import merge
 from unlearnkit.errors import EditError, PluginError, UnlearnkitError
+from unlearnkit.files.atomic import PRIVATE, sha256_file
+from unlearnkit.files.reading import read_file
 from unlearnkit.interfaces import Generator
 from unlearnkit.options import build, complete
 from unlearnkit.plugins import registry
@@ -31,6 +33,10 @@ __all__ = [
 FORMAT = "unlearnkit-edit-1"
 REQUIRED = ("format", "generator", "base_sha256", "base_format")
 AS_IT_IS = "use it as it is: unlearnkit sample --edit, or unlearnkit.edits.file.put_on in Python"
+
+SUFFIXES = {"pickle": (".pkl", ".pickle"), "torch": (".pt", ".pth", ".ckpt"), "safetensors": (".safetensors",)}
+"""What the suffix of a name promises, by the container of the file; other suffixes promise nothing."""
+FILES = {"pickle": "an NVIDIA pickle", "torch": "a file of torch.save", "safetensors": "a safetensors file"}
 
 
 @attrs.frozen
@@ -85,7 +91,7 @@ def save_edit(
         metadata["adapters"] = chain.metadata["adapters"]
     hashes = [] if chain is None else chain.hashes
     metadata |= {"base_edit_sha256": hashes[-1] if hashes else "", "chain": json.dumps(hashes)}
-    write_tensors(path, changed, metadata)
+    write_tensors(path, changed, metadata, mode=PRIVATE)
     return len(changed)
 
 
@@ -134,6 +140,7 @@ def load_edit(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
     :raises EditError: if the file is no edit, or has numbers that are not finite; CheckpointError if it cannot be read
         at all.
     """
+    _check_of_run(path)
     tensors, metadata = read_tensors(path)
     missing = [key for key in REQUIRED if key not in metadata]
     if metadata.get("format") != FORMAT or missing:
@@ -148,6 +155,26 @@ def load_edit(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
                 "diverged; start it again with smaller steps (--set method.learning_rate=...)"
             )
     return tensors, metadata
+
+
+def _check_of_run(path: Path) -> None:
+    """Refuse an edit in a run directory that its run did not make; a folder of another kind says nothing.
+
+    :raises EditError: if the manifest notes another hash.
+    """
+    try:
+        manifest = json.loads(read_file(path.parent / "manifest.json")) if path.name == "edit.safetensors" else None
+    except (OSError, ValueError, RecursionError):
+        return
+    if not isinstance(manifest, dict) or manifest.get("status") != "finished":
+        return
+    noted = manifest.get("edit")
+    if not isinstance(noted, str):
+        return
+    found = sha256_file(path)
+    if found != noted:
+        raise EditError(f"{path} (SHA-256 {found[:16]}...) is not the edit that its run made ({noted[:16]}...); "
+                        "restore it, or start from another")
 
 
 def check_base(path: Path, metadata: Mapping[str, str], sha256: str, base: Path) -> None:
@@ -213,6 +240,19 @@ def check_has_file(edit: Path, metadata: Mapping[str, str]) -> None:
         )
 
 
+def check_name(out: Path, container: str | None) -> None:
+    """Refuse a name whose suffix promises another format than the one that will be written.
+
+    :raises EditError: naming the suffixes that fit.
+    """
+    promised = next((kind for kind, suffixes in SUFFIXES.items() if out.suffix.lower() in suffixes), None)
+    if container is not None and promised not in (None, container):
+        raise EditError(
+            f"--out: {out} would be {FILES[container]}, as its base is, under the name of {FILES[promised or '']}; "
+            f"name it {out.stem}{SUFFIXES[container][0]}"
+        )
+
+
 def apply_edit(edit: Path, base: Path | None, out: Path, generator: type[Generator] | None = None) -> Applied:
     """Write ``base`` with the edit on it to ``out``, in the format that ``base`` has; no network is built.
 
@@ -232,6 +272,7 @@ def apply_edit(edit: Path, base: Path | None, out: Path, generator: type[Generat
     cls: type[Generator] = generator or registry().component_class("generator", metadata["generator"])
     with open_base(base) as opened:
         check_base(edit, metadata, opened.sha256, base)
+        check_name(out, opened.container)
         with new_file(out) as part:
             cls.write_edited(opened, tensors, part)
             if not part.is_file() or part.stat().st_size == 0:

@@ -28,9 +28,11 @@ from unlearnkit.plugins.registration import (
     Plugin,
     Registration,
     check_kind,
+    claim_refused,
     duplicate,
     import_component,
     make_registration,
+    quiet,
 )
 from unlearnkit.weights import WeightFile
 
@@ -44,6 +46,8 @@ __all__ = ["GROUP", "Registry", "hookimpl", "registry", "reset"]
 
 GROUP = "unlearnkit"
 """The entry-point group, and pluggy's project name."""
+
+OWN_DISTRIBUTION = "unlearnkit"
 
 Preset = Mapping[str, Any] | None
 
@@ -60,6 +64,7 @@ class Registry:
         self._manager = pluggy.PluginManager(GROUP)
         self._manager.add_hookspecs(hookspecs)
         self._components: dict[tuple[str, str], list[Registration]] = {}
+        self._refused: list[Registration] = []
         self._plugins: list[Plugin] = []
         found = importlib.metadata.entry_points(group=GROUP) if entry_points is None else entry_points
         disabled = _names(os.environ.get("UNLEARNKIT_DISABLE_PLUGINS", ""))
@@ -76,9 +81,9 @@ class Registry:
         return tuple(self._plugins)
 
     def names(self, kind: str) -> tuple[str, ...]:
-        """Registered names of ``kind``, sorted."""
+        """Names of ``kind`` that can be used, sorted: not those that two plugins claim."""
         check_kind(kind)
-        return tuple(sorted(name for k, name in self._components if k == kind))
+        return tuple(sorted(name for (k, name), owners in self._components.items() if k == kind and len(owners) == 1))
 
     def get(self, kind: str, name: str) -> Registration:
         """The registration of one component; :class:`PluginError` if it is unknown or claimed twice."""
@@ -91,12 +96,17 @@ class Registry:
         return owners[0]
 
     def duplicates(self) -> tuple[str, ...]:
-        """One message for each name registered by several plugins; such a name cannot be used."""
-        components = [duplicate(owners) for owners in self._components.values() if len(owners) > 1]
-        return (*components, *(_weights_twice(name, owners) for name, owners in self._weights().items() if owners[1:]))
+        """One message for each name registered by several plugins.
+
+        A name of unlearnkit itself stays its own; another that several plugins claim cannot be used.
+        """
+        unusable = [duplicate(owners) for owners in self._components.values() if len(owners) > 1]
+        refused = [claim_refused(claim, self.get(claim.kind, claim.name)) for claim in self._refused]
+        weights = [_weights_twice(name, owners) for name, owners in self._weights().items() if owners[1:]]
+        return (*unusable, *refused, *weights)
 
     def weights(self) -> dict[str, WeightFile]:
-        """The registered weight files by name, sorted; of a name that several plugins register, the first."""
+        """The registered weight files by name, sorted; of a name registered twice, unlearnkit's own or the first."""
         return {name: owners[0][1] for name, owners in sorted(self._weights().items())}
 
     def weight_file(self, name: str) -> WeightFile:
@@ -105,13 +115,14 @@ class Registry:
         if not owners:
             known = self.weights()
             raise PluginError(f"there is no weight file '{name}'.{nearest(name, known)} Available: {', '.join(known)}.")
-        if owners[1:]:
+        if owners[1:] and owners[0][0].distribution != OWN_DISTRIBUTION:
             raise PluginError(_weights_twice(name, owners))
         return owners[0][1]
 
     def _weights(self) -> dict[str, list[tuple[Plugin, WeightFile]]]:
+        """Who registers which weight file, by name; unlearnkit itself comes first."""
         found: dict[str, list[tuple[Plugin, WeightFile]]] = {}
-        for plugin in self._plugins:
+        for plugin in sorted(self._plugins, key=lambda plugin: plugin.distribution != OWN_DISTRIBUTION):
             for file in plugin.weights:
                 found.setdefault(file.name, []).append((plugin, file))
         return found
@@ -176,10 +187,11 @@ class Registry:
         results = []
         for impl in reversed(getattr(self._manager.hook, hook).get_hookimpls()):
             try:
-                result = impl.function(*[arguments[name] for name in impl.argnames])
-            except UnlearnkitError:
+                with quiet():
+                    result = impl.function(*[arguments[name] for name in impl.argnames])
+            except (UnlearnkitError, KeyboardInterrupt):
                 raise
-            except Exception as error:
+            except BaseException as error:  # as in _add
                 owner = self._loaded(impl.plugin_name).owner
                 raise PluginError(f"{owner} failed in {hook}: {one_line(error)}") from error
             if result is not None:
@@ -189,22 +201,34 @@ class Registry:
     # ------------------------------------------------------------ loading
 
     def _add(self, entry_point: importlib.metadata.EntryPoint, disabled: frozenset[str]) -> None:
-        distribution = entry_point.dist.name if entry_point.dist else "unknown distribution"
-        plugin = Plugin(entry_point.name, distribution, entry_point.dist.version if entry_point.dist else "")
+        plugin = Plugin(entry_point.name, *_distribution(entry_point))
         if plugin.name in disabled:
             reason = "left out by UNLEARNKIT_DISABLE_PLUGINS"
             self._plugins.append(attrs.evolve(plugin, error=reason, disabled=True))
             return
         try:
-            plugin = self._load(entry_point, plugin)
-        # SystemExit too: a module that calls sys.exit() on import must not end the program.
-        except (Exception, SystemExit) as error:
+            with quiet():
+                plugin = self._load(entry_point, plugin)
+        except KeyboardInterrupt:
+            raise
+        # What is no Exception too: sys.exit(), pytest's skips and panics of extensions must not end the program.
+        except BaseException as error:
             reason = str(error) if isinstance(error, PluginError) else one_line(error)
             self._plugins.append(attrs.evolve(plugin, error=reason))
             return
         self._plugins.append(plugin)
         for registration in plugin.registrations:
-            self._components.setdefault((registration.kind, registration.name), []).append(registration)
+            self._claim(registration)
+
+    def _claim(self, registration: Registration) -> None:
+        """Give a name to who asks for it; the names of unlearnkit's own components stay theirs, in whatever order."""
+        owners = self._components.setdefault((registration.kind, registration.name), [])
+        own = [owner for owner in (*owners, registration) if owner.distribution == OWN_DISTRIBUTION]
+        if own:
+            self._refused += [claim for claim in (*owners, registration) if claim not in own]
+            owners[:] = own
+        else:
+            owners.append(registration)
 
     def _load(self, entry_point: importlib.metadata.EntryPoint, plugin: Plugin) -> Plugin:
         if self._manager.has_plugin(plugin.name):
@@ -285,6 +309,16 @@ def _weight_files(hooks: Mapping[str, pluggy.HookImpl]) -> tuple[WeightFile, ...
 def _weights_twice(name: str, owners: Sequence[tuple[Plugin, WeightFile]]) -> str:
     claims = " and ".join(plugin.owner for plugin, _ in owners)
     return f"weight file '{name}' is registered twice, by {claims}; leave one out with UNLEARNKIT_DISABLE_PLUGINS=NAME"
+
+
+def _distribution(entry_point: importlib.metadata.EntryPoint) -> tuple[str, str]:
+    """Name and version of the distribution that an entry point belongs to; its metadata may be damaged."""
+    try:
+        if entry_point.dist is not None:
+            return str(entry_point.dist.name), str(entry_point.dist.version)
+    except Exception:
+        return "damaged distribution", ""
+    return "unknown distribution", ""
 
 
 def _names(text: str) -> frozenset[str]:

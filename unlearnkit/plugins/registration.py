@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib
 import re
-from collections.abc import Mapping
+import sys
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import attrs
@@ -83,6 +85,21 @@ def duplicate(owners: list[Registration]) -> str:
     )
 
 
+def claim_refused(claim: Registration, owner: Registration) -> str:
+    """The message for a name that belongs to unlearnkit and was claimed by another plugin."""
+    return (
+        f"{claim.kind} '{claim.name}' of {claim.owner} is not used: the name belongs to {owner.owner}; "
+        "its author has to choose another"
+    )
+
+
+@contextlib.contextmanager
+def quiet() -> Iterator[None]:
+    """Send what a plugin prints meanwhile to standard error: standard output belongs to the command."""
+    with contextlib.redirect_stdout(sys.stderr):
+        yield
+
+
 def make_registration(
     kind: str, name: str, path: str, description: str, preset: Mapping[str, Any] | None, plugin: Plugin
 ) -> Registration:
@@ -100,7 +117,10 @@ def import_component(registration: Registration) -> Any:
     """Import the class of a registration; a failure names the plugin and its distribution."""
     module, _, attribute = registration.path.partition(":")
     try:
-        return getattr(importlib.import_module(module), attribute)
-    except (Exception, SystemExit) as error:
+        with quiet():
+            return getattr(importlib.import_module(module), attribute)
+    except KeyboardInterrupt:
+        raise
+    except BaseException as error:  # sys.exit() and panics of extensions too
         what = f"{registration.kind} '{registration.name}' of {registration.owner}"
         raise PluginError(f"{what} cannot be imported: {one_line(error)}") from error

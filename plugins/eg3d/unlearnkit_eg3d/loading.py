@@ -6,7 +6,8 @@ from collections.abc import Mapping
 from typing import Any
 
 import torch
-from unlearnkit_stylegan2.settings import Contradiction, check_sizes, read_settings
+from unlearnkit_stylegan2.loading import is_stylegan3
+from unlearnkit_stylegan2.settings import Contradiction, Unsupported, check_sizes, read_settings
 
 from unlearnkit.checkpoints import Checkpoint
 from unlearnkit.errors import CheckpointError, ShapeError
@@ -29,6 +30,8 @@ def network_from_checkpoint(checkpoint: Checkpoint) -> TriPlaneGenerator:
 
     :raises CheckpointError: if the file is no EG3D or contradicts itself; names the file and the reason.
     """
+    if is_stylegan3(checkpoint):
+        raise CheckpointError(f"{checkpoint.path}: is a StyleGAN3 generator, which is not supported; give an EG3D file")
     if not any(name.startswith(BACKBONE) for name in checkpoint.state):
         raise CheckpointError(f"{checkpoint.path}: is no EG3D generator (it has no backbone); "
                               "for a StyleGAN2 give --generator stylegan2")
@@ -36,8 +39,8 @@ def network_from_checkpoint(checkpoint: Checkpoint) -> TriPlaneGenerator:
         check_sizes(checkpoint.state)
         return _build(checkpoint)
     except (Contradiction, ShapeError) as found:
-        raise CheckpointError(f"{checkpoint.path}: cannot be used as an EG3D generator: {found}; "
-                              "get the file again, or give another one") from None
+        advice = getattr(found, "advice", Contradiction.advice)
+        raise CheckpointError(f"{checkpoint.path}: cannot be used as an EG3D generator: {found}; {advice}") from None
 
 
 def pivot_of(checkpoint: Checkpoint) -> tuple[float, float, float]:
@@ -94,14 +97,14 @@ def _build(checkpoint: Checkpoint) -> TriPlaneGenerator:
 def _variant(rendering: Mapping[str, Any], kwargs: Mapping[str, Any]) -> Variant:
     name = str(rendering.get("superresolution_module", "")).rpartition(".")[2]
     if name not in VARIANTS:
-        raise Contradiction(f"its super-resolution is {name or 'not named'!r}; known are {', '.join(VARIANTS)}")
+        raise Unsupported(f"its super-resolution is {name or 'not named'!r}; known are {', '.join(VARIANTS)}")
     variant = VARIANTS[name]
     return variant.scaled(_whole("img_resolution", kwargs.get("img_resolution", variant.resolutions[1]), 16, 1024))
 
 
 def _render_settings(rendering: Mapping[str, Any]) -> RenderSettings:
     if rendering.get("clamp_mode", "softplus") != "softplus":
-        raise Contradiction(f"its clamp_mode is {rendering['clamp_mode']!r}; only softplus is known")
+        raise Unsupported(f"its clamp_mode is {rendering['clamp_mode']!r}; only softplus is known")
     near, far = rendering.get("ray_start"), rendering.get("ray_end")
     boxed = near == far == "auto"
     settings = RenderSettings(

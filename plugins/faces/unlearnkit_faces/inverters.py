@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import math
 from collections.abc import Callable
 from functools import partial
@@ -16,6 +17,7 @@ from torch.nn import functional as F
 from unlearnkit.config import option
 from unlearnkit.errors import CheckpointError, ShapeError
 from unlearnkit.interfaces import Generator, Inverter, Perceptual
+from unlearnkit.options.domains import PHOTOGRAPHS
 from unlearnkit.plugins import registry
 from unlearnkit.weights import WeightFile, find_file
 from unlearnkit_faces.checks import check_pictures, prepared
@@ -176,6 +178,7 @@ class E4eInverter(Inverter):
     decoder in the same file as generator, or the generator it was trained from: the latents are meaningless to others.
     """
 
+    domain: ClassVar[str] = PHOTOGRAPHS
     weights: Path | None = option(
         None, help="e4e or pSp checkpoint, e.g. e4e_ffhq_encode.pt; by default the one in torch's cache")
     style: Literal["auto", "e4e", "psp"] = option(
@@ -207,6 +210,7 @@ class E4eInverter(Inverter):
                  if isinstance(name, str) and name.startswith("encoder.") and isinstance(tensor, Tensor)}
         count = len({name.split(".")[1] for name in state if name.startswith("styles.")})
         options = content.get("opts")
+        options = vars(options) if isinstance(options, argparse.Namespace) else options
         options = options if isinstance(options, dict) else {}
         progressive = self._is_progressive(options)
         self._network = load_network(lambda: StyleEncoder(count, progressive), state, path, device)

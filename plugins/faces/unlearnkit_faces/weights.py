@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import pickle
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -28,6 +29,8 @@ def read_file(path: Path) -> Any:
     if path.suffix == ".safetensors":
         return read_tensors(path)[0]
     try:
+        # Training programs save their options as a Namespace, which is nothing but attributes.
+        torch.serialization.add_safe_globals([argparse.Namespace])
         return torch.load(path, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as error:
         raise CheckpointError(

@@ -13,12 +13,12 @@ from unlearnkit.ops import fir_filter
 from unlearnkit_stylegan2.layers import RESAMPLE_TAPS
 from unlearnkit_stylegan2.layouts import layout_of
 from unlearnkit_stylegan2.network import Generator, MappingNetwork
-from unlearnkit_stylegan2.settings import Contradiction, check_sizes, read_settings
+from unlearnkit_stylegan2.settings import Contradiction, Unsupported, check_sizes, read_settings
 
 if TYPE_CHECKING:
     from unlearnkit.checkpoints import Checkpoint
 
-__all__ = ["estimate_w_avg", "network_from_checkpoint"]
+__all__ = ["estimate_w_avg", "is_stylegan3", "network_from_checkpoint"]
 
 ESTIMATE_SAMPLES = 10_000
 OPTIONAL = ("noise_const", "resample_filter", "w_avg")
@@ -42,13 +42,13 @@ def network_from_checkpoint(checkpoint: Checkpoint) -> Generator:
         return _build(layout.to_network(checkpoint.state), checkpoint.init_kwargs)
     except Contradiction as found:
         raise CheckpointError(f"{checkpoint.path}: cannot be used as a StyleGAN2 generator: {found}; "
-                              f"get the file again, or give another one") from None
+                              f"{found.advice}") from None
 
 
 def _build(state: Mapping[str, Tensor], init_kwargs: Mapping[str, Any]) -> Generator:
     settings = read_settings(state, init_kwargs)
     if settings["img_channels"] != 3:
-        raise Contradiction(f"it makes pictures of {settings['img_channels']} channels, not of 3")
+        raise Unsupported(f"it makes pictures of {settings['img_channels']} channels, not of 3")
     with torch.device("meta"):
         network = Generator(**settings)
     _check_against(network, state)
@@ -86,7 +86,7 @@ def _check_against(network: Generator, state: Mapping[str, Tensor]) -> None:
         raise Contradiction(f"it lacks {_some(missing)}")
     unknown = [name for name in state if name not in expected]
     if unknown:
-        raise Contradiction(f"it has tensors that no StyleGAN2 of its kind has: {_some(unknown)}")
+        raise Unsupported(f"it has tensors that no StyleGAN2 of its kind has: {_some(unknown)}")
     for name, tensor in state.items():
         if tensor.shape != expected[name].shape:
             raise Contradiction(f"tensor {name} has the shape {tuple(tensor.shape)}, not "
@@ -119,12 +119,17 @@ def _defaults(network: Generator, weights: Mapping[str, Tensor]) -> dict[str, Te
     return result
 
 
+def is_stylegan3(checkpoint: Checkpoint) -> bool:
+    """Whether a file holds a generator of StyleGAN3, whose synthesis begins with Fourier features."""
+    return any(name.startswith("synthesis.input.") for name in checkpoint.state)
+
+
 def _describe(checkpoint: Checkpoint) -> str:
     names = checkpoint.state.keys()
+    if is_stylegan3(checkpoint):
+        return "it is a StyleGAN3 generator, which is not supported; give a StyleGAN2 file"
     if checkpoint.class_name == "TriPlaneGenerator" or any(name.startswith("backbone.") for name in names):
         return "it is an EG3D generator; give --generator eg3d"
-    if any(name.startswith("synthesis.input.") for name in names):
-        return "it is a StyleGAN3 generator, which is not supported; give a StyleGAN2 file"
     if any(name.startswith("encoder.") for name in names):
         return "it holds an encoder and no decoder; give the file of the generator"
     kind = f"a {checkpoint.class_name} with " if checkpoint.class_name else ""

@@ -17,7 +17,7 @@ from torch import Tensor
 from unlearnkit_stylegan2.layers import RESAMPLE_TAPS
 from unlearnkit_stylegan2.network import block_channels
 
-__all__ = ["Contradiction", "check_sizes", "read_settings"]
+__all__ = ["Contradiction", "Unsupported", "check_sizes", "read_settings"]
 
 MAX_RESOLUTION = 1024
 MAX_CHANNELS = 4096
@@ -33,6 +33,14 @@ LATER_ERA = frozenset({"fused_modconv_default", "num_fp16_res"})
 
 class Contradiction(Exception):
     """The tensors of a file are no StyleGAN2, or its settings contradict them; the text says how."""
+
+    advice = "get the file again, or give another one"
+
+
+class Unsupported(Contradiction):
+    """The file may well be sound, but it holds a network of a kind that is not supported."""
+
+    advice = "the file may be sound, but such networks are not supported; give another one"
 
 
 def read_settings(state: Mapping[str, Tensor], init_kwargs: Mapping[str, Any]) -> dict[str, Any]:
@@ -59,10 +67,10 @@ def check_sizes(state: Mapping[str, Tensor]) -> None:
     total = 0
     for name, tensor in state.items():
         if any(size > MAX_SIZE for size in tensor.shape):
-            raise Contradiction(f"tensor {name} is {tuple(tensor.shape)}, beyond any StyleGAN2")
+            raise Unsupported(f"tensor {name} is {tuple(tensor.shape)}, beyond any StyleGAN2")
         total += math.prod(tensor.shape)
     if total > MAX_ELEMENTS:
-        raise Contradiction(f"it has {total} parameters, beyond any StyleGAN2")
+        raise Unsupported(f"it has {total} parameters, beyond any StyleGAN2")
 
 
 def _flatten(init_kwargs: Mapping[str, Any]) -> dict[str, Any]:
@@ -99,11 +107,12 @@ def _synthesis_settings(state: Mapping[str, Tensor]) -> dict[str, Any]:
     found = {int(match[1]) for name in state if (match := re.match(r"synthesis\.b(\d{1,9})\.", name))}
     top = max(found, default=0)
     if top > MAX_RESOLUTION or found != {4, *(r for r in RESOLUTIONS if r <= top)} or top < RESOLUTIONS[0]:
-        raise Contradiction(f"it has blocks of the resolutions {sorted(found)[:12]}; a StyleGAN2 has 4, 8, "
+        raise Unsupported(f"it has blocks of the resolutions {sorted(found)[:12]}; a StyleGAN2 has 4, 8, "
                             f"... up to at most {MAX_RESOLUTION}")
     channels = {r: _shape(state, f"synthesis.b{r}.conv1.weight", 4)[0] for r in sorted(found)}
     if max(channels.values()) > MAX_CHANNELS:
-        raise Contradiction(f"it has {max(channels.values())} channels, beyond any StyleGAN2")
+        raise Unsupported(f"it has {max(channels.values())} channels, beyond any StyleGAN2")
+    _check_square(state)
     if f"synthesis.b{top}.skip.weight" in state:
         architecture = "resnet"
     else:
@@ -112,6 +121,12 @@ def _synthesis_settings(state: Mapping[str, Tensor]) -> dict[str, Any]:
         "img_resolution": top, "img_channels": _shape(state, f"synthesis.b{top}.torgb.weight", 4)[0],
         "channels": channels, "architecture": architecture, "resample_filter": _taps(state, top),
     }
+
+
+def _check_square(state: Mapping[str, Tensor]) -> None:
+    height, width = _shape(state, "synthesis.b4.const", 3)[1:]
+    if height != width:
+        raise Unsupported(f"it makes pictures that are not square: its first map has {height} rows and {width} columns")
 
 
 def _taps(state: Mapping[str, Tensor], resolution: int) -> tuple[float, ...]:
@@ -139,7 +154,7 @@ def _check_claims(claims: Mapping[str, Any], settings: Mapping[str, Any]) -> Non
         if claims.get(name) not in (None, settings[name]):
             raise Contradiction(f"its settings say {name}={claims[name]!r}, its tensors {settings[name]!r}")
     if claims.get("activation") not in (None, "lrelu"):
-        raise Contradiction(f"its activation is {claims['activation']!r}; only lrelu is supported")
+        raise Unsupported(f"its activation is {claims['activation']!r}; only lrelu is supported")
     base, limit = claims.get("channel_base"), claims.get("channel_max")
     if base is None or limit is None:
         return

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import argparse
+
 import attrs
 import pytest
 import torch
@@ -204,6 +206,17 @@ def test_an_e4e_file_is_read_and_its_mean_added(encoder, tmp_path):
     torch.testing.assert_close(inverter.invert(x, generator), expected, rtol=1e-4, atol=1e-5)
     with pytest.raises(ShapeError, match="own generator"):
         inverter.invert(x, Tiny())
+
+
+def test_the_options_in_a_file_may_be_a_namespace(encoder, tmp_path):
+    read = []
+    for kind in (dict, argparse.Namespace):
+        inverter = E4eInverter(weights=save(
+            tmp_path / f"{kind.__name__}.pt", encoder,
+            opts=kind(start_from_latent_avg=False, encoder_type="GradualStyle")))
+        inverter.prepare(CPU)
+        read.append((inverter._adds_mean, inverter._network.progressive))
+    assert read == [(False, False)] * 2
 
 
 def test_other_files_are_refused(tmp_path, monkeypatch):

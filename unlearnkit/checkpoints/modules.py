@@ -1,23 +1,21 @@
-"""The NVIDIA pickle of StyleGAN2-ADA, StyleGAN3 and EG3D: networks that are walked, not built."""
+"""Torch modules as pickles hold them, NVIDIA's among them: walked, not built."""
 
 from __future__ import annotations
 
-import mmap
 from collections.abc import Iterator
 from typing import Any
 
 import attrs
 
-from unlearnkit.checkpoints.legacy import open_nested
 from unlearnkit.checkpoints.pickles import Budget, Record
-from unlearnkit.checkpoints.records import Contents, Damaged, Hostile, Storage, TensorRef, shorten
-from unlearnkit.checkpoints.standins import TENSORFLOW_NETWORK, NestedStorage, RawTensor
-from unlearnkit.checkpoints.torchdata import MAX_TENSORS, make_ref
+from unlearnkit.checkpoints.records import Hostile, shorten
+from unlearnkit.checkpoints.standins import RawTensor
 
 MAX_DEPTH = 32
 MAX_PART = 256
 MAX_VALUES = 100_000
 MODULE_STEPS = 50
+PARTS = ("_parameters", "_buffers", "_modules")
 NOTHING = object()
 
 
@@ -37,8 +35,10 @@ def plain(value: object, left: _Left | None = None, depth: int = 0) -> Any:
     left.count -= 1
     if left.count < 0 or depth > MAX_DEPTH:
         raise Hostile("has settings that are nested deeper or are larger than any network's")
-    if value is None or isinstance(value, (bool, int, float, str)):
+    if value is None or isinstance(value, (bool, int, float)):
         return value
+    if isinstance(value, str):
+        return str(value)
     if isinstance(value, dict):
         copies = {key: plain(item, left, depth + 1) for key, item in value.items()}
         return {key: item for key, item in copies.items() if item is not NOTHING}
@@ -81,8 +81,7 @@ def walk(
         raise Hostile(f"has a {shorten(network.name)} without a state")
     if depth > MAX_DEPTH:
         raise Hostile("has modules nested deeper than any network's")
-    parts = ("_parameters", "_buffers", "_modules")
-    budget.spend(MODULE_STEPS + sum(len(_part(network.state, part)) for part in parts))
+    budget.spend(MODULE_STEPS + size_of(network))
     for key, tensor in _own_tensors(network.state):
         yield prefix + key, tensor
     for key, child in _part(network.state, "_modules").items():
@@ -92,55 +91,38 @@ def walk(
             raise Hostile(f"has {shorten(key)} among its modules, which is no module")
 
 
-def _choose(root: object) -> Record:
-    parts = root if isinstance(root, tuple) else ()
-    if any(isinstance(part, Record) and part.name == TENSORFLOW_NETWORK for part in parts):
-        raise Damaged(
-            "is a TensorFlow-era StyleGAN pickle; convert it once with"
-            " `python legacy.py --source=OLD.pkl --dest=NEW.pkl` of NVIDIA's"
-            " stylegan2-ada-pytorch repository and give the new file"
-        )
-    if not isinstance(root, dict):
-        raise Damaged(
-            f"is a pickle of a {type(root).__name__}; expected a dict with G_ema, as NVIDIA's programs write"
-        )
-    for name in ("G_ema", "G"):
-        network = root.get(name)
-        if isinstance(network, Record):
-            return network
-    keys = ", ".join(shorten(key) for key in list(root)[:8] if isinstance(key, str))
-    raise Damaged(
-        f"is a pickle with neither a G_ema nor a G network (it has: {keys or 'nothing'}); give a generator's"
-    )
+def is_module(record: Record) -> bool:
+    """Whether a record has the state of a torch module."""
+    return isinstance(record.state, dict) and any(part in record.state for part in PARTS)
 
 
-def read_network(root: object, data: mmap.mmap, budget: Budget) -> Contents:
-    """The chosen network of an NVIDIA pickle's root object; `data` are the mapped bytes of the whole file."""
-    network = _choose(root)
-    opened: dict[int, Storage] = {}
+def size_of(module: Record) -> int:
+    """How many tensors and submodules a module holds itself."""
+    state = module.state
+    return sum(len(_part(state, part)) for part in PARTS) if isinstance(state, dict) else 0
 
-    def resolve(nested: object) -> Storage:
-        if not isinstance(nested, NestedStorage):
-            raise Hostile("has a tensor without a storage")
-        if id(nested) not in opened:
-            opened[id(nested)] = open_nested(data, nested, budget)
-        return opened[id(nested)]
 
-    tensors: dict[str, TensorRef] = {}
-    for name, raw in walk(network, budget):
-        if name in tensors or len(tensors) >= MAX_TENSORS:
-            raise Hostile(f"has two tensors named {shorten(name)}, or too many")
-        tensors[name] = make_ref(raw, resolve)
+def only_child(record: Record, name: str) -> Record | None:
+    """The one submodule of a module that has this one, by this name, and no tensors of its own; None otherwise."""
+    state = record.state if isinstance(record.state, dict) else {}
+    parts = {part: _part(state, part) for part in PARTS}
+    if parts["_parameters"] or parts["_buffers"] or list(parts["_modules"]) != [name]:
+        return None
+    child = parts["_modules"][name]
+    return child if isinstance(child, Record) else None
+
+
+def init_kwargs_of(network: Record) -> dict[str, Any]:
+    """The constructor's arguments that NVIDIA's classes keep; empty for other classes."""
+    assert isinstance(network.state, dict)
+    found = network.state.get("_init_kwargs", {})
+    return plain(found) if isinstance(found, dict) else {}
+
+
+def attributes_of(network: Record) -> dict[str, Any]:
+    """Plain attributes of a module."""
     state = network.state
     assert isinstance(state, dict)
-    init_kwargs = state.get("_init_kwargs", {})
-    return Contents(
-        "nvidia-pickle", tensors, network.name.rpartition(".")[2],
-        plain(init_kwargs) if isinstance(init_kwargs, dict) else {}, _attributes(state),
-    )
-
-
-def _attributes(state: dict[Any, Any]) -> dict[str, Any]:
     # `_init_args` is () in all released files; where it is not, init_kwargs alone does not build the network.
     wanted = {key: value for key, value in state.items() if isinstance(key, str) and not key.startswith("_")}
     if state.get("_init_args"):

@@ -19,8 +19,8 @@ from unlearnkit.errors import Interrupted, Mistakes, UnlearnkitError
 
 __all__ = ["cli", "main"]
 
-_COMMANDS = ("run", "audit", "bench", "compare", "apply", "sample", "invert", "plugins", "show", "new", "doctor",
-             "build-ext", "completion")
+_COMMANDS = ("run", "audit", "bench", "compare", "apply", "sample", "invert", "convert", "plugins", "show", "new",
+             "doctor", "build-ext", "completion")
 
 
 class _LazyGroup(click.Group):

@@ -57,8 +57,15 @@ def library_name(device: str, folder: Path | None = None) -> str:
 
 
 def cache_folder() -> Path:
-    """Where ``unlearnkit build-ext`` puts libraries: ``$XDG_CACHE_HOME/unlearnkit``, else ``~/.cache/unlearnkit``."""
-    return Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache").expanduser() / "unlearnkit"
+    """Where ``unlearnkit build-ext`` puts libraries: ``$XDG_CACHE_HOME/unlearnkit``, else ``~/.cache/unlearnkit``.
+
+    :raises BuildError: if neither is set and the user has no home directory, as in some containers.
+    """
+    try:
+        return Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache").expanduser() / "unlearnkit"
+    except RuntimeError:
+        raise BuildError("this user has no home directory; set XDG_CACHE_HOME (or HOME) to a folder for compiled "
+                         "kernels") from None
 
 
 def compiler(device: str) -> str | None:

@@ -9,7 +9,7 @@ import attrs
 
 from unlearnkit.errors import ConfigError, one_line
 
-__all__ = ["About", "Number", "from_plain", "to_plain"]
+__all__ = ["About", "Levels", "Number", "from_plain", "levels", "to_plain"]
 
 
 _bound = attrs.validators.optional(attrs.validators.instance_of((int, float)))
@@ -56,6 +56,28 @@ class About:
     earlier: tuple[str, ...] = ()
     perceptual: str = "perceptual"
     has_views: bool = False
+
+
+@attrs.frozen
+class Levels:
+    """Similarity of two strangers and of two pictures of one person, to this judge; None where unknown."""
+
+    strangers: float | None
+    same: float | None
+
+    @property
+    def border(self) -> float | None:
+        """Half-way between the two: from here on, the judge takes two pictures for one person. None: unknown."""
+        if self.strangers is None or self.same is None or self.same <= self.strangers:
+            return None
+        return (self.strangers + self.same) / 2
+
+
+def levels(metrics: Mapping[str, float | None]) -> Levels:
+    """The levels to hold a similarity against: the judge's own, measured on many; else those of this run."""
+    known = {name: value for name, value in metrics.items() if value is not None}
+    strangers = known.get("strangers_level", known.get("strangers"))
+    return Levels(strangers, known.get("same_person_level", known.get("same_person")))
 
 
 def to_plain(declared: Mapping[str, Number]) -> dict[str, dict[str, Any]]:

@@ -46,7 +46,10 @@ def test_below_a_ceiling(effort: int | None, control: int | None, tone: str) -> 
 
 
 def test_without_levels_nothing_is_claimed() -> None:
-    assert said(ReinversionW(steps=40), None, None, Levels(None, None)).tone == "unknown"
+    found = said(ReinversionW(steps=40), None, None, Levels(None, None))
+    assert (found.tone, found.answer) == ("unknown", "Unknown") and "nobody can say" in found.sentence
+    whole = overall([found, found])
+    assert (whole.tone, whole.answer) == ("unknown", "Unknown") and "No attack recovers" not in whole.sentence
 
 
 @pytest.mark.parametrize(("tones", "tone"), [

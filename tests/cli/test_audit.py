@@ -81,7 +81,9 @@ def test_an_audit_leaves_numbers_and_a_page(cli: Cli, mine: Path, outside_path: 
         effort = result["effort_to_recognise"]
         assert effort is None or 0 <= effort <= result["budget"]
     after = {name: (mine / name).read_bytes() for name in before}
-    assert after == before, "an audit changes nothing that the run left"
+    assert after.pop("report.html") != before.pop("report.html"), "the report counts the audit"
+    assert after == before, "an audit changes nothing else that the run left"
+    assert 'href="audit.html"' in (mine / "report.html").read_text()
 
 
 def test_json_is_the_only_thing_on_standard_output(
@@ -102,7 +104,7 @@ def test_the_page_needs_nothing_but_itself(cli: Cli, mine: Path, outside_path: P
     assert cli("audit", mine, "--attack", "neighbours", *SHORT[:2], paths=(outside_path,)).returncode == 0
     page = (mine / "audit.html").read_text()
     sources = re.findall(r"""(?:src|href)\s*=\s*["']([^"']+)""", page)
-    assert len(sources) >= 3 and all(source.startswith(("data:", "#")) for source in sources)
+    assert len(sources) >= 3 and all(source.startswith(("data:", "#")) or source == "report.html" for source in sources)
     assert not re.search(r"url\((?!['\"]?(?:data:|#))|@import|<script", page)
     assert "light-dark(" in page and "<svg" in page and "How much effort brings person back?" in page
 

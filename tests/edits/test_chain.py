@@ -61,7 +61,8 @@ def test_who_was_erased_and_their_pictures_are_known_from_run_directories(tmp_pa
     one = open_chain(finished(tmp_path / "one", a="/p/ada.png"))
     two = open_chain(finished(tmp_path / "two", one, "Bo"))
     assert [link.people for link in two.links] == [("Ada",), ("Bo",)] and two.links[0] == one.links[0]
-    assert two.pictures == {"ab" * 32} and two.latents == tmp_path / "two" / "latents.safetensors"
+    assert two.links[0].pictures == {"/p/ada.png": "ab" * 32}
+    assert two.latents == tmp_path / "two" / "latents.safetensors"
     for base in (tmp_path / "two", tmp_path / "two" / "edit.safetensors"):
         assert [str(path) for path in erased_earlier(base)] == ["/p/ada.png"]
     assert erased_earlier(None) == [] == erased_earlier(tmp_path / "nowhere")

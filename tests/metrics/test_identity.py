@@ -19,9 +19,11 @@ HALF = math.sqrt(0.5)
 
 def test_identical_generators_change_nobody():
     numbers = Identity().measure(evidence(Request((person("Ada", X, Y),), (person("Bo", Z),))))
-    changes = {name: value for name, value in numbers.items() if not name.startswith("n_")}
+    changes = {name: value for name, value in numbers.items() if name.endswith(("_before", "_after", "_change"))}
     groups = ("erased", "others", "bystanders")
-    assert set(changes) == {f"{group}_{when}" for group in groups for when in ("before", "after", "change")}
+    assert set(changes) == {f"{group}_{when}" for group in groups for when in ("before", "after", "change")} | {
+        "bystanders_worst_change"}
+    assert numbers["bystanders_distance_worst"] == 0 and numbers["strangers_distance"] > 0
     assert all(value == pytest.approx(1) for value in changes.values())
 
 
@@ -35,6 +37,10 @@ def test_numbers_worked_out_by_hand():
         "others_before": 0, "others_after": 0, "others_change": 1, "n_others": 1,
         "bystanders_before": 1, "bystanders_after": HALF, "bystanders_change": HALF, "n_bystanders": 2,
         "strangers": 0, "n_strangers": 1, "same_person": 0, "n_same_person": 1,
+        "bystanders_worst_change": HALF, "bystanders_worst_number": 1,
+        # By pixels: (0, 1, 0) is a mean square of 1/3; Ada's picture Y and her image X differ in two colours of three.
+        "bystanders_distance": 1 / 3, "bystanders_distance_worst": 1 / 3, "bystanders_distance_worst_number": 1,
+        "erased_fit_worst": 2 / 3, "strangers_distance": numbers["strangers_distance"],
     }
     assert numbers == pytest.approx(expected, abs=1e-6)
     assert all(type(value) is float for value in numbers.values())
@@ -45,7 +51,34 @@ def test_missing_groups_are_left_out_and_levels_are_named():
     numbers = Identity().measure(evidence(Request((person("Ada", X),)), judge=judge))
     assert set(numbers) == {
         "erased_before", "erased_after", "erased_change", "n_erased", "strangers_level", "same_person_level",
+        "n_erased_judged", "n_erased_recognised_before", "n_erased_recognised",
     }
+
+
+def test_individuals_are_counted_and_the_worst_are_kept() -> None:
+    # shift (0, 2, 0): X is then at 0.45 to itself, Y at 1, Z at 0.45; the border is 0.5.
+    judge = ToyJudge({"strangers": 0.2, "same_person": 0.8})
+    ada, bo = person("Ada", X, Y, Z, pictures=[X, Y, Y]), person("Bo", Z)
+    request = Request((ada, bo), (person("Cy", Y), person("Dee", X)))
+    numbers = Identity().measure(evidence(request, (0.0, 2.0, 0.0), judge=judge))
+    low = 1 / math.sqrt(5)
+    assert numbers["n_erased_judged"] == numbers["n_erased_recognised_before"] == 2
+    assert numbers["n_erased_recognised"] == 0
+    # Of Ada's other pictures Y is Y, and so is what the frozen generator shows as Z: recognised only after.
+    assert numbers["n_others_judged"] == 2
+    assert (numbers["n_others_recognised_before"], numbers["n_others_recognised"]) == (1, 2)
+    assert numbers["others_lowest_before"] == pytest.approx(0) and numbers["others_worst_after"] == pytest.approx(1)
+    assert numbers["erased_worst_after_ada"] == pytest.approx(low) == numbers["erased_worst_after_bo"]
+    assert numbers["bystanders_worst_change"] == pytest.approx(low) and numbers["bystanders_worst_number"] == 2
+    assert numbers["n_bystanders_changed"] == 1
+
+
+def test_one_view_is_enough_to_be_recognised() -> None:
+    request = Request((person("Ada", X, Y, pictures=[X, X]),))
+    judge = ToyJudge({"strangers": 0.2, "same_person": 0.8})
+    numbers = Identity().measure(evidence(request, judge=judge, views=True))
+    assert numbers["erased_after"] == pytest.approx(0.5) and numbers["erased_worst_view_after"] == pytest.approx(1)
+    assert numbers["n_erased_recognised"] == 1 and numbers["n_others_recognised"] == 0
 
 
 def test_several_people_are_told_apart_even_with_one_name():

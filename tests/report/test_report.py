@@ -13,7 +13,17 @@ from rich.console import Console
 from unlearnkit.errors import RunError, ShapeError
 from unlearnkit.interfaces import About
 from unlearnkit.numbers import Number, to_plain
-from unlearnkit.report import Picture, load_images, save_images, summary_table, verdict, write_report
+from unlearnkit.report import (
+    Picture,
+    load_images,
+    run_table,
+    run_verdict,
+    save_images,
+    summary_table,
+    verdict,
+    write_report,
+)
+from unlearnkit.report.notebook import notebook_html
 from unlearnkit.runs import Run
 
 from .faces import METRICS, declarations, made_up_run
@@ -119,7 +129,7 @@ def test_verdict_is_honest(after, bystanders, tone, says):
 @pytest.mark.parametrize(("others", "answer", "says"), [
     (0.2, "Forgotten", "Nor are they"),
     (0.4, "Mostly forgotten", "a likeness is left"),
-    (0.7, "Forgotten in this picture", "still recognised"),
+    (0.7, "Forgotten in this picture only", "still recognised"),
 ])
 def test_verdict_looks_at_the_other_pictures_too(others, answer, says):
     numbers = {"erased_before": 0.9, "erased_after": 0.1, "bystanders_change": 0.97, **LEVELS}
@@ -139,7 +149,116 @@ def test_other_pictures_of_several_go_by_the_person_best_recognised():
     numbers = {"erased_before": 0.9, "erased_after": 0.1, "others_after": 0.4, **LEVELS}
     assert "a likeness is left" in verdict(numbers).others
     found = verdict(numbers | {"others_after_ada": 0.7, "others_after_bo": 0.1}, people=["Ada", "Bo"])
-    assert "still recognised (similarity 0.70, of the person best recognised)" in found.others
+    assert "still recognised (best recognised of Ada: similarity 0.70)" in found.others
+
+
+def test_other_pictures_are_counted_not_averaged():
+    # The default run of November 2026: -0.25, 0.50 and 0.83, whose mean is a likeness and whose best is the person.
+    numbers = {"erased_before": 0.9, "erased_after": 0.1, "others_after": 0.36, "n_others": 3.0,
+               "others_worst_after": 0.83, "n_others_judged": 3.0, "n_others_recognised_before": 3.0,
+               "n_others_recognised": 2.0, **LEVELS}
+    found = verdict(numbers)
+    assert found.others == "2 of 3 other pictures are still recognised (best recognised: similarity 0.83)."
+    assert found.answer == "Forgotten in this picture only" and found.tone == "mixed"
+    never = {"others_worst_after": 0.2, "n_others_recognised_before": 0.0, "n_others_recognised": 0.0}
+    unknown = verdict(numbers | never)
+    assert "say nothing" in unknown.others and unknown.tone == "mixed"
+
+
+def test_one_view_of_one_picture_decides():
+    numbers = {"erased_before": 0.9, "erased_after": 0.1, "erased_worst_view_after": 0.7, **LEVELS}
+    assert verdict(numbers).answer == "Not forgotten"
+    others = {"others_after": 0.1, "others_worst_view_after": 0.7}
+    assert "still recognised" in verdict(numbers | {"erased_worst_view_after": 0.1} | others).others
+
+
+@pytest.mark.parametrize("missing", ["strangers_level", "same_person_level"])
+def test_without_a_border_nothing_is_answered(missing):
+    numbers = {"erased_before": 0.7, "erased_after": 0.05, "others_after": 0.05, "bystanders_change": 0.2, **LEVELS}
+    found = verdict({name: value for name, value in numbers.items() if name != missing})
+    assert (found.tone, found.answer) == ("unknown", "Unknown") and "nobody can say" in found.person
+    assert found.others is None and "unknown" in found.bystanders
+
+
+def test_nobody_is_forgotten_whom_the_generator_never_showed():
+    numbers = {"erased_before": 0.7, "erased_after": 0.1, "strangers_distance": 0.5, **LEVELS}
+    assert verdict(numbers | {"erased_fit_worst": 0.1}).answer == "Forgotten"
+    found = verdict(numbers | {"erased_fit_worst": 0.48})
+    assert (found.tone, found.answer) == ("unknown", "Undecided") and "never showed the person" in found.person
+    assert verdict(numbers | {"erased_fit_worst": 0.48, "erased_after": 0.6}).answer == "Not forgotten"
+
+
+def audit_result(tone="bad", effort=11, attack="reinversion-w", answer="11 optimiser steps"):
+    return {"tone": tone, "effort_to_recognise": effort, "attack": attack, "answer": answer}
+
+
+@pytest.mark.parametrize(("results", "tone", "answer", "says"), [
+    ([audit_result(), audit_result(effort=40, answer="40 latents tried")], "bad",
+     "Gone from its place; comes back after 11 optimiser steps", "2 of 2 attempts to bring the person back succeed"),
+    ([audit_result("mixed"), audit_result("good", None)], "mixed",
+     "Gone from its place; comes back after 11 optimiser steps", "1 of 2 attempts to bring the person back succeeds"),
+    ([audit_result(effort=0, answer="No effort needed")], "bad", "Gone from its place; comes back without effort", ""),
+    ([audit_result("good", None)] * 2, "good", "Forgotten; 2 attempts to bring them back fail", "none succeeds"),
+    ([audit_result("unknown", None)], "mixed", "Forgotten; whether they come back is unknown", "inconclusive"),
+])
+def test_the_headline_counts_the_audit(run, results, tone, answer, says):
+    run.write_json("metrics.json", {"erased_before": 0.93, "erased_after": 0.11, **LEVELS})
+    run.write_json("audit.json", {"results": results})
+    found = run_verdict(run)
+    assert (found.tone, found.answer) == (tone, answer) and says in found.audit
+    page = write_report(run).read_text()
+    assert answer in page and 'href="audit.html"' in page and found.audit in notebook_html(run)
+    console = Console(file=io.StringIO(), width=200)
+    console.print(run_table(run))
+    text = " ".join(console.file.getvalue().split())
+    assert answer in text and found.audit in text
+
+
+def test_later_audits_count_and_what_is_not_gone_cannot_come_back(run):
+    run.write_json("metrics.json", {"erased_before": 0.93, "erased_after": 0.11, "others_after": 0.9, **LEVELS})
+    run.write_json("audit.json", {"results": [audit_result("good", None)]})
+    run.write_json("audit-2.json", {"results": [audit_result()]})
+    assert run_verdict(run).answer == "Gone from this picture only; comes back after 11 optimiser steps"
+    run.write_json("metrics.json", {"erased_before": 0.93, "erased_after": 0.9, **LEVELS})
+    assert run_verdict(run).answer == "Not forgotten" and "1 of 2 attempts" in run_verdict(run).audit
+    run.write_json("audit-2.json", {"results": [{"tone": "bad"}]})
+    with pytest.raises(RunError, match=r"audit-2\.json is damaged"):
+        run_verdict(run)
+
+
+def test_a_mix_of_worlds_cannot_be_measured():
+    numbers = {"erased_before": 0.9, "erased_after": 0.1, **LEVELS}
+    drawn = {"generator": "photographs", "judge": "synthetic-renders", "inverter": "any"}
+    found = verdict(numbers, {"domains": drawn})
+    assert (found.tone, found.answer) == ("unknown", "Not measurable") and found.bystanders is None
+    assert "draws photographs, but the judge knows synthetic renders" in found.person
+    assert verdict(numbers, {"domains": drawn | {"judge": "photographs"}}).world == "World: photographs."
+    assert "knows synthetic renders" in verdict(numbers, {"domains": drawn | {"generator": "any"}}).world
+    assert verdict(numbers).world is None
+
+
+def test_only_pictures_of_real_people_show_real_people(run):
+    config = (run.path / "config.toml").read_text()
+    run.write_text("config.toml", config + '[request]\nbystanders = ["bo.png"]\n')
+    for domain, real in (("synthetic-renders", False), ("photographs", True)):
+        run.update_manifest(domains={"generator": domain, "judge": domain})
+        page = write_report(run).read_text()
+        assert ("real ones" in page) == real and f"World: {domain.replace('-', ' ')}" in page
+
+
+def test_the_bystander_who_changed_most_is_named():
+    numbers = {"erased_before": 0.9, "erased_after": 0.1, "bystanders_change": 0.9, "n_bystanders": 8.0,
+               "bystanders_worst_change": 0.3, "bystanders_worst_number": 2.0, "n_bystanders_changed": 1.0, **LEVELS}
+    found = verdict(numbers, bystanders=["Bo", "Cy"])
+    assert found.answer == "Forgotten, but so are others"
+    assert found.bystanders.startswith("1 of 8 bystanders turns into somebody else")
+    assert "Cy, is the lowest" in found.bystanders
+    assert "no. 2" in verdict(numbers).bystanders
+    same = numbers | {"bystanders_worst_change": 0.99, "n_bystanders_changed": 0.0, "strangers_distance": 0.5}
+    assert verdict(same | {"bystanders_distance_worst": 0.1}).tone == "good"
+    moved = {"bystanders_distance_worst": 0.4, "bystanders_distance_worst_number": 1.0}
+    other = verdict(same | moved, bystanders=["Bo"])
+    assert other.answer == "Forgotten, at a price to others" and "The picture of Bo looks different" in other.bystanders
 
 
 def test_verdict_of_several_pictures_goes_by_the_one_best_recognised():
@@ -151,8 +270,10 @@ def test_verdict_of_several_pictures_goes_by_the_one_best_recognised():
 def test_the_judge_must_have_known_each_of_several():
     numbers = {"erased_before": 0.7, "erased_after": 0.1, **LEVELS}
     each = {"erased_before_ada": 0.95, "erased_after_ada": 0.1, "erased_before_bo": 0.45, "erased_after_bo": 0.1}
-    assert verdict(numbers).caution is None
-    assert "one of the people even before (0.45)" in verdict(numbers | each, people=["Ada", "Bo"]).caution
+    assert verdict(numbers).answer == "Forgotten"
+    found = verdict(numbers | each, people=["Ada", "Bo"])
+    assert found.answer == "Undecided" and "did not recognise one of the people even before" in found.person
+    assert "0.45 → 0.10" in found.person and "another judge" in found.person
 
 
 CHAIN = {"chain": [{"sha256": "a" * 64, "path": "", "people": ["Ada B."], "pictures": {}}]}
@@ -225,10 +346,16 @@ def test_a_name_is_no_markup():
 
 
 def test_verdict_without_something_to_compare_with():
-    assert verdict({}).tone == "unknown"
-    assert verdict({"erased_before": 0.9, "erased_after": 0.1}).tone == "unknown"
-    assert verdict({"erased_before": 0.9, "erased_after": 0.5, "strangers": 0.2}).tone == "mixed"
-    assert "even before" in verdict({"erased_before": 0.3, "erased_after": 0.1, **LEVELS}).caution
+    assert verdict({}).answer == "Not measured"
+    assert verdict({"erased_before": 0.9, "erased_after": 0.1}).answer == "Unknown"
+    assert verdict({"erased_before": 0.9, "erased_after": 0.5, "strangers": 0.2}).answer == "Unknown"
+    found = verdict({"erased_before": 0.3, "erased_after": 0.1, **LEVELS})
+    assert (found.tone, found.answer) == ("unknown", "Undecided") and "even before" in found.person
+
+
+def test_a_run_with_means_only_says_so():
+    numbers = {"erased_before": 0.9, "erased_after": 0.1, "others_after": 0.1, "n_others": 3.0, **LEVELS}
+    assert "means only" in verdict(numbers).caution and verdict(numbers | {"n_others": 1.0}).caution is None
 
 
 @pytest.mark.parametrize("metrics", [METRICS, {"identity": METRICS}])

@@ -12,6 +12,8 @@ import torch
 
 from unlearnkit.errors import RunError
 from unlearnkit.files import atomic
+from unlearnkit.files.atomic import sha256_file
+from unlearnkit.files.keyed import picture_hash
 from unlearnkit.runs import Run
 from unlearnkit.runs import manifest as manifest_file
 
@@ -163,7 +165,9 @@ def test_manifest_merges_tables_and_refuses_nonsense(run, tmp_path):
     run.update_manifest(timings={"steps": 1.0})
     run.update_manifest(timings={"metrics": 2.0}, device="cpu")
     assert run.manifest["timings"] == {"steps": 1.0, "metrics": 2.0} and run.manifest["device"] == "cpu"
-    assert run.manifest["inputs"][str(tmp_path / "in.bin")].startswith("ba7816bf")
+    noted = run.manifest["inputs"][str(tmp_path / "in.bin")]
+    assert noted == picture_hash(tmp_path / "in.bin", run.key) != sha256_file(tmp_path / "in.bin")
+    assert run.key is not None and run.key.hex() not in (run.path / "manifest.json").read_text()
     with pytest.raises(RunError, match="status 'done', which is none of"):
         run.update_manifest(status="done")
     with pytest.raises(RunError, match="there is no such file"):

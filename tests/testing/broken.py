@@ -184,6 +184,11 @@ class PlainLoss(GoodLoss):
 CASES.append(("common/check_it_is_an_attrs_component", PlainLoss, "attrs class"))
 
 
+@broken("common/check_domain_is_named", "'Any Face'")
+class LoudDomain(GoodLoss):
+    domain: ClassVar[str] = "Any Face"
+
+
 @broken("common/check_every_option_has_help", "'gamma'")
 class NoHelp(GoodLoss):
     gamma: float = 1.0

@@ -15,7 +15,7 @@ from torch import Tensor
 from unlearnkit.config import Settings, resolve
 from unlearnkit.errors import ConfigError, Mistakes, UnlearnkitError
 from unlearnkit.interfaces import IdentityEncoder
-from unlearnkit.plugins import Registry
+from unlearnkit.plugins import Registry, registry
 from unlearnkit.workflows import preflight
 from unlearnkit.workflows.options import RunOptions
 from unlearnkit.workflows.run import dry_run, start_run
@@ -53,6 +53,33 @@ def test_what_nobody_chose_comes_with_candidates(outside: Registry) -> None:
 def test_nobody_judges_their_own_work(outside: Registry) -> None:
     told = problems(settings(outside, judge__name="demo-identity"))
     assert "may not judge its own work" in told and "ready to use: demo-judge;" in told
+
+
+def bundled(**more: Any) -> Settings:
+    tables = {"method.name": "guide", "generator.name": "stylegan2", "device": "cpu", "metrics.names": [],
+              **{key.replace("__", "."): value for key, value in more.items()}}
+    return resolve(tables, registry())
+
+
+def test_networks_that_know_other_faces_are_refused(tmp_path: Path) -> None:
+    real, nobodys = tmp_path / "stylegan2-ffhq-256x256.pkl", tmp_path / "mine.pkl"
+    for path in (real, nobodys):
+        path.write_bytes(b"weights")
+    preflight.check(bundled())
+    demo = {"identity__name": "demo-identity", "judge__name": "demo-judge", "perceptual__name": "lpips-vgg",
+            "request__latent_seed": 1}
+    told = problems(bundled(generator__checkpoint=str(real), **demo))
+    assert "draws photographs, which other networks do not know" in told
+    assert "identity 'demo-identity' (synthetic renders), judge 'demo-judge' (synthetic renders);" in told
+    assert "--judge one of arcface-ir-se50" in told and "demo-judge," not in told.partition("give ")[2]
+    assert "mixed_domains" not in problems(
+        bundled(generator__checkpoint=str(real), request__mixed_domains=True, perceptual__trunk="none", **demo))
+    told = problems(bundled(judge__name="facenet-vggface2"))
+    assert "draws synthetic renders" in told and "--judge one of demo-identity, demo-judge" in told
+    unknown = bundled(generator__checkpoint=str(nobodys), **{**demo, "perceptual__name": "demo-trunk"})
+    preflight.check(unknown)  # nobody knows whom that file draws
+    assert unknown.domains() == {"generator": "any", **dict.fromkeys(
+        ("identity", "judge", "perceptual"), "synthetic-renders")}
 
 
 @attrs.define(eq=False)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from markupsafe import Markup
 
-from unlearnkit.attacks.words import counted, overall
+from unlearnkit.attacks.words import effort_text, overall
 from unlearnkit.report.curves import COLOURS, INK, drawing, dress
 from unlearnkit.report.numbers import seconds_text
 from unlearnkit.report.pictures import png
@@ -44,15 +44,14 @@ def write_audit_page(
 
 def _card(result: Result, levels: Mapping[str, float | None], known: Mapping[str, Tensor]) -> dict[str, Any]:
     """One attack on one person, as the page shows it."""
-    def effort_text(effort: int | None) -> str:
-        amount = counted(result.budget if effort is None else effort, result.unit)
-        return f"not within {amount}" if effort is None else amount
+    def effort(found: int | None) -> str:
+        return effort_text(found, result.budget, result.unit, levels["border"] is not None)
 
     return {
         "result": result, "picture": _data_uri(known[result.person]), "found": _data_uri(result.edited.image),
         "control": _data_uri(result.control.image), "best": result.edited.points[-1][1],
-        "beside": result.control.points[-1][1], "effort": effort_text(result.effort_to_recognise),
-        "control_effort": effort_text(result.control_effort),
+        "beside": result.control.points[-1][1], "effort": effort(result.effort_to_recognise),
+        "control_effort": effort(result.control_effort),
         # matplotlib escapes the text that it writes.
         "curve": Markup(attack_curve(result, levels)),
     }

@@ -6,8 +6,6 @@ import errno
 import hashlib
 import mmap
 import os
-import secrets
-import shutil
 import stat
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -15,6 +13,7 @@ from pathlib import Path
 
 from unlearnkit.checkpoints.records import Damaged
 from unlearnkit.errors import CheckpointError
+from unlearnkit.files.scratch import scratch_folder
 
 CHUNK = 1 << 20
 
@@ -118,14 +117,10 @@ def temporary_beside(out: Path) -> Iterator[Path]:
     """
     if not out.parent.is_dir():
         raise Damaged("cannot be written, because its folder does not exist; make the folder first")
-    folder = out.parent / f".{secrets.token_hex(8)}.part"
-    folder.mkdir(0o700)
-    try:
+    with scratch_folder(out.parent) as folder:
         part = folder / out.name
         os.close(os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666))
         yield part
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)
 
 
 def check_free(out: Path) -> None:

@@ -133,11 +133,14 @@ def read_tensors(path: str | Path) -> tuple[dict[str, Tensor], dict[str, str]]:
         return {name: read_tensor(data, ref) for name, ref in refs.items()}, metadata
 
 
-def write_tensors(path: str | Path, tensors: Mapping[str, Tensor], metadata: Mapping[str, str]) -> None:
+def write_tensors(
+    path: str | Path, tensors: Mapping[str, Tensor], metadata: Mapping[str, str], *, mode: int | None = None
+) -> None:
     """Write a safetensors file that appears whole or not at all, replacing an older one of that name.
 
-    Tensors of any shape, on any device and with any strides; metadata are texts. Raises CheckpointError,
-    naming the file, if a type cannot be stored or the file cannot be written.
+    Tensors of any shape, on any device and with any strides; metadata are texts; `mode` is that of the file, by
+    default as the umask says. Raises CheckpointError, naming the file, if a type cannot be stored or the file cannot
+    be written.
     """
     path = Path(path)
     for name, tensor in tensors.items():
@@ -149,7 +152,9 @@ def write_tensors(path: str | Path, tensors: Mapping[str, Tensor], metadata: Map
         raise CheckpointError(f"{path}: metadata must be texts, and no tensor may be named {METADATA}")
     own = {name: _own_memory(tensor) for name, tensor in tensors.items()}
     with guarded(path), temporary_beside(path) as part:
+        allowed = part.stat().st_mode & 0o777 if mode is None else mode
         _save(own, part, dict(metadata))
+        os.chmod(part, allowed)  # safetensors replaces the file by one of its own with mode 0600
         _sort_header(part)
         sync(part)
         os.replace(part, path)

@@ -15,7 +15,8 @@ from importlib.metadata import version
 
 import click
 
-from unlearnkit.errors import Interrupted, Mistakes, UnlearnkitError
+from unlearnkit.cli.streams import steady_streams
+from unlearnkit.errors import ConfigError, Interrupted, Mistakes, UnlearnkitError
 
 __all__ = ["cli", "main"]
 
@@ -71,11 +72,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
     arguments = list(sys.argv[1:] if arguments is None else arguments)
     debug = "--debug" in arguments or os.environ.get("UNLEARNKIT_DEBUG", "") not in ("", "0")
     try:
-        code = cli.main(arguments, prog_name="unlearnkit", standalone_mode=False)
-    except BrokenPipeError:
-        # The reader went away (`unlearnkit plugins | head`): no error, but Python must not flush into it.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        code = 1
+        with steady_streams():
+            check_arguments(arguments)
+            code = cli.main(arguments, prog_name="unlearnkit", standalone_mode=False)
     except (KeyboardInterrupt, click.exceptions.Abort):
         click.echo("interrupted", err=True)
         code = 130
@@ -92,6 +91,20 @@ def main(arguments: Sequence[str] | None = None) -> None:
             click.echo(f"error: {' '.join(text.split())}", err=True)
         code = 2
     raise SystemExit(code if isinstance(code, int) else 0)
+
+
+def check_arguments(arguments: Sequence[str]) -> None:
+    """Refuse what is no text, before it gets into settings, manifests and pages, which are UTF-8.
+
+    :raises ConfigError: naming the argument.
+    """
+    for argument in arguments:
+        try:
+            argument.encode()
+        except UnicodeEncodeError:
+            raise ConfigError(f"the argument {argument!r} is not valid {sys.getfilesystemencoding()}, and settings and "
+                              "reports are UTF-8: rename the file or folder, or make a link to it with a plain name") \
+                from None
 
 
 def _line(error: Exception, arguments: Sequence[str]) -> str | None:

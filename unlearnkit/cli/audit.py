@@ -42,7 +42,8 @@ def command(
     unlearnkit audit runs/mine --quick    a first impression
     unlearnkit audit runs/mine --attack relearning --set attack.relearning.pictures=3
 
-    Writes audit.json and audit.html into the run's folder; earlier audits are kept, the next one is audit-2.
+    Writes audit.json and audit.html into the run's folder; earlier audits are kept, the next one is audit-2. The
+    run's report.html is written anew, since its verdict counts the audit.
     """
     with stdout_reserved(as_json):
         audit = _audit(run, attacks, sets, seed, device, quick, console(stderr=as_json))
@@ -76,14 +77,13 @@ def _show(audit: Audit) -> None:
     """The short table, and where everything lies."""
     from rich.markup import escape
 
-    from unlearnkit.attacks.words import counted
+    from unlearnkit.attacks.words import UNKNOWN, effort_text
 
     people = len({result.person for result in audit.results}) > 1
     rows = table("attack", *(["person"] if people else []), "brings them back after", "best", "floor", "ceiling")
     for result in audit.results:
-        effort = result.effort_to_recognise
-        within = counted(result.budget if effort is None else effort, result.unit)
-        needed = f"not within {within}" if effort is None else within
+        known = result.finding.answer != UNKNOWN
+        needed = effort_text(result.effort_to_recognise, result.budget, result.unit, known)
         beside = {result.control_kind: f"{result.control.points[-1][1]:.2f}"}
         rows.add_row(
             escape(result.attack), *([escape(result.person)] if people else []), escape(needed),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib.metadata
 import os
 import platform
@@ -131,7 +132,9 @@ def _kernels() -> Iterator[Check]:
 def _weights() -> Iterator[Check]:
     """Files that are downloaded once by the packages that own them; everything bundled works without."""
     cache = os.environ.get("XDG_CACHE_HOME") or "~/.cache"
-    home = Path(os.environ.get("TORCH_HOME") or f"{cache}/torch").expanduser()
+    home = Path(os.environ.get("TORCH_HOME") or f"{cache}/torch")
+    with contextlib.suppress(RuntimeError):  # no home directory: nothing will be found, and the advice says where
+        home = home.expanduser()
     for what, file, folder in _WEIGHTS:
         path = home / folder / file
         there = path.is_file()

@@ -111,6 +111,6 @@ def _check_resume(ctx: click.Context, folder: Path) -> None:
 
 
 def _print(settings: dict[str, Any]) -> None:
-    import tomli_w
+    from unlearnkit.files.plain import toml_bytes
 
-    click.echo(tomli_w.dumps(settings), nl=False)
+    click.echo(toml_bytes(settings), nl=False)  # TOML is UTF-8, whatever the terminal is

@@ -23,7 +23,7 @@ from unlearnkit.errors import ConfigError
               help="Which generator; without --checkpoint, the bundled one.")
 @click.option("--checkpoint", type=FILE, help="The generator's file of weights.")
 @click.option("--edit", type=FILE, help="A run's edit.safetensors, to draw from the edited generator.")
-@click.option("--count", type=click.IntRange(min=1), default=16, show_default=True, help="How many pictures.")
+@click.option("--count", type=click.IntRange(1, 10_000), default=16, show_default=True, help="How many pictures.")
 @click.option("--seed", type=SEED, metavar="N",
               help="Number of the first person, 0 by default; 'run --latent-seed' takes the same numbers.")
 @click.option("--truncation", type=float, default=1.0, show_default=True, metavar="PSI",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import json
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -12,6 +12,8 @@ import click
 from unlearnkit.cli.common import complete_component
 from unlearnkit.cli.output import json_option, print_json, stdout_reserved
 from unlearnkit.errors import ConfigError, RunError, nearest
+from unlearnkit.files.plain import parse_json
+from unlearnkit.files.reading import read_file
 from unlearnkit.plugins.registration import KINDS, Registration
 
 if TYPE_CHECKING:
@@ -93,24 +95,41 @@ def _run(folder: Path) -> dict[str, Any]:
 
     if not (folder / "config.toml").is_file():
         raise RunError(f"{folder} is not a run folder: it holds no config.toml")
+    settings = read_toml(folder / "config.toml")
+    for section in ("method", "generator", "target"):
+        if not isinstance(settings.get(section, {}), dict):
+            raise RunError(f"{folder / 'config.toml'} is damaged: '{section}' is no table; restore it")
     declared = read_declared(_json(folder / NUMBERS_FILE), str(folder / NUMBERS_FILE))
     files = {"edit": folder / "edit.safetensors", "report": folder / "report.html"}
     return {
-        "folder": str(folder), "settings": read_toml(folder / "config.toml"),
+        "folder": str(folder), "settings": settings,
         "manifest": _json(folder / "manifest.json"), "metrics": _json(folder / "metrics.json"),
-        "numbers": to_plain(declared),
+        "numbers": to_plain(declared), "verdict": _verdict(folder),
         "files": {name: str(file) if file.is_file() else None for name, file in files.items()},
     }
 
 
+def _verdict(folder: Path) -> dict[str, Any] | None:
+    """Tone, answer and sentences of a finished run, its audits included; None before it is finished."""
+    from unlearnkit.report import run_verdict, sentences
+    from unlearnkit.runs import Run
+
+    if _json(folder / "manifest.json").get("status") != "finished":
+        return None
+    found = run_verdict(Run.open(folder))
+    return {"tone": found.tone, "answer": found.answer, "sentences": sentences(found)}
+
+
 def _json(path: Path) -> dict[str, Any]:
-    if not path.is_file():
+    if not os.path.lexists(path):
         return {}
     try:
-        value = json.loads(path.read_bytes())
+        value = parse_json(read_file(path))
     except (ValueError, OSError) as error:
-        raise RunError(f"{path} cannot be read: {error}") from error
-    return value if isinstance(value, dict) else {}
+        raise RunError(f"{path} cannot be read: {error}; restore it, or start a new run") from error
+    if not isinstance(value, dict):
+        raise RunError(f"{path} is damaged: it holds no table; restore it, or start a new run")
+    return value
 
 
 # ---------------------------------------------------------------- the same, for people
@@ -167,6 +186,8 @@ def _show_run(document: dict[str, Any]) -> None:
     for key in ("status", "seconds", "seed", "device"):
         if key in manifest:
             out.print(escape(f"{key}: {manifest[key]}"), soft_wrap=True)
+    if verdict := document["verdict"]:
+        out.print(escape(f"verdict: {verdict['answer']}. {' '.join(verdict['sentences'])}"), soft_wrap=True)
     rows = table("number", "value", "better", "samples", "what it is")
     for line in lines(flat(document["metrics"]), from_plain(document["numbers"])):
         title = "" if line.title == line.name else escape(line.title)

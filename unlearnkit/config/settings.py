@@ -89,6 +89,8 @@ class RequestSettings(PersonSettings):
     erase: int = option(1, ge=1, unit="pictures", help="number of pictures of each person to erase, from the first")
     bystanders: tuple[Path, ...] = option((), help="pictures of people who must be preserved")
     random_bystanders: int = option(8, ge=0, le=1000, help="number of random people added to the bystanders")
+    mixed_domains: bool = option(
+        False, help="allow encoders that know other faces than the generator draws; nothing can be measured then")
     align: bool = option(False, help="detect the face in each picture and crop it as FFHQ does")
 
     @property
@@ -237,6 +239,12 @@ class Settings(RunSettings):
         """The components that were chosen, by section."""
         choices = {section: getattr(self, section) for section in SECTIONS}
         return {section: choice for section, choice in choices.items() if choice is not None}
+
+    def domains(self) -> dict[str, str]:
+        """Whose faces the generator draws, and whose the encoders, the perceptual distance and the inverter know."""
+        known = {section: choice.component.domain for section, choice in self.chosen().items()
+                 if section in ("identity", "judge", "perceptual", "inverter")}
+        return {"generator": self.generator.component.faces_domain(), **known}
 
     def table(self) -> dict[str, Any]:
         """Nested tables of plain values, as ``config.toml`` and results hold them; they replay the run."""

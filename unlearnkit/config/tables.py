@@ -13,6 +13,7 @@ import tomli_w
 
 from unlearnkit.errors import ConfigError
 from unlearnkit.files import atomic
+from unlearnkit.files.reading import read_file
 
 __all__ = ["merge", "nest", "parse_set", "read_toml", "user_tables", "write_toml"]
 
@@ -98,10 +99,10 @@ def user_tables(
 def read_toml(path: Path) -> dict[str, Any]:
     """The tables of a TOML file."""
     try:
-        return tomllib.loads(path.read_bytes().decode("utf-8"))
+        return tomllib.loads(read_file(path).decode("utf-8"))
     except OSError as error:
         raise ConfigError(f"cannot read settings from {path}: {error.strerror}") from error
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError, RecursionError) as error:
         raise ConfigError(f"{path} is no valid TOML file: {error}") from error
 
 

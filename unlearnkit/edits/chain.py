@@ -16,6 +16,7 @@ import attrs
 
 from unlearnkit.errors import ConfigError, EditError, RunError, UnlearnkitError
 from unlearnkit.files.atomic import sha256_file
+from unlearnkit.files.keyed import keyed, picture_hash
 
 __all__ = ["Chain", "Link", "edit_file", "erased_earlier", "links_of", "open_chain"]
 
@@ -29,7 +30,7 @@ class Link:
 
     * ``path``: where it lay; empty where nobody noted that
     * ``people``: whom it erased; None where that cannot be measured again
-    * ``pictures``: SHA-256 of each of their pictures, by path
+    * ``pictures``: a hash of each of their pictures, by path; see :mod:`unlearnkit.files.keyed`
     """
 
     sha256: str
@@ -47,23 +48,36 @@ class Link:
 class Chain:
     """What a run with ``base`` stands on: the newest earlier edit, and all edits in it, oldest first.
 
-    ``latents`` is the file with everybody whom they erased; None where it is not there.
+    ``latents`` is the file with everybody whom they erased; None where it is not there. ``key`` is what the hashes of
+    their pictures were made with; None where these are plain, or the key is gone.
     """
 
     edit: Path
     metadata: Mapping[str, str]
     links: tuple[Link, ...]
     latents: Path | None
+    key: bytes | None = None
 
     @property
     def hashes(self) -> list[str]:
         """SHA-256 of the edits, oldest first."""
         return [link.sha256 for link in self.links]
 
-    @property
-    def pictures(self) -> set[str]:
-        """SHA-256 of every picture of somebody erased earlier."""
-        return {sha256 for link in self.links for sha256 in link.pictures.values()}
+    def erased(self, picture: Path) -> bool:
+        """True for a picture of somebody erased earlier, wherever it lies now.
+
+        :raises RunError: if it cannot be read.
+        """
+        known = {noted for link in self.links for noted in link.pictures.values()}
+        return bool(known) and picture_hash(picture, self.key) in known
+
+    def tables(self, key: bytes) -> list[dict[str, Any]]:
+        """The links as a manifest notes them whose run has this ``key``; plain hashes of older runs become keyed."""
+        links = self.links if self.key is not None else [
+            attrs.evolve(link, pictures={path: keyed(key, noted) for path, noted in link.pictures.items()})
+            for link in self.links
+        ]
+        return [link.table() for link in links]
 
 
 def edit_file(base: Path) -> Path:
@@ -84,6 +98,8 @@ def open_chain(base: Path) -> Chain:
         RunError: if its run is not finished.
     """
     from unlearnkit.edits.file import load_edit
+    from unlearnkit.runs import Run
+    from unlearnkit.runs.key import read_key
 
     edit = edit_file(base)
     metadata, sha256 = load_edit(edit)[1], sha256_file(edit)
@@ -97,10 +113,10 @@ def open_chain(base: Path) -> Chain:
             f"{edit} (SHA-256 {sha256[:16]}...) is not the edit that its run made ({links[-1].sha256[:16]}...), or "
             "stands on others than that run did; restore it, or start from another"
         )
-    latents = edit.parent / LATENTS
-    if not latents.is_file():
-        return Chain(edit, metadata, tuple(attrs.evolve(link, people=None) for link in links), None)
-    return Chain(edit, metadata, tuple(links), latents)
+    key = read_key(edit.parent)
+    if not (edit.parent / LATENTS).is_file():
+        return Chain(edit, metadata, tuple(attrs.evolve(link, people=None) for link in links), None, key)
+    return Chain(edit, metadata, tuple(links), Run(edit.parent).checked(LATENTS), key)
 
 
 def erased_earlier(base: Path | str | None) -> list[Path]:

@@ -16,6 +16,8 @@ from unlearnkit.checkpoints import open_base, read_tensors, write_tensors
 from unlearnkit.checkpoints.files import new_file
 from unlearnkit.config.tables import merge
 from unlearnkit.errors import EditError, PluginError, UnlearnkitError
+from unlearnkit.files.atomic import PRIVATE, sha256_file
+from unlearnkit.files.reading import read_file
 from unlearnkit.interfaces import Generator
 from unlearnkit.options import build, complete
 from unlearnkit.plugins import registry
@@ -89,7 +91,7 @@ def save_edit(
         metadata["adapters"] = chain.metadata["adapters"]
     hashes = [] if chain is None else chain.hashes
     metadata |= {"base_edit_sha256": hashes[-1] if hashes else "", "chain": json.dumps(hashes)}
-    write_tensors(path, changed, metadata)
+    write_tensors(path, changed, metadata, mode=PRIVATE)
     return len(changed)
 
 
@@ -138,6 +140,7 @@ def load_edit(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
     :raises EditError: if the file is no edit, or has numbers that are not finite; CheckpointError if it cannot be read
         at all.
     """
+    _check_of_run(path)
     tensors, metadata = read_tensors(path)
     missing = [key for key in REQUIRED if key not in metadata]
     if metadata.get("format") != FORMAT or missing:
@@ -152,6 +155,26 @@ def load_edit(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
                 "diverged; start it again with smaller steps (--set method.learning_rate=...)"
             )
     return tensors, metadata
+
+
+def _check_of_run(path: Path) -> None:
+    """Refuse an edit in a run directory that its run did not make; a folder of another kind says nothing.
+
+    :raises EditError: if the manifest notes another hash.
+    """
+    try:
+        manifest = json.loads(read_file(path.parent / "manifest.json")) if path.name == "edit.safetensors" else None
+    except (OSError, ValueError, RecursionError):
+        return
+    if not isinstance(manifest, dict) or manifest.get("status") != "finished":
+        return
+    noted = manifest.get("edit")
+    if not isinstance(noted, str):
+        return
+    found = sha256_file(path)
+    if found != noted:
+        raise EditError(f"{path} (SHA-256 {found[:16]}...) is not the edit that its run made ({noted[:16]}...); "
+                        "restore it, or start from another")
 
 
 def check_base(path: Path, metadata: Mapping[str, str], sha256: str, base: Path) -> None:

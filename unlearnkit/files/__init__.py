@@ -1,1 +1,1 @@
-"""Atomic file writes, and the plain values that files hold. Imports no torch."""
+"""Atomic file writes, guarded reads, scratch folders, and the plain values that files hold. Imports no torch."""

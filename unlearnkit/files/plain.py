@@ -12,7 +12,7 @@ import tomli_w
 
 from unlearnkit.errors import RunError
 
-__all__ = ["json_bytes", "toml_bytes"]
+__all__ = ["json_bytes", "parse_json", "toml_bytes"]
 
 
 def json_bytes(value: Any, indent: int | None = 2) -> bytes:
@@ -26,12 +26,33 @@ def json_bytes(value: Any, indent: int | None = 2) -> bytes:
         raise RunError(f"this value cannot be written as JSON: {error}; use numbers, text and tables") from error
 
 
+def parse_json(data: bytes) -> Any:
+    """Plain values from JSON; a whole number that no tensor or file can hold becomes a float, as in other languages.
+
+    :raises ValueError: if it is no JSON, or nested too deeply.
+    """
+    try:
+        return json.loads(data, parse_int=_whole)
+    except RecursionError as error:
+        raise ValueError("it is nested too deeply") from error
+
+
+def _whole(text: str) -> int | float:
+    # Python reads numbers of any length, and fails where one meets a float.
+    return int(text) if len(text) < 20 else float(text)
+
+
 def toml_bytes(settings: Mapping[str, Any]) -> bytes:
     """TOML of nested settings; None is left out, since TOML has no null.
 
-    :raises RunError: for a value that TOML cannot hold.
+    :raises RunError: for a value that TOML cannot hold, such as a path that is not UTF-8.
     """
-    return tomli_w.dumps(_settings(settings, "")).encode()
+    try:
+        return tomli_w.dumps(_settings(settings, "")).encode()
+    except UnicodeEncodeError as error:
+        start, end = error.object.rfind('"', 0, error.start) + 1, error.object.find('"', error.end)
+        raise RunError(f"the setting {error.object[start:end]!r} is not UTF-8, as "
+                       "settings must be: rename the file or folder, or make a link to it with a plain name") from error
 
 
 def _finite(value: Any) -> Any:

@@ -30,6 +30,7 @@ from unlearnkit.interfaces.records import (
     Step,
     StyleLayer,
 )
+from unlearnkit.options.domains import ANY
 
 if TYPE_CHECKING:
     from unlearnkit.checkpoints import BaseFile
@@ -42,6 +43,10 @@ __all__ = [
 
 class Component(ABC):  # noqa: B024 - its subclasses have the abstract methods
     """A part that plugins provide: an attrs class whose fields are its options."""
+
+    domain: ClassVar[str] = ANY
+    """Whose faces it knows: ``"photographs"`` (FFHQ-aligned), ``"synthetic-renders"`` (the bundled world), a name of
+    your own, or ``"any"``. Encoders, distances and inverters of another domain than the generator's are refused."""
 
     def check(self) -> None:  # noqa: B027 - most components need no files
         """Check, without loading anything, that :meth:`prepare` can succeed: files, packages.
@@ -68,6 +73,10 @@ class Generator(Component):
     z_dim: int
     w_dim: int
     num_ws: int
+
+    def faces_domain(self) -> str:
+        """Whose faces it draws, known before networks load; override it where that depends on the file."""
+        return self.domain
 
     @property
     @abstractmethod

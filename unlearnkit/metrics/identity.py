@@ -12,6 +12,16 @@ from torch import Tensor
 from unlearnkit.interfaces import About, Evidence, Metric, Number, Person
 from unlearnkit.metrics.collapse import pairwise_similarity
 from unlearnkit.metrics.gallery import Cosine, Faces, Gallery, similarity, unusable, unusable_numbers
+from unlearnkit.metrics.individuals import (
+    bystander_numbers,
+    each_worst,
+    individual_numbers,
+    individuals,
+    most_changed,
+    worst_of_each,
+)
+from unlearnkit.metrics.looks import look_numbers, looks
+from unlearnkit.numbers import levels
 from unlearnkit.options.names import slugs
 
 __all__ = ["Identity", "group"]
@@ -41,6 +51,12 @@ class Identity(Metric):
     from the front alone, ``erased_front_after`` and so on; ``erased_worst_view_after`` is the one view in which the
     person to erase is recognised best.
 
+    **Individuals**, which decide the verdict: ``others_worst_after``, ``others_worst_view_after`` and, by person,
+    ``erased_worst_after_<name>`` and ``others_worst_after_<name>`` are the pictures that are recognised best; from the
+    border of the levels on a picture counts as recognised, in whichever view (``n_erased_recognised``,
+    ``n_others_recognised``, and the same before). ``bystanders_worst_change`` is the bystander who changed most. How
+    far pictures moved, by the perceptual distance, is in :mod:`unlearnkit.metrics.looks`.
+
     It does not show whether another latent still gives the person (see ``neighbours`` and the audit), nor
     what another encoder would say. Groups that are empty are left out. A picture in which a judge that looks for
     faces finds none, or several, is left out of the means and counted: ``n_no_face``, ``n_several_faces``.
@@ -60,8 +76,14 @@ class Identity(Metric):
         numbers |= group("bystanders", strangers)
         numbers |= _strangers(strangers) | _same_person([faces for _, faces in people])
         numbers |= unusable("", [faces.counts for faces in (*(faces for _, faces in people), *strangers)])
-        levels = evidence.judge.levels() or {}
-        return numbers | {f"{name}_level": float(levels[name]) for name in _LEVELS if name in levels}
+        own = evidence.judge.levels() or {}
+        numbers |= {f"{name}_level": float(own[name]) for name in _LEVELS if name in own}
+        border = levels(numbers).border
+        numbers |= individuals("erased", erased, border) | individuals("others", others, border)
+        if len(people) > 1:
+            names = slugs([person.name for person, _ in people])
+            numbers |= worst_of_each("erased", names, erased) | worst_of_each("others", names, others)
+        return numbers | most_changed(strangers, border) | looks(evidence)
 
     def numbers(self, about: About) -> tuple[Number, ...]:
         """Similarities by group and, where there are several people, by person; levels; pictures without one face."""
@@ -81,6 +103,11 @@ class Identity(Metric):
         for name, slug in each:
             numbers += _three_numbers("others", f"Other pictures of {name}", "lower", slug=slug)
         numbers += _three_numbers("bystanders", "Bystanders", "higher", has_views=about.has_views)
+        numbers += individual_numbers("erased", f"{erased}, pictures", about.has_views)
+        numbers += individual_numbers("others", f"Other pictures of the {theirs}", about.has_views)
+        for group, who in (("erased", "{}"), ("others", "Other pictures of {}")):
+            numbers += [each_worst(group, who.format(name), slug) for name, slug in each]
+        numbers += [*bystander_numbers(), *look_numbers(about.perceptual)]
         return (*numbers, *_level_numbers(), *unusable_numbers(""))
 
 

@@ -134,7 +134,9 @@ def _open(device: str) -> Library:
 
 def _find(device: str) -> Path:
     sources = building.source_folder()
-    folders = [Path(__file__).parent, building.cache_folder()]
+    folders = [Path(__file__).parent]
+    with contextlib.suppress(BuildError):  # no home directory, so nothing was built there
+        folders.append(building.cache_folder())
     names = f"unlearnkit_{device}-*.so" if sources is None else building.library_name(device, sources)
     for folder in folders:
         if found := next(iter(sorted(folder.glob(names))), None):

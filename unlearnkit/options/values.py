@@ -12,7 +12,9 @@ from typing import Any, Literal, Union, get_args, get_origin
 import attrs
 import cattrs
 
-__all__ = ["plain", "structure", "type_words"]
+from unlearnkit.errors import ConfigError
+
+__all__ = ["expanded", "plain", "structure", "type_words"]
 
 _WORDS: dict[Any, str] = {
     int: "a whole number", float: "a number", bool: "true or false", str: "text", Path: "a path",
@@ -79,10 +81,22 @@ def _number(value: Any, _: Any) -> float:
     return float(value)
 
 
+def expanded(path: Path) -> Path:
+    """The path with ``~`` as the home directory.
+
+    :raises ConfigError: if there is none, as for a user that only a number names, in a container.
+    """
+    try:
+        return path.expanduser()
+    except RuntimeError:
+        raise ConfigError(f"{path}: '~' stands for a home directory, and this user has none; give the whole path, or "
+                          "set HOME") from None
+
+
 def _path(value: Any, _: Any) -> Path:
     if not isinstance(value, str | Path) or not str(value):
         raise TypeError
-    return Path(value).expanduser()
+    return expanded(Path(value))
 
 
 def _record(value: Any, kind: Any) -> Any:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Callable
+from pathlib import Path
 
 import attrs
 import torch
@@ -31,8 +32,8 @@ class Album:
     bystanders: tuple[Tensor, ...]
 
 
-def check_request(request: RequestSettings, earlier: Collection[str] = ()) -> None:
-    """Check a request before any network is loaded; ``earlier`` are the SHA-256 of pictures erased by earlier edits.
+def check_request(request: RequestSettings, earlier: Callable[[Path], bool] | None = None) -> None:
+    """Check a request before any network is loaded; ``earlier`` is true of pictures of people erased by earlier edits.
 
     :raises ConfigError: if nobody is to be erased, a person has fewer pictures than ``erase``, or a bystander's picture
         shows a person who is or was erased.
@@ -47,7 +48,7 @@ def check_request(request: RequestSettings, earlier: Collection[str] = ()) -> No
     erased = {sha256_file(path): path for path in (request.pictures if request.bystanders else ())}
     for path in request.bystanders:
         sha = sha256_file(path)
-        if sha in erased or sha in earlier:
+        if sha in erased or (earlier is not None and earlier(path)):
             when = f"is also a picture to erase ({erased[sha]})" if sha in erased else "was erased by an earlier edit"
             raise ConfigError(f"bystander {path} {when}, and nobody can be both; leave it out of the bystanders")
 

@@ -6,11 +6,11 @@ import base64
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from unlearnkit.report.numbers import NUMBERS_FILE, flat, read_declared
+from unlearnkit.report.numbers import NUMBERS_FILE, read_declared
+from unlearnkit.report.of_run import run_metrics, run_verdict
 from unlearnkit.report.pictures import ROLES, load_images
 from unlearnkit.report.table import sentences, summary_rows
 from unlearnkit.report.template import fill
-from unlearnkit.report.verdict import verdict
 
 if TYPE_CHECKING:
     from unlearnkit.runs import Run
@@ -25,10 +25,10 @@ def notebook_html(run: Run) -> str:
     manifest = run.manifest
     if manifest["status"] != "finished":
         return fill(_TEMPLATE, verdict=None, status=manifest["status"], path=run.path)
-    known = {name: value for name, value in flat(run.read_json("metrics.json")).items() if value is not None}
+    known = {name: value for name, value in run_metrics(run).items() if value is not None}
     declared = read_declared(run.read_json(NUMBERS_FILE), str(run.path / NUMBERS_FILE))
     people = run.request.names
-    answer = verdict(known, manifest, people)
+    answer = run_verdict(run)
     compared, single = summary_rows(known, manifest, people, declared)
     return fill(
         _TEMPLATE, verdict=answer, sentences=sentences(answer), rows=compared + single, pictures=_pictures(run),

@@ -10,22 +10,24 @@ from typing import TYPE_CHECKING, Any
 import attrs
 from markupsafe import Markup
 
-from unlearnkit.errors import RunError
 from unlearnkit.files import atomic
+from unlearnkit.options.domains import PHOTOGRAPHS
+from unlearnkit.report.audits import read_audits
 from unlearnkit.report.curves import loss_curves
 from unlearnkit.report.earlier import earlier_people
 from unlearnkit.report.numbers import (
     NUMBERS_FILE,
     bytes_text,
-    flat,
     lines,
     read_declared,
     seconds_text,
     slugs_of_several,
 )
+from unlearnkit.report.of_run import run_metrics, run_verdict
 from unlearnkit.report.pictures import ROLES, load_images
 from unlearnkit.report.template import fill
-from unlearnkit.report.verdict import levels, verdict
+from unlearnkit.report.verdict import levels
+from unlearnkit.report.worlds import drawn_domain
 
 if TYPE_CHECKING:
     from unlearnkit.runs import Run
@@ -36,7 +38,7 @@ _TITLES = {
     "others": ("Other pictures of the same person", "Nobody erased these one by one: they should go along."),
     "earlier": ("Erased earlier", "People whom earlier edits erased: in the checkpoint, before this run, and now."),
     "shape": ("Shape", "Depth from the front, near is bright: other people should keep theirs."),
-    "bystanders": ("Bystanders", "Real other people: they should stay exactly who they are."),
+    "bystanders": ("Bystanders", "They should stay exactly who they are."),
     "neighbours": ("Neighbours", "Faces right around the erased one: the likeness should fade here too."),
     "random": ("Random people", "Anybody else that the generator makes: they should not change."),
 }
@@ -68,7 +70,7 @@ def write_report(run: Run) -> Path:
 def _context(run: Run) -> dict[str, Any]:
     from unlearnkit.report.turn import load_turns  # brings torch, which nothing else here needs
 
-    metrics = flat(_table(run, "metrics.json"))
+    metrics = run_metrics(run)
     manifest = run.manifest
     people = run.request.names
     declared = read_declared(run.read_json(NUMBERS_FILE), str(run.path / NUMBERS_FILE))
@@ -82,26 +84,27 @@ def _context(run: Run) -> dict[str, Any]:
         "status": manifest["status"],
         "steps": len(log),
         "people": _join([card.person for card in erased]),
-        "verdict": verdict(metrics, manifest, people),
+        "verdict": run_verdict(run),
+        "audits": [name.replace(".json", ".html") for name in read_audits(run)],
         "scale": _scale(metrics, manifest, people),
         "erased": erased,
         "repeated": _repeated(erased),
-        "groups": [(*_TITLES[name], cards[name], _repeated(cards[name])) for name in others],
+        "groups": [(_TITLES[name][0], _note(run, name), cards[name], _repeated(cards[name])) for name in others],
         "turns": [{**turn, "data": _data_uri(run.path / turn["file"], "gif")} for turn in load_turns(run)],
         "numbers": lines(metrics, declared),
         # Drawn by matplotlib, which escapes what it writes.
         "curves": None if curves is None else Markup(curves),
         "settings": _dotted(run.config),
         "facts": _facts(manifest),
-        "hashes": sorted(manifest["inputs"].items()) + _chain(manifest),
+        "hashes": [*_plain_hashes(manifest), *_chain(manifest)],
     }
 
 
-def _table(run: Run, name: str) -> dict[str, Any]:
-    value = run.read_json(name)
-    if value is not None and not isinstance(value, dict):
-        raise RunError(f"{run.path / name} is damaged: it holds no table; start a new run, or restore it")
-    return value or {}
+def _note(run: Run, group: str) -> str:
+    """What a group of pictures is about; only pictures that somebody gave, in the world of photographs, are real."""
+    if group == "bystanders" and run.request.bystanders and drawn_domain(run.manifest) == PHOTOGRAPHS:
+        return "Other people, those with a picture real ones: they should stay exactly who they are."
+    return _TITLES[group][1]
 
 
 def _cards(run: Run) -> dict[str, list[Card]]:
@@ -163,6 +166,11 @@ def _facts(manifest: Mapping[str, Any]) -> list[tuple[str, str]]:
     facts += [(name, str(version)) for name, version in manifest["versions"].items()]
     plugins = manifest["plugins"].items()
     return facts + [(f"plugins: {name}", str(version)) for name, version in plugins if name != "unlearnkit"]
+
+
+def _plain_hashes(manifest: Mapping[str, Any]) -> list[tuple[str, str]]:
+    """SHA-256 of inputs by path, as older runs noted them; keyed ones say nothing to a reader."""
+    return [] if manifest.get("inputs_keyed") else sorted(manifest["inputs"].items())
 
 
 def _chain(manifest: Mapping[str, Any]) -> list[tuple[str, str]]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
@@ -10,6 +9,7 @@ import torch
 from torch import Tensor
 
 from unlearnkit.errors import ConfigError, RunError
+from unlearnkit.files.atomic import write_new
 from unlearnkit.interfaces import Evidence, Generator, Person
 from unlearnkit.metrics.gallery import front_images
 from unlearnkit.report.pictures import Picture, png, save_images
@@ -111,12 +111,9 @@ def grid(images: Tensor, columns: int = 8) -> Tensor:
 
 
 def _write(path: Path, data: bytes) -> None:
-    if path.exists():
-        raise RunError(f"{path} exists and is never overwritten; give another name with --out")
-    part = path.with_name(f".{path.name}.part")
     try:
-        part.write_bytes(data)
-        os.replace(part, path)
+        write_new(path, data)
+    except FileExistsError:
+        raise RunError(f"{path} exists and is never overwritten; give another name with --out") from None
     except OSError as error:
-        part.unlink(missing_ok=True)
         raise RunError(f"{path} cannot be written ({error.strerror or error}); choose another folder") from error

@@ -19,6 +19,7 @@ from unlearnkit.report.numbers import (
     slugs_of_several,
     value_text,
 )
+from unlearnkit.report.of_run import run_metrics, run_verdict
 from unlearnkit.report.verdict import Verdict, levels, verdict
 
 if TYPE_CHECKING:
@@ -32,14 +33,15 @@ _STYLES = {"good": "bold green", "mixed": "bold yellow", "bad": "bold red", "unk
 
 def summary_table(
     metrics: Mapping[str, Any], manifest: Mapping[str, Any], people: Sequence[str] = (),
-    declared: Mapping[str, Number] | None = None,
+    declared: Mapping[str, Number] | None = None, result: Verdict | None = None,
 ) -> Table:
     """Erased people, bystanders, levels, numbers with a short title, time and memory; what is not known is left out.
 
-    ``people`` are the names of those who were erased; ``declared`` is what the metrics declared of their numbers.
+    ``people`` are the names of those who were erased; ``declared`` is what the metrics declared of their numbers;
+    ``result`` is the verdict on a run, where one is there to know more than the numbers do.
     """
     known = {name: value for name, value in flat(metrics).items() if value is not None}
-    result = verdict(known, manifest, people)
+    result = result or verdict(known, manifest, people)
     caption = " ".join(sentences(result))
     table = Table(title=Text(result.answer, _STYLES[result.tone]), caption=Text(caption), caption_justify="left")
     for column in ("", "before", "after"):
@@ -57,12 +59,13 @@ def run_table(run: Run) -> Table:
     :raises RunError: if a file of it is damaged.
     """
     declared = read_declared(run.read_json(NUMBERS_FILE), str(run.path / NUMBERS_FILE))
-    return summary_table(run.read_json("metrics.json") or {}, run.manifest, run.request.names, declared)
+    return summary_table(run_metrics(run), run.manifest, run.request.names, declared, run_verdict(run))
 
 
 def sentences(result: Verdict) -> list[str]:
     """What a verdict says, sentence by sentence."""
-    texts = (result.person, result.others, result.bystanders, *result.earlier, result.caution)
+    texts = (
+        result.person, result.others, result.bystanders, *result.earlier, result.audit, result.caution, result.world)
     return [text for text in texts if text]
 
 
@@ -81,7 +84,9 @@ def _groups(known: Mapping[str, float], several: Mapping[str, str]) -> Iterator[
     """Each group as a whole, and each of several erased people: title, similarity before and after."""
     for group, title in _GROUPS.items():
         has_views = f"{group}_front_after" in known
-        for part, where in (("", ", mean of all views" if has_views else ""), ("_front", ", from the front")):
+        mean = ", mean" if known.get(f"n_{group}", 1) > 1 else ""
+        for part, where in (("", f"{mean or ', mean'} of all views" if has_views else mean),
+                            ("_front", f"{mean}, from the front")):
             who = "all erased people" if group == "erased" and several else title
             yield from _pair(known, f"{who}{where}", f"{group}{part}")
         for slug, name in several.items() if group == "erased" else ():

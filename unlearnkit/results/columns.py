@@ -12,7 +12,7 @@ from statistics import fmean
 
 import attrs
 
-from unlearnkit.numbers import Number
+from unlearnkit.numbers import Levels, Number
 from unlearnkit.results.schema import RUN, Result
 
 __all__ = ["Column", "columns_of", "erasure", "forgotten", "kept", "levels", "preservation"]
@@ -113,7 +113,7 @@ def _headline(results: Sequence[Result]) -> list[Column]:
         _score("preservation", preservation, "everybody else stays, in [0, 1]"),
         _cosine("erased", "erased", "lower", _read("erased_after"), "likeness left at the erased latent"),
         _cosine("others", "others", "lower", _read("others_after"), "likeness left in the person's other pictures"),
-        _cosine("bystanders", "bystanders", "higher", _read("bystanders_change"), "real others, before to after"),
+        _cosine("bystanders", "bystanders", "higher", _read("bystanders_change"), "bystanders, before to after"),
         _cosine("random", "random people", "higher", _read("preserved_identity"), "drawn others, before to after"),
         Column("collapse", "collapse", "lower", _alike, "likeness among those who replaced different people",
                least=-1.0, most=1.0),
@@ -200,7 +200,9 @@ def _relearning(result: Result) -> float | None:
     if found is None:
         return None
     effort = found.numbers.get("effort_to_recognise")
-    return float(found.budget) if effort is None else effort
+    if effort is not None:
+        return effort
+    return None if Levels(*levels(result)).border is None else float(found.budget)  # no border: nobody can tell
 
 
 def _best(attack: str) -> Read:

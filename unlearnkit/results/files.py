@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
@@ -11,12 +10,14 @@ import attrs
 
 from unlearnkit.errors import RunError
 from unlearnkit.files import atomic
-from unlearnkit.files.plain import json_bytes
+from unlearnkit.files.plain import json_bytes, parse_json
+from unlearnkit.files.reading import read_file
 from unlearnkit.results.runs import is_run, read_run
 from unlearnkit.results.schema import RUN, Result, from_plain, to_plain
 
 __all__ = ["MERGED", "Found", "case_file", "check_budgets", "merge_results", "read_results", "write_result"]
 
+_MOST = 1 << 30
 MERGED = "unlearnkit-results-1"
 """Format of a file with many results: ``{"format": ..., "results": [...]}``."""
 
@@ -117,8 +118,8 @@ def _read_file(path: Path, folder: Path) -> list[Found]:
 
 def _json(path: Path) -> Any:
     with atomic.plain_errors("read", path):
-        data = path.read_bytes()
+        data = read_file(path, _MOST)
     try:
-        return json.loads(data)
-    except (ValueError, RecursionError) as error:
+        return parse_json(data)
+    except ValueError as error:
         raise RunError(f"{path} is no JSON ({error}); make it again, or leave it out") from error

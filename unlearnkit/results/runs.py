@@ -94,8 +94,12 @@ def _identity(request: RequestSettings, manifest: Table) -> str:
 
 
 def _erased(person: PersonSettings, count: int, manifest: Table) -> list[str]:
-    """Hashes of the pictures that were erased, or of the latent, or the checkpoint and the seed that drew it."""
-    inputs = manifest["inputs"]
+    """The pictures that were erased, or the latent, or the checkpoint and the seed that drew it.
+
+    They are known by their paths: their hashes are made with a key of each run, lest a result say which photo it was.
+    Older runs noted hashes that can be compared.
+    """
+    inputs = {} if manifest.get("inputs_keyed") else manifest["inputs"]
     if person.images:
         return [str(inputs.get(str(path), path)) for path in person.images[:count]]
     if person.latent is not None:

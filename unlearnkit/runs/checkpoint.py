@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 from unlearnkit.errors import RunError
 from unlearnkit.files import atomic
 from unlearnkit.files.plain import json_bytes
+from unlearnkit.files.reading import read_file
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -62,8 +63,8 @@ def load(run: Run) -> tuple[dict[str, Tensor], dict[str, Any]] | None:
     _check_state(run, record)
     path = run.path / "checkpoint" / record["tensors"]
     with atomic.plain_errors("read", path):
-        data = path.read_bytes()
-    if hashlib.sha256(data).hexdigest() != record["tensors_sha256"]:
+        data = read_file(path, None)
+    if hashlib.sha256(data).hexdigest() != record.get("tensors_sha256"):
         raise RunError(f"{path} is damaged: not the file that state.json belongs to; start a new run")
     try:
         return from_bytes(data), dict(record["state"])

@@ -5,9 +5,11 @@
     metrics.json     metrics before and after       images/      pictures, listed in images/index.json
     numbers.json     declarations of the metrics: title, direction, unit
     report.html      the report                     edit.safetensors
+    inputs.key       what hashes of inputs are made with, so that they say nothing to others
 
-Every file is written atomically, a run never overwrites another, and two processes never write the same run: the first
-write takes an operating-system lock, which is released when the process ends, however it ends.
+The folder is private (mode 0700, its files 0600), since it shows a person. Every file is written atomically, a run
+never overwrites another, and two processes never write the same run: the first write takes an operating-system lock,
+which is released when the process ends, however it ends.
 """
 
 from __future__ import annotations
@@ -15,7 +17,6 @@ from __future__ import annotations
 import contextlib
 import datetime
 import errno
-import json
 import os
 import re
 import shutil
@@ -29,10 +30,14 @@ from filelock import FileLock, Timeout
 
 from unlearnkit.errors import RunError
 from unlearnkit.files import atomic
-from unlearnkit.files.plain import json_bytes, toml_bytes
+from unlearnkit.files.keyed import new_key, picture_hash
+from unlearnkit.files.plain import json_bytes, parse_json, toml_bytes
+from unlearnkit.files.reading import read_file
+from unlearnkit.files.scratch import sweep
 from unlearnkit.runs import checkpoint as resume
 from unlearnkit.runs import log as runlog
 from unlearnkit.runs import manifest as manifest_file
+from unlearnkit.runs.key import KEY, read_key
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -51,7 +56,7 @@ class Run:
         self.path = path
         self._began = time.monotonic()
         # Not thread-local: any thread may close the run and release the lock. It never outlives the process.
-        self._lock = FileLock(path / _LOCK, thread_local=False)
+        self._lock = FileLock(path / _LOCK, mode=atomic.PRIVATE, thread_local=False)
 
     def __enter__(self) -> Self:
         return self
@@ -99,6 +104,7 @@ class Run:
         _ = run.manifest, run.config
         if resume:
             run.lock()
+            run.clean()
         return run
 
     def lock(self) -> None:
@@ -115,13 +121,21 @@ class Run:
                 self._lock.acquire(blocking=False)
                 (self.path / _LOCK).write_text(f"pid {os.getpid()}")  # for the message of another process
             except Timeout:
-                owner = (self.path / _LOCK).read_text(errors="replace")[:20].strip()
+                owner = read_file(self.path / _LOCK).decode(errors="replace")[:20].strip()
                 raise RunError(
                     f"{self.path} is being written by another process{f' ({owner})' if owner else ''}; wait until it "
                     "is done, stop it, or choose another folder with --out"
                 ) from None
             except NotImplementedError:  # a file system without locks (some network disks): work without one
                 pass
+
+    def clean(self) -> None:
+        """Remove unfinished files that a killed process left; call it with the lock held."""
+        for folder in (self.path, self.path / "images", self.path / "checkpoint"):
+            sweep(folder)
+            with contextlib.suppress(OSError):
+                for left in folder.glob(".*.tmp"):
+                    left.unlink()
 
     def close(self) -> None:
         """Release the lock; further writes take it again."""
@@ -134,7 +148,7 @@ class Run:
         path = self._inside(relative)
         self.lock()
         with atomic.plain_errors("write", path):
-            atomic.write_bytes(path, data)
+            atomic.write_bytes(path, data, atomic.PRIVATE)
         return path
 
     def write_text(self, relative: str, text: str) -> Path:
@@ -150,12 +164,12 @@ class Run:
         path = self._inside(relative)
         with atomic.plain_errors("read", path):
             try:
-                data = path.read_bytes()
+                data = read_file(path)
             except FileNotFoundError:
                 return None
         try:
-            return json.loads(data)
-        except (ValueError, RecursionError) as error:
+            return parse_json(data)
+        except ValueError as error:
             raise RunError(f"{path} is damaged: {error}; start a new run, or restore it") from error
 
     def _inside(self, relative: str) -> Path:
@@ -171,10 +185,10 @@ class Run:
         """All settings of the run as the table in ``config.toml``; use :attr:`settings` in code."""
         path = self.path / "config.toml"
         with atomic.plain_errors("read", path):
-            data = path.read_bytes()
+            data = read_file(path)
         try:
             return tomllib.loads(data.decode())
-        except ValueError as error:
+        except (ValueError, RecursionError) as error:
             raise RunError(f"{path} is damaged: {error}; start a new run, or restore it") from error
 
     @property
@@ -238,8 +252,38 @@ class Run:
         self.write_json("manifest.json", manifest)
 
     def record_inputs(self, paths: Iterable[Path]) -> None:
-        """Record the SHA-256 of every input file."""
-        self.update_manifest(inputs={str(path): atomic.sha256_file(Path(path)) for path in paths})
+        """Record a hash of every input file, made with the run's key: it tells nobody else which picture it was."""
+        key = self.key or self.set_key(new_key())
+        self.update_manifest(inputs={str(path): picture_hash(Path(path), key) for path in paths}, inputs_keyed=True)
+
+    @property
+    def key(self) -> bytes | None:
+        """What the hashes of inputs were made with; None for a run that has no key (yet).
+
+        :raises RunError: if its file is damaged.
+        """
+        return read_key(self.path)
+
+    def set_key(self, key: bytes) -> bytes:
+        """Keep a key in the run; returned unchanged."""
+        self.write_text(KEY, key.hex() + "\n")
+        return key
+
+    def record_hash(self, name: str) -> None:
+        """Note the SHA-256 of one of :data:`unlearnkit.runs.manifest.HASHED`, for :meth:`checked`."""
+        self.update_manifest(**{manifest_file.HASHED[name]: atomic.sha256_file(self.path / name)})
+
+    def checked(self, name: str) -> Path:
+        """The path of one of :data:`unlearnkit.runs.manifest.HASHED`, which must be the file that this run wrote.
+
+        :raises RunError: if it is missing or another file; an older run noted no hash: only if missing.
+        """
+        path, noted = self.path / name, self.manifest.get(manifest_file.HASHED[name])
+        found = atomic.sha256_file(path)
+        if noted and found != noted:
+            raise RunError(f"{path} (SHA-256 {found[:16]}...) is not the file that this run wrote "
+                           f"({str(noted)[:16]}...); put that file back, or start a new run")
+        return path
 
     def finish(self, status: str, **facts: Any) -> None:
         """Record status, total time (over all resumes) and peak memory."""
@@ -300,7 +344,7 @@ def _default_folder(name: str) -> tuple[Path, bool]:
         with atomic.plain_errors("make the folder", path):
             path.parent.mkdir(parents=True, exist_ok=True)
             with contextlib.suppress(FileExistsError):
-                path.mkdir()
+                path.mkdir(0o700)
                 return path, True
         number += 1
 
@@ -309,7 +353,8 @@ def _given_folder(path: Path) -> tuple[Path, bool]:
     """Create the folder, or accept it if empty; also returns whether it was created."""
     with atomic.plain_errors("make the folder", path):
         try:
-            path.mkdir(parents=True)
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.mkdir(0o700)
             return path, True
         except FileExistsError:
             if set(os.listdir(path)) - {_LOCK}:
@@ -317,4 +362,6 @@ def _given_folder(path: Path) -> tuple[Path, bool]:
                     f"{path} is not empty, and a run never overwrites another; give a new folder with --out, "
                     f"or continue that run with --resume {path}"
                 ) from None
+            with contextlib.suppress(OSError):  # a folder of somebody else: its files are private all the same
+                path.chmod(0o700)
             return path, False

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import json
 import os
 from collections.abc import Mapping
 from pathlib import Path
@@ -11,7 +10,8 @@ from typing import Any
 
 from unlearnkit.errors import RunError
 from unlearnkit.files import atomic
-from unlearnkit.files.plain import json_bytes
+from unlearnkit.files.plain import json_bytes, parse_json
+from unlearnkit.files.reading import read_file
 
 __all__ = ["append", "beginning", "read"]
 
@@ -21,7 +21,7 @@ def append(path: Path, step: int, terms: Mapping[str, float]) -> None:
     if "step" in terms:
         raise RunError("a loss term may not be called 'step'; the log uses that name for the step's index")
     line = json_bytes({"step": step, **{name: float(value) for name, value in terms.items()}}, indent=None)
-    with atomic.plain_errors("write", path), path.open("ab", buffering=0) as file:
+    with atomic.plain_errors("write", path), open(path, "ab", buffering=0, opener=_private) as file:
         size = os.fstat(file.fileno()).st_size
         try:
             written = file.write(line)
@@ -31,6 +31,10 @@ def append(path: Path, step: int, terms: Mapping[str, float]) -> None:
             with contextlib.suppress(OSError):
                 file.truncate(size)
             raise
+
+
+def _private(path: str, flags: int) -> int:
+    return os.open(path, flags, atomic.PRIVATE)
 
 
 def read(path: Path) -> list[dict[str, float]]:
@@ -51,7 +55,7 @@ def beginning(path: Path, steps: int) -> bytes:
 
 def _lines(path: Path) -> list[tuple[dict[str, float], bytes]]:
     with atomic.plain_errors("read", path):
-        data = path.read_bytes() if path.exists() else b""
+        data = read_file(path) if path.exists() else b""
     entries: list[tuple[dict[str, float], bytes]] = []
     for number, line in enumerate(data.splitlines(keepends=True), 1):
         if not line.endswith(b"\n"):
@@ -66,8 +70,8 @@ def _lines(path: Path) -> list[tuple[dict[str, float], bytes]]:
 def _entry(line: bytes) -> dict[str, Any] | None:
     """One line of the log, with null as NaN; None if it is invalid."""
     try:
-        entry = json.loads(line)
-    except (ValueError, RecursionError):
+        entry = parse_json(line)
+    except ValueError:
         return None
     if not isinstance(entry, dict) or type(entry.get("step")) is not int or entry["step"] < 0:
         return None

@@ -11,10 +11,13 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-__all__ = ["STATUSES", "cpu_model", "facts", "new", "now", "peak_memory", "problem", "versions"]
+__all__ = ["HASHED", "STATUSES", "cpu_model", "facts", "new", "now", "peak_memory", "problem", "versions"]
 
 STATUSES = ("running", "interrupted", "finished", "failed")
 """Possible statuses of a run. A killed run still says ``running``."""
+
+HASHED = {"edit.safetensors": "edit", "latents.safetensors": "latents"}
+"""Files of a run whose SHA-256 the manifest notes, and where."""
 
 _FORMAT = 1
 _DISTRIBUTIONS = ("torch", "torchvision", "numpy")
@@ -110,6 +113,13 @@ def problem(value: Any) -> str | None:
     for key in ("versions", "plugins", "inputs", "timings", "memory"):
         if not isinstance(value.get(key), dict):
             return f"is damaged ('{key}' is not a table)"
+    for key in ("name", *HASHED.values()):
+        if not isinstance(value.get(key), str | None):
+            return f"is damaged ('{key}' is no text)"
+    base = value.get("base")
+    if base is not None and not (isinstance(base, dict) and all(isinstance(text, str) for text in base.values())
+                                 and "sha256" in base):
+        return "is damaged ('base' is no table of path, format and sha256)"
     if not isinstance(value.get("chain", []), list) or not all(map(_is_link, value.get("chain", []))):
         return "is damaged ('chain' has an invalid entry)"
     if not all(isinstance(size, int | float) for size in value["memory"].values()):

@@ -17,7 +17,7 @@ from unlearnkit.errors import RunError
 from unlearnkit.interfaces import Generator
 from unlearnkit.people.pictures import load_picture
 from unlearnkit.plugins import registry
-from unlearnkit.report import run_table, verdict
+from unlearnkit.report import run_table, run_verdict
 from unlearnkit.report.notebook import notebook_html
 from unlearnkit.runs import directory
 from unlearnkit.workflows.assembly import pick_device, prepared
@@ -53,12 +53,16 @@ class Run(directory.Run):
     @property
     def verdict(self) -> Verdict:
         """The verdict on the numbers, in words."""
-        return verdict(self.numbers, self.manifest, self.request.names)
+        return run_verdict(self)
 
     @property
     def edit(self) -> Path:
-        """The file with the changed tensors."""
-        return self.path / "edit.safetensors"
+        """The file with the changed tensors.
+
+        :raises RunError: if the run is finished, and it is missing or another file than this run wrote.
+        """
+        finished = self.manifest["status"] == "finished"
+        return self.checked("edit.safetensors") if finished else self.path / "edit.safetensors"
 
     @property
     def report(self) -> Path:

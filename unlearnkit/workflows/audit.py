@@ -1,4 +1,6 @@
-"""Audit a run directory: rebuild its generators, attack, write ``audit.json`` and ``audit.html`` into it."""
+"""Audit a run directory: rebuild its generators, attack, write ``audit.json`` and ``audit.html`` into it.
+
+The report is written anew, since its verdict counts the audit; nothing else of the run changes."""
 
 from __future__ import annotations
 
@@ -19,9 +21,13 @@ from unlearnkit.engine.machine import applied
 from unlearnkit.errors import ConfigError, RunError
 from unlearnkit.files.atomic import sha256_file
 from unlearnkit.interfaces import Attack, Case
+from unlearnkit.numbers import Levels
+from unlearnkit.options.domains import mixed
 from unlearnkit.options.fields import complete
 from unlearnkit.people.latents import load_people
 from unlearnkit.plugins import registry
+from unlearnkit.report import write_report
+from unlearnkit.report.worlds import world_sentence
 from unlearnkit.runs import Run
 from unlearnkit.workflows.experiment import Experiment, load
 from unlearnkit.workflows.progress import ProgressLine
@@ -66,7 +72,7 @@ def audit_run(
             evidence, targets, identity = experiment.evidence, experiment.targets, experiment.parts.identity
             for attack in attacks.values():
                 attack.prepare(experiment.device)
-            scale = judge_levels(evidence)
+            scale = Levels(None, None) if mixed(settings.domains()) else judge_levels(evidence)
         results: list[Result] = []
         for name, attack in attacks.items():
             with line.task(f"{name}: {attack.budget} {attack.unit} ({len(results) + 1} of {len(attacks)})"):
@@ -75,6 +81,7 @@ def audit_run(
         numbers = run.write_json(f"{stem}.json", {
             "format": FORMAT, "run": run.manifest["name"], "seed": seed, "device": str(experiment.device),
             "quick": quick, "judge": run.chosen["judge"], "identity": run.chosen["identity"],
+            "world": world_sentence({"domains": settings.domains()}),
             "levels": {"strangers": scale.strangers, "same_person": scale.same, "border": scale.border},
             "n_people": len(evidence.request.people),
             "n_pictures": {person.name: len(person.latents) for person in evidence.request.people},
@@ -83,6 +90,7 @@ def audit_run(
         })
         known = {person.name: references(Case(evidence, person))[0].cpu() for person in evidence.request.people}
         page = write_audit_page(run, stem, run.read_json(f"{stem}.json"), results, known)
+        write_report(run)  # its verdict counts the audit
     return Audit(results, numbers, page)
 
 
@@ -125,12 +133,13 @@ def load_edited(run: Run, settings: Settings) -> Experiment:
 
     If the run is based on an earlier edit, its frozen generator has that edit applied.
 
-    :raises RunError: if the earlier edit's file has changed.
+    :raises RunError: if its edit or latents are not those that it wrote, or the earlier edit's file has changed.
     """
     chain = None if settings.base is None else open_chain(_edit_below(run, settings.base))
+    edit, latents = run.checked(EDIT), run.checked(LATENTS)  # before networks take their time
     experiment = load(settings, chain, pictures=False, unlearns=False)
-    experiment.put_on(run.path / EDIT)
-    experiment.find_people(load_people(run.path / LATENTS, experiment.device))
+    experiment.put_on(edit)
+    experiment.find_people(load_people(latents, experiment.device))
     return experiment
 
 

@@ -12,6 +12,7 @@ from unlearnkit.config import Settings, resolve
 from unlearnkit.config.tables import user_tables
 from unlearnkit.edits.chain import edit_file
 from unlearnkit.errors import ConfigError, Gather
+from unlearnkit.options.values import expanded
 from unlearnkit.plugins import registry
 
 __all__ = ["Files", "People", "RunOptions", "absolute"]
@@ -127,7 +128,7 @@ def _person(name: str, parts: Iterable[str]) -> dict[str, Any]:
     for file in files:
         if not file.is_file():
             raise ConfigError(f"--person: {name}'s file {str(file)!r} does not exist")
-    latents = [file for file in files if file.suffix in (".safetensors", ".npy")]
+    latents = [file for file in files if file.suffix in (".safetensors", ".npy", ".npz", ".pt", ".pth")]
     if not latents:
         return {"name": name, "images": [absolute(file) for file in files]}
     if len(files) > 1:
@@ -138,4 +139,4 @@ def _person(name: str, parts: Iterable[str]) -> dict[str, Any]:
 
 def absolute(path: Path | None) -> str | None:
     """An optional path in the form settings use: absolute, so that it is valid from any folder."""
-    return None if path is None else str(path.expanduser().absolute())
+    return None if path is None else str(expanded(path).absolute())

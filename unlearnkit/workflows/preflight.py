@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
 from pathlib import Path
@@ -9,12 +10,13 @@ from typing import Any
 
 import torch
 
-from unlearnkit.config import Settings
+from unlearnkit.config import SECTIONS, Settings
 from unlearnkit.edits.chain import Chain
 from unlearnkit.errors import ConfigError, Gather, RunError, UnlearnkitError
-from unlearnkit.interfaces import IdentityEncoder
+from unlearnkit.interfaces import Component, IdentityEncoder
 from unlearnkit.metrics.measuring import declared
 from unlearnkit.numbers import About
+from unlearnkit.options import domains as domains_of
 from unlearnkit.people.pictures import check_picture
 from unlearnkit.people.requests import check_request
 from unlearnkit.plugins import registry
@@ -50,6 +52,9 @@ def check(
             # Defaults for encoders depend on the generator: without one, it is unknown what is missing.
             if not settings.failed & {encoder, "generator"}:
                 _check_encoder(settings, encoder)
+    with mistakes:
+        if "generator" not in settings.failed and not settings.request.mixed_domains:
+            _check_domains(settings)
     if pictures:
         _check_people(settings, chain, mistakes)
     with mistakes:
@@ -80,7 +85,7 @@ def _check_people(settings: Settings, chain: Chain | None, mistakes: Gather) -> 
         mistakes.add(f"a picture needs an inverter: give --inverter NAME ({_candidates('inverter')})")
     if all(path.is_file() for path in files) and "generator" not in settings.failed:
         with mistakes:
-            check_request(request, chain.pictures if chain else ())
+            check_request(request, chain.erased if chain else None)
 
 
 def check_device(device: str) -> None:
@@ -131,6 +136,34 @@ def _check_encoder(settings: Settings, section: str) -> None:
             f"identity and judge are both {choice.name!r}: the encoder that a loss uses may not judge its own work; "
             f"choose another with --judge NAME ({_candidates('identity', leave_out=choice.name)})"
         )
+
+
+def _check_domains(settings: Settings) -> None:
+    """Refuse encoders, perceptual distances and inverters that know other faces than the generator draws."""
+    domains = settings.domains()
+    drawn, wrong = domains["generator"], domains_of.mixed(domains)
+    if not wrong:
+        return
+    named = ", ".join(f"{section} {getattr(settings, section).name!r} ({domains_of.words(domains[section])})"
+                      for section in wrong)
+    fits = "; ".join(f"--{section} {_of_domain(section, drawn)}" for section in wrong)
+    raise ConfigError(
+        f"generator {settings.generator.name!r} draws {domains_of.words(drawn)}, which other networks do not know: "
+        f"{named}; give {fits}, or another --checkpoint (--set request.mixed_domains=true runs it anyway, but then "
+        "nothing can be measured)"
+    )
+
+
+def _of_domain(section: str, domain: str) -> str:
+    """Installed components that know a domain: ``one of a, b``."""
+    kind = SECTIONS[section]
+    fitting = []
+    for name in registry().names(kind):
+        with contextlib.suppress(UnlearnkitError):  # a broken plugin is no candidate
+            component: type[Component] = registry().component_class(kind, name)
+            if component.domain in (domain, domains_of.ANY):
+                fitting.append(name)
+    return f"one of {', '.join(fitting)}" if fitting else f"NAME (none that knows {domains_of.words(domain)} is there)"
 
 
 def _candidates(kind: str, differentiable: bool = False, leave_out: str = "") -> str:

@@ -17,6 +17,8 @@ from unlearnkit.config import Settings
 from unlearnkit.edits.chain import Chain, open_chain
 from unlearnkit.errors import Interrupted, RunError
 from unlearnkit.files.atomic import sha256_file
+from unlearnkit.files.keyed import new_key
+from unlearnkit.files.plain import toml_bytes
 from unlearnkit.interfaces import Generator, Progress
 from unlearnkit.numbers import to_plain
 from unlearnkit.ops import native
@@ -47,6 +49,7 @@ def start_run(settings: Settings, out: Path | None, console: Console, kind: type
     """
     chain = _chain(settings)
     check(settings, chain, out)
+    toml_bytes(settings.table())  # a path that no settings file can hold is told before networks are loaded
     with ProgressLine(console) as line:
         with line.task("loading networks"):
             experiment = load(settings, chain)
@@ -64,6 +67,7 @@ def continue_run(folder: Path, console: Console, kind: type[Run] = Run) -> Run:
     with run, ProgressLine(console) as line:
         # The report reads the finished manifest, so after a kill between the two, the report is still missing.
         if run.manifest["status"] == "finished" and (run.path / "report.html").exists():
+            run.clear_checkpoint()  # a kill after the report leaves it
             raise RunError(f"{folder} is finished; look at {folder / 'report.html'}, or start a new run")
         settings, unknown = run.settings, not (run.path / LATENTS).exists()
         chain = _chain(settings)
@@ -82,6 +86,7 @@ def dry_run(settings: Settings, out: Path | None) -> None:
     """
     chain = _chain(settings)
     check(settings, chain, out)
+    toml_bytes(settings.table())
     load(settings, chain)
 
 
@@ -171,7 +176,7 @@ def _finish(run: Run, experiment: Experiment, line: ProgressLine) -> None:
         try:
             with _signals(progress):
                 kernels = dict(zip(("kernels", "instructions"), native.in_use(experiment.device.type), strict=True))
-                run.update_manifest(**experiment.machine, **kernels)
+                run.update_manifest(**experiment.machine, **kernels, domains=experiment.settings.domains())
                 _execute(run, experiment, progress)
         except (Interrupted, KeyboardInterrupt):
             run.finish("interrupted")
@@ -209,7 +214,8 @@ def _find_people(run: Run, experiment: Experiment) -> None:
     """Compute people and targets once and save them, so that a resumed run uses the same bits."""
     path = run.path / LATENTS
     if path.exists():
-        experiment.find_people(load_people(path, experiment.device))
+        experiment.find_people(load_people(run.checked(LATENTS), experiment.device))
+        run.record_hash(LATENTS)  # a kill may have come between the file and its hash
         return
     experiment.find_people()
     request = experiment.settings.request
@@ -217,6 +223,7 @@ def _find_people(run: Run, experiment: Experiment) -> None:
     run.record_inputs([*request.pictures, *latents, *request.bystanders])
     run.update_manifest(distances=_distances(experiment.edited, experiment.request.erased, experiment.targets))
     save_people(path, experiment.request, experiment.targets)
+    run.record_hash(LATENTS)
 
 
 def _check_base(run: Run, experiment: Experiment) -> None:
@@ -234,7 +241,8 @@ def _check_base(run: Run, experiment: Experiment) -> None:
             )
     run.update_manifest(base={"path": str(base.path), "format": base.format, "sha256": base.sha256})
     if chain is not None and not manifest.get("chain"):
-        run.update_manifest(chain=[link.table() for link in chain.links])
+        key = chain.key or run.key or new_key()
+        run.update_manifest(chain=chain.tables(run.set_key(key)))
 
 
 def _distances(generator: Generator, erased: Tensor, targets: Tensor) -> dict[str, float]:

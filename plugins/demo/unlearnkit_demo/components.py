@@ -15,6 +15,7 @@ from unlearnkit.checkpoints import read_tensors
 from unlearnkit.config import option
 from unlearnkit.errors import CheckpointError, ConfigError
 from unlearnkit.interfaces import Generator, IdentityEncoder, Inverter, Perceptual
+from unlearnkit.options.domains import RENDERS
 from unlearnkit_demo.cameras import PITCH, YAW, portrait_cameras
 from unlearnkit_demo.networks import InversionEncoder, Trunk, build, normalised_maps, resized, unit
 
@@ -42,6 +43,7 @@ def load(name: str, device: torch.device) -> tuple[Any, dict[str, Any]]:
 class DemoIdentity(IdentityEncoder):
     """Identity encoder A, trained on the bundled world's people; for losses."""
 
+    domain: ClassVar[str] = RENDERS
     file: ClassVar[str] = "identity"
     _network: Any = attrs.field(init=False, default=None, repr=False)
     _measured: dict[str, Any] = attrs.field(init=False, factory=dict, repr=False)
@@ -70,6 +72,7 @@ class DemoJudge(DemoIdentity):
 class DemoPerceptual(Perceptual):
     """LPIPS-like distance on the trunk: normalised feature maps, averaged over positions and stages, unweighted."""
 
+    domain: ClassVar[str] = RENDERS
     label: ClassVar[str] = "demo-trunk"
     _network: Trunk = attrs.field(init=False, default=None, repr=False)
 
@@ -97,6 +100,7 @@ class DemoInverter(Inverter):
     refine_steps: int = option(30, ge=0, unit="steps", help="Adam steps on the latent after the encoder's estimate")
     learning_rate: float = option(0.01, gt=0.0, help="Adam's learning rate in the refinement")
     stay: float = option(0.05, ge=0.0, help="weight of the squared distance from the encoder's estimate")
+    domain: ClassVar[str] = RENDERS
     file: ClassVar[str] = "inverter"
     spatial: ClassVar[bool] = False
     _network: InversionEncoder = attrs.field(init=False, default=None, repr=False)

@@ -10,7 +10,7 @@ from typing import ClassVar
 import attrs
 import torch
 from torch import Tensor, nn
-from unlearnkit_stylegan2.generator import bundled_checkpoint, style_layers
+from unlearnkit_stylegan2.generator import bundled_checkpoint, domain_of_file, style_layers
 
 from unlearnkit.checkpoints import read_checkpoint
 from unlearnkit.config import option
@@ -83,6 +83,10 @@ class EG3D(Generator):
         backbone = self._network.backbone
         self.resolution, self.num_ws = self._network.img_resolution, backbone.num_ws
         self.z_dim, self.w_dim = backbone.z_dim, backbone.w_dim
+
+    def faces_domain(self) -> str:
+        """The bundled world's, photographs where the file's name says FFHQ or CelebA, otherwise unknown."""
+        return domain_of_file(self.checkpoint, BUNDLED_FILE)
 
     def _file(self) -> Path:
         path = self.checkpoint or bundled_checkpoint(BUNDLED_FILE)

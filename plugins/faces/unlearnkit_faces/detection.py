@@ -79,8 +79,8 @@ def choose_face(faces: list[Face], choice: Choice = "only", name: str = "the pic
     near = _near(sure)
     if len(near) > 1 and choice == "only":
         places = ", ".join(f"at x {face.box[0]:.0f} to {face.box[2]:.0f}" for face in near)
-        raise NoFaceError(f"{name}: shows {len(near)} faces ({places}), expected one; crop to the person, or "
-                          "ask for the largest face")
+        raise NoFaceError(f"{name}: shows {len(near)} faces ({places}), expected one; crop the "
+                          "photo to the person")
     return sure[0]
 
 

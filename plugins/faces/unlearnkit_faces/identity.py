@@ -16,6 +16,7 @@ from torch.nn import functional as F
 
 from unlearnkit.config import option
 from unlearnkit.interfaces import IdentityEncoder
+from unlearnkit.options.domains import PHOTOGRAPHS
 from unlearnkit_faces.alignment import similarity, warp
 from unlearnkit_faces.checks import check_pictures, prepared
 from unlearnkit_faces.detection import Face, count_faces, detect_faces, most_likely
@@ -47,6 +48,7 @@ class Facenet(IdentityEncoder):
     VGGFace2 or CASIA-WebFace file of facenet-pytorch works; its classifier is dropped.
     """
 
+    domain: ClassVar[str] = PHOTOGRAPHS
     weights: Path | None = option(
         None, help="facenet-pytorch's 20180402-114759-vggface2.pt; by default the one in torch's cache")
     crop: bool = option(True, help="crop the face out of FFHQ-aligned images; false for tight crops")
@@ -95,6 +97,7 @@ class ArcFace(IdentityEncoder):
     and average-pooled to 112 pixels; no landmarks. The window suits FFHQ-aligned images.
     """
 
+    domain: ClassVar[str] = PHOTOGRAPHS
     weights: Path | None = option(None, help="model_ir_se50.pth; by default the one in torch's cache")
     _network: FaceNetwork | None = attrs.field(init=False, default=None, repr=False)
 
@@ -143,6 +146,7 @@ class CurricularFace(IdentityEncoder):
     with others is refused, naming them.
     """
 
+    domain: ClassVar[str] = PHOTOGRAPHS
     weights: Path | None = option(
         None, help="CurricularFace_Backbone.pth; by default the one in torch's cache")
     align: bool = option(True, help="align the face by MTCNN landmarks; false uses the fixed FFHQ window")

@@ -17,6 +17,7 @@ from torch.nn import functional as F
 from unlearnkit.config import option
 from unlearnkit.errors import CheckpointError, ShapeError
 from unlearnkit.interfaces import Generator, Inverter, Perceptual
+from unlearnkit.options.domains import PHOTOGRAPHS
 from unlearnkit.plugins import registry
 from unlearnkit_faces.checks import check_pictures, prepared
 from unlearnkit_faces.e4e import SIDE, StyleEncoder
@@ -175,6 +176,7 @@ class E4eInverter(Inverter):
     decoder in the same file as generator, or the generator it was trained from: the latents are meaningless to others.
     """
 
+    domain: ClassVar[str] = PHOTOGRAPHS
     weights: Path | None = option(
         None, help="e4e or pSp checkpoint, e.g. e4e_ffhq_encode.pt; by default the one in torch's cache")
     style: Literal["auto", "e4e", "psp"] = option(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import re
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import ClassVar
@@ -13,15 +14,17 @@ from torch import Tensor, nn
 
 from unlearnkit.checkpoints import BaseFile, read_checkpoint
 from unlearnkit.config import option
-from unlearnkit.errors import CheckpointError, ConfigError, ShapeError
+from unlearnkit.errors import CheckpointError, ConfigError, ShapeError, UnlearnkitError
+from unlearnkit.files.atomic import sha256_file
 from unlearnkit.interfaces import Base, Generator, Rendering, StyleLayer
+from unlearnkit.options.domains import ANY, PHOTOGRAPHS, RENDERS
 from unlearnkit_stylegan2.layers import NOISE_MODES
 from unlearnkit_stylegan2.layouts import layout_of
 from unlearnkit_stylegan2.loading import network_from_checkpoint
 from unlearnkit_stylegan2.network import Generator as Network
 from unlearnkit_stylegan2.network import SynthesisNetwork
 
-__all__ = ["StyleGAN2", "bundled_checkpoint", "default_feature_resolution", "style_layers"]
+__all__ = ["StyleGAN2", "bundled_checkpoint", "default_feature_resolution", "domain_of_file", "style_layers"]
 
 BUNDLED_PACKAGE = "unlearnkit_demo"
 BUNDLED_FILE = "weights/stylegan2_128.safetensors"
@@ -32,6 +35,26 @@ def bundled_checkpoint(file: str = BUNDLED_FILE) -> Path | None:
     spec = importlib.util.find_spec(BUNDLED_PACKAGE)
     folders = [] if spec is None else spec.submodule_search_locations or []
     return next((path for folder in folders if (path := Path(folder) / file).is_file()), None)
+
+
+def domain_of_file(path: Path | None, bundled: str = BUNDLED_FILE) -> str:
+    """Whose faces a file draws, from its name and, where it has the size of the bundled one, its bytes.
+
+    Without a file, or with the bundled one (a copy too), the bundled world's; "ffhq" or "celeba" in the name are
+    photographs; of any other file nobody knows.
+    """
+    own = bundled_checkpoint(bundled)
+    if path is None or (own is not None and _same_file(path.expanduser(), own)):
+        return RENDERS
+    return PHOTOGRAPHS if re.search(r"ffhq|celeba", path.name, re.IGNORECASE) else ANY
+
+
+def _same_file(path: Path, other: Path) -> bool:
+    try:
+        return path.samefile(other) or (
+            path.stat().st_size == other.stat().st_size and sha256_file(path) == sha256_file(other))
+    except (OSError, UnlearnkitError):
+        return False  # check() says what is wrong with it
 
 
 def default_feature_resolution(img_resolution: int) -> int:
@@ -98,6 +121,10 @@ class StyleGAN2(Generator):
         self._network, self._base = network.to(device), Base(path, checkpoint.format, checkpoint.sha256)
         self.resolution, self.num_ws = network.img_resolution, network.num_ws
         self.z_dim, self.w_dim = network.z_dim, network.w_dim
+
+    def faces_domain(self) -> str:
+        """The bundled world's, photographs where the file's name says FFHQ or CelebA, otherwise unknown."""
+        return domain_of_file(self.checkpoint)
 
     def _file(self) -> Path:
         path = self.checkpoint or bundled_checkpoint()

@@ -161,3 +161,14 @@ def test_registration_imports_no_torch():
         "assert seen[0][1] == 'unlearnkit_stylegan2.generator:StyleGAN2'\n"
     )
     subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_whose_faces_a_file_draws_is_known_before_it_is_read(tmp_path):
+    bundled = bundled_checkpoint()
+    if bundled is None:
+        pytest.skip("the bundled world is not installed")
+    copy = tmp_path / "copy.safetensors"
+    copy.write_bytes(bundled.read_bytes())
+    for path, domain in ((None, "synthetic-renders"), (bundled, "synthetic-renders"), (copy, "synthetic-renders"),
+                         (tmp_path / "stylegan2-FFHQ-1024.pkl", "photographs"), (tmp_path / "cats.pkl", "any")):
+        assert StyleGAN2(path).faces_domain() == domain

@@ -19,6 +19,7 @@ import torch
 from unlearnkit import interfaces
 from unlearnkit.config import build, describe, read_toml, write_toml
 from unlearnkit.errors import ConfigError, UnlearnkitError
+from unlearnkit.options.domains import is_domain
 from unlearnkit.options.fields import complete
 from unlearnkit.plugins import GROUP
 from unlearnkit.plugins.registration import KINDS
@@ -55,6 +56,16 @@ def check_it_is_an_attrs_component(subject: Subject) -> None:
     expect("__attrs_attrs__" in vars(cls), "an attrs class (@attrs.define), since its fields are its options", "none")
     missing = sorted(getattr(cls, "__abstractmethods__", ()))
     expect(not inspect.isabstract(cls), "every method of the interface", f"none for {', '.join(missing)}")
+
+
+def check_domain_is_named(subject: Subject) -> None:
+    """``domain`` is lower-case words joined by hyphens, such as ``photographs``; a generator's is known unprepared."""
+    component: interfaces.Component = subject.build()
+    declared = [component.domain]
+    if isinstance(component, interfaces.Generator):
+        declared.append(component.faces_domain())
+    for domain in declared:
+        expect(is_domain(domain), "a domain of lower-case words joined by hyphens, or 'any'", repr(domain))
 
 
 def check_every_option_has_help(subject: Subject) -> None:

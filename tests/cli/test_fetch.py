@@ -74,9 +74,8 @@ def test_mistakes_are_one_line(cli: Cli, tmp_path: Path, names: tuple[str, ...],
 
 def test_a_dry_run_tells_all_that_is_missing(cli: Cli, tmp_path: Path) -> None:
     done = cli("run", "--method", "guide", "--generator", "stylegan2", "--identity", "arcface-ir-se50", "--judge",
-               "facenet-vggface2", "--perceptual", "lpips-vgg", "--set", "metrics.names=[\"fid\"]", "--set",
-               "request.mixed_domains=true", "--dry-run",
-               TORCH_HOME=str(tmp_path))
+               "facenet-vggface2", "--perceptual", "lpips-vgg", "--set", "metrics.names=[\"fid\"]",
+               "--set", "request.mixed_domains=true", "--dry-run", TORCH_HOME=str(tmp_path))
     lines = done.stderr.splitlines()
     assert done.returncode == 2 and len(lines) == 4, done.stderr
     for name in ("facenet-vggface2", "lpips-vgg", "fid"):

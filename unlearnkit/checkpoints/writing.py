@@ -90,7 +90,8 @@ class BaseFile:
         if self.rounded_back == 1.0:
             raise CheckpointError(
                 f"{self.path}: holds its weights in a precision that is too coarse for these changes: all of them would"
-                " be rounded back to what was there; convert the file to float32 and start from that"
+                " be rounded back to what was there; convert the file with `unlearnkit convert --float32`, and start"
+                " from that"
             )
         with guarded(self.path):
             _write(out, self.data, self._contents, fitted)
@@ -144,8 +145,8 @@ def _fitted(base: Path, contents: Contents, changed: Mapping[str, Tensor]) -> di
         fitted[name] = tensor.detach().cpu().to(dtype)
         if tensor.dtype is not dtype and bool((fitted[name].isinf() & ~tensor.detach().cpu().isinf()).any()):
             raise CheckpointError(
-                f"{base}: holds {name} as {dtype}, and the changed numbers are too large for that; convert the file to"
-                " float32 and start from that"
+                f"{base}: holds {name} as {dtype}, and the changed numbers are too large for that; convert the file"
+                " with `unlearnkit convert --float32` and start from that"
             )
     return fitted
 

@@ -20,8 +20,10 @@ from unlearnkit.errors import ConfigError, Interrupted, Mistakes, UnlearnkitErro
 
 __all__ = ["cli", "main"]
 
-_COMMANDS = ("run", "audit", "bench", "compare", "apply", "sample", "invert", "plugins", "show", "new", "fetch",
-             "doctor", "build-ext", "completion")
+_COMMANDS = (
+    "run", "audit", "bench", "compare", "apply", "sample", "invert", "convert", "plugins", "show", "new", "fetch",
+    "doctor", "build-ext", "completion",
+)
 
 
 class _LazyGroup(click.Group):

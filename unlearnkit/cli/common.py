@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
@@ -154,9 +155,14 @@ def resolve_for(
 
 
 def check_new_file(path: Path, option: str = "--out") -> None:
-    """Refuse an output that is a folder, or whose folder is missing, before any work is done."""
+    """Refuse an output whose name is taken or whose folder is missing, before any work is done.
+
+    :raises ConfigError: if so; nothing that a user names is ever overwritten.
+    """
     if path.is_dir():
         raise ConfigError(f"{option}: {path} is a folder, expected the name of a file")
+    if os.path.lexists(path):
+        raise ConfigError(f"{option}: {path} already exists and is never overwritten; choose another name")
     if not path.parent.is_dir():
         raise ConfigError(f"{option}: the folder {path.parent} does not exist; make it first")
 

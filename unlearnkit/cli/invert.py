@@ -15,7 +15,6 @@ from unlearnkit.cli.common import (
     resolve_for,
     settings_options,
 )
-from unlearnkit.errors import ConfigError
 
 
 @click.command()
@@ -37,8 +36,7 @@ def command(
     and what the latent looks like.
     """
     check_new_file(out)
-    if out.exists():
-        raise ConfigError(f"--out: {out} exists and is never overwritten; choose another name")
+    check_new_file(out.with_name(f"{out.stem}-inverted.png"))
     from unlearnkit.config import INVERT
     from unlearnkit.workflows.invert import invert
     from unlearnkit.workflows.options import absolute, align_setting

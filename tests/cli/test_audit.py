@@ -204,3 +204,19 @@ def test_a_run_on_an_earlier_edit(
     config.write_text(config.read_text().replace(str(run), str(tmp_path / "other.safetensors")))
     with pytest.raises(RunError, match=r"other\.safetensors is not the edit that .*second started from; put that file"):
         evidence_of(tmp_path / "second")
+
+
+def test_everything_in_a_run_is_private(run: Path) -> None:
+    assert {path.stat().st_mode & 0o777 for path in run.rglob("*") if path.is_file()} == {0o600}
+    assert {path.stat().st_mode & 0o777 for path in (run, *run.rglob("*")) if path.is_dir()} == {0o700}
+
+
+@pytest.mark.parametrize("name", ["edit.safetensors", "latents.safetensors"])
+def test_files_of_another_run_are_not_audited(cli: Cli, mine: Path, outside_path: Path, name: str) -> None:
+    from unlearnkit.checkpoints import read_tensors, write_tensors
+
+    tensors, metadata = read_tensors(mine / name)
+    write_tensors(mine / name, {key: tensor + 1 for key, tensor in tensors.items()}, metadata)
+    done = cli("audit", mine, "--quick", paths=(outside_path,))
+    assert done.returncode == 2 and "is not the file that this run wrote" in done.stderr
+    assert done.stderr.count("\n") == 1 and not (mine / "audit.json").exists()

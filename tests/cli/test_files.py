@@ -142,7 +142,7 @@ def test_a_pickle_stays_the_same_bytes_but_for_the_changed_tensors(cli: Cli, tmp
         assert torch.equal(after[name], tensor + 1 if name in names else tensor), name
 
 
-@pytest.mark.parametrize(("content", "words"), [(None, "nothing is downloaded"), (b"fake", "promises 397923af")])
+@pytest.mark.parametrize(("content", "words"), [(None, "nothing is downloaded"), (b"fake", "expected 397923af")])
 def test_lpips_without_its_trunk_is_one_line(cli: Cli, tmp_path: Path, content: bytes | None, words: str) -> None:
     cached = tmp_path / "torch" / "hub" / "checkpoints" / "vgg16-397923af.pth"
     cached.parent.mkdir(parents=True)

@@ -101,7 +101,7 @@ def test_configured_with_set(cli: Cli, outside_path: Path) -> None:
 def test_doctor(cli: Cli, broken_path: Path) -> None:
     done = cli("doctor", paths=(broken_path,))
     assert done.returncode == 0, done.stderr
-    for word in ("python", "torch", "CUDA", "native kernels", "lpips trunk", "MTCNN", "BROKEN", "folder"):
+    for word in ("python", "torch", "CUDA", "native kernels", "lpips-vgg", "MTCNN", "BROKEN", "folder"):
         assert word in done.stdout
 
 

@@ -125,3 +125,14 @@ def test_a_home_that_is_not_there(monkeypatch: pytest.MonkeyPatch) -> None:
     from unlearnkit.ops import native
 
     assert native.status()
+
+
+def test_no_output_is_written_over_another_file(tmp_path: Path) -> None:
+    from unlearnkit.cli.common import check_new_file
+
+    (tmp_path / "mine.pkl").write_text("a generator")
+    (tmp_path / "link.pkl").symlink_to("nowhere")
+    for name in ("mine.pkl", "link.pkl"):
+        with pytest.raises(ConfigError, match=r"--html: .* already exists and is never overwritten"):
+            check_new_file(tmp_path / name, "--html")
+    check_new_file(tmp_path / "new.pkl")

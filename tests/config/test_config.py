@@ -279,6 +279,12 @@ def test_what_nobody_knows_is_refused_as_such(outside: Registry) -> None:
 def test_what_a_command_uses_works(outside: Registry) -> None:
     settings = resolve({"generator.name": "outside-toy", "request.align": True}, outside, INVERT)
     assert settings.request.align and settings.table()["request"] == {"align": True}
+    assert resolve({"generator.name": "outside-toy"}, outside, INVERT).table()["request"] == {"align": "auto"}
+    chosen = resolve({"generator.name": "outside-toy", "request.face": 2, "request.align": "auto"}, outside, INVERT)
+    assert chosen.request.face == 2 and chosen.request.align == "auto"
+    for key, value in (("face", 0), ("face", "second"), ("align", "maybe"), ("face", True)):
+        with pytest.raises(ConfigError, match=rf"request\.{key}: got "):
+            resolve({"generator.name": "outside-toy", f"request.{key}": value}, outside, INVERT)
 
 
 def test_a_whole_runs_settings_serve_other_commands(outside: Registry) -> None:

@@ -83,3 +83,13 @@ def test_every_setting_is_in_the_reference(cli: Callable[..., Any]) -> None:
     assert len(names) > 8 and [name for name in sorted(names) if f"| `{name}` |" not in page] == []
     sections = {key for key, value in settings.items() if isinstance(value, dict)} - {"request", "loss", "metric"}
     assert [name for name in sorted(sections) if f"| `[{name}]` |" not in page] == []
+
+
+def test_the_page_of_weight_files_is_the_registry() -> None:
+    rows = re.findall(r"^\| `([\w-]+)` \| (.*) \|$", (DOCS / "weights.md").read_text(), re.MULTILINE)
+    wanted = [
+        (file.name, f"{file.purpose} | `{file.file_name}` | {file.size_text} | "
+                    f"{file.sha256 + '…' if file.sha256 else 'not published'} | {file.licence} | {file.origin}")
+        for file in registry().weights().values()
+    ]
+    assert rows == wanted

@@ -7,6 +7,7 @@ import torch
 
 from unlearnkit.interfaces import Request
 from unlearnkit.metrics.distribution import Distribution, frechet_distance, frechet_to_moments, kernel_distance
+from unlearnkit.metrics.gallery import Gallery
 from unlearnkit.metrics.preservation import Preservation
 
 from .toys import evidence, person
@@ -68,7 +69,13 @@ def test_metric_is_named_after_its_space_and_shifts_add_up():
     assert numbers["frechet_toy_pixels"] == pytest.approx(5, rel=1e-5)
     assert set(numbers) == {
         f"{name}_toy_pixels{suffix}" for name in ("frechet", "kid") for suffix in ("", "_unpaired", "_floor")
-    } | {"n_distribution", "n_distribution_floor"}
+    } | {"n_distribution", "n_distribution_floor", "strangeness_most", "erased_strangeness"}
+    # The erased colour (1, 0, 0) moved by (1, 2, 0); random ones are about one colour unit apart.
+    own = Gallery.of(evidence(REQUEST)).sample.pooled_before
+    among = torch.cdist(own, own).fill_diagonal_(torch.inf).amin(1)
+    nearest = (own - (REQUEST.people[0].latents[0, 0] + torch.tensor([1.0, 2.0, 0.0]))).norm(dim=1).min()
+    assert numbers["erased_strangeness"] == pytest.approx(float(nearest / among.mean()), rel=1e-5)
+    assert numbers["strangeness_most"] == pytest.approx(float(among.max() / among.mean()))
     assert (numbers["n_distribution"], numbers["n_distribution_floor"]) == (20, 10)
     assert numbers["frechet_toy_pixels_floor"] > 0
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import attrs
 import numpy as np
 import pytest
 import torch
@@ -9,11 +10,12 @@ from pytorch_fid import inception
 from pytorch_fid.fid_score import calculate_frechet_distance
 
 from unlearnkit.checkpoints import file_sha256
-from unlearnkit.errors import ConfigError
+from unlearnkit.errors import CheckpointError, ConfigError
 from unlearnkit.interfaces import Request
 from unlearnkit.metrics import fid
 from unlearnkit.metrics.distribution import frechet_distance, frechet_to_moments
 from unlearnkit.metrics.fid import FID, read_moments
+from unlearnkit.metrics.files import INCEPTION
 from unlearnkit.testing import check_component
 
 from .toys import evidence, person
@@ -52,7 +54,7 @@ def weights(tmp_path_factory):
     path = tmp_path_factory.mktemp("fid") / "inception.pth"
     torch.save(random_state(), path)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(fid, "SHA256", file_sha256(path)[:8])
+        patch.setattr(fid, "INCEPTION", attrs.evolve(INCEPTION, sha256=file_sha256(path)[:8]))
         yield path
     path.unlink()
 
@@ -135,14 +137,14 @@ def test_without_weights_it_says_what_to_do_and_downloads_nothing(monkeypatch, t
     with pytest.raises(ConfigError) as caught:
         FID().prepare(CPU)
     message = str(caught.value)
-    assert "\n" not in message and str(tmp_path / "hub" / "checkpoints" / fid.FILE) in message
-    assert fid.URL in message and "metric.fid.weights=FILE" in message
+    assert "\n" not in message and str(tmp_path / "hub" / "checkpoints" / INCEPTION.file_name) in message
+    assert INCEPTION.url in message and "metric.fid.weights=FILE" in message
 
 
 def test_other_weights_are_not_fid(tmp_path, monkeypatch):
     torch.save({"conv.weight": torch.zeros(2)}, tmp_path / "other.pth")
-    monkeypatch.setattr(fid, "SHA256", "6726825d")  # another test may have put its own
-    with pytest.raises(ConfigError, match="expected 6726825d; other weights give other numbers"):
+    monkeypatch.setattr(fid, "INCEPTION", INCEPTION)  # another test may have put its own
+    with pytest.raises(CheckpointError, match="expected 6726825d"):
         FID(weights=tmp_path / "other.pth").prepare(CPU)
 
 
@@ -150,7 +152,7 @@ def test_other_weights_are_not_fid(tmp_path, monkeypatch):
 def test_a_file_that_is_none_is_refused(tmp_path, monkeypatch, content):
     path = tmp_path / "inception.pth"
     path.write_bytes(content)
-    monkeypatch.setattr(fid, "SHA256", "")
+    monkeypatch.setattr(fid, "INCEPTION", attrs.evolve(INCEPTION, sha256=""))
     with pytest.raises(ConfigError, match="cannot be read as Inception's weights"):
         FID(weights=path).prepare(CPU)
     assert inception.load_state_dict_from_url.__module__.startswith("torch")

@@ -15,6 +15,7 @@ import pytest
 from unlearnkit.errors import ConfigError, PluginError
 from unlearnkit.plugins import Registry, hookimpl, hookspecs
 from unlearnkit.plugins.registration import KINDS
+from unlearnkit.weights import WeightFile
 
 MakeRegistry = Callable[..., Registry]
 
@@ -73,7 +74,7 @@ LOSS = ("plain", "fractions:Fraction")
 
 def test_every_registration_hook_has_a_kind() -> None:
     hooks = {name for name in vars(hookspecs) if name.startswith("unlearnkit_register_")}
-    assert hooks == {hook for hook, _ in KINDS.values()}
+    assert hooks == {hook for hook, _ in KINDS.values()} | {"unlearnkit_register_weights"}
 
 
 def test_registration_is_lazy_and_complete(make: MakeRegistry) -> None:
@@ -295,3 +296,37 @@ def test_outside_plugin_is_found_and_imports(outside: Registry) -> None:
     assert plugin.error is None and (plugin.distribution, plugin.version) == ("unlearnkit-outside", "1.2.3")
     for entry in plugin.registrations:
         assert attrs.has(outside.component_class(entry.kind, entry.name))
+
+
+# ---------------------------------------------------------------- weight files
+
+def weight_hook(*names: str) -> Any:
+    @hookimpl
+    def unlearnkit_register_weights(register):
+        for name in names:
+            register(WeightFile(name=name, purpose="x", file_name="x.pth", licence="MIT", page="a page"))
+
+    return unlearnkit_register_weights
+
+
+def test_weight_files_are_found_by_name(make: MakeRegistry) -> None:
+    found = make(a=[weight_hook("ears", "eyes")], b=[weight_hook("nose")])
+    assert list(found.weights()) == ["ears", "eyes", "nose"] and found.weight_file("nose").name == "nose"
+    with pytest.raises(PluginError, match=r"no weight file 'ear'\. Did you mean 'ears'"):
+        found.weight_file("ear")
+
+
+def test_a_weight_file_registered_twice_names_both_and_harms_no_other(make: MakeRegistry) -> None:
+    found = make(a=[weight_hook("ears", "eyes")], b=[weight_hook("ears")])
+    with pytest.raises(PluginError, match=r"'ears' is registered twice, by plugin 'a' .* and plugin 'b'"):
+        found.weight_file("ears")
+    assert found.weight_file("eyes").name == "eyes" and len(found.duplicates()) == 1
+
+
+def test_what_is_no_weight_file_breaks_its_own_plugin(make: MakeRegistry) -> None:
+    @hookimpl
+    def unlearnkit_register_weights(register):
+        register("ears")
+
+    found = make(a=[unlearnkit_register_weights], b=[weight_hook("eyes")])
+    assert [bool(plugin.error) for plugin in found.plugins] == [True, False] and list(found.weights()) == ["eyes"]

@@ -226,6 +226,14 @@ def test_later_audits_count_and_what_is_not_gone_cannot_come_back(run):
         run_verdict(run)
 
 
+def test_what_is_left_must_be_like_a_face():
+    numbers = {"erased_before": 0.9, "erased_after": 0.1, "strangeness_most": 1.3, **LEVELS}
+    assert verdict(numbers | {"erased_strangeness": 1.4}).answer == "Forgotten"
+    found = verdict(numbers | {"erased_strangeness": 18.0})
+    assert found.tone == "mixed" and found.answer == "Forgotten, but what is left may be no face"
+    assert "18.0 times as far" in found.caution
+
+
 def test_a_mix_of_worlds_cannot_be_measured():
     numbers = {"erased_before": 0.9, "erased_after": 0.1, **LEVELS}
     drawn = {"generator": "photographs", "judge": "synthetic-renders", "inverter": "any"}

@@ -150,6 +150,8 @@ def test_relearning_that_never_succeeds_counts_its_whole_budget() -> None:
     for effort, expected in ((None, 20.0), (7.0, 7.0), (0.0, 0.0)):
         assert cell([relearned(effort)], "guide", "relearning").mean == expected
     assert cell([relearned(None)], "guide", "attack_random-search").mean == 0.4
+    nobody_knows = attrs.evolve(relearned(None), metrics={"erased_after": 0.1})
+    assert "relearning" not in [column.name for column in columns_of([nobody_knows])], "no border, no answer"
 
 
 DECLARED = {

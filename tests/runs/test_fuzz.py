@@ -24,6 +24,7 @@ from unlearnkit.files.plain import toml_bytes
 from unlearnkit.interfaces import Person, Request
 from unlearnkit.people.latents import load_people, save_people
 from unlearnkit.report import load_images
+from unlearnkit.report.of_run import run_verdict
 from unlearnkit.results import read_results, write_result
 from unlearnkit.runs import Run
 
@@ -32,7 +33,8 @@ ODD: tuple[Any, ...] = (None, True, -1, 1.5, 1e308, 10**400, "", "x", "\0", "\ud
 AUDIT = {
     "format": "unlearnkit-audit-1", "run": "x", "seed": 0, "quick": True, "judge": "demo-judge",
     "levels": {"strangers": 0.0, "same_person": 1.0, "border": 0.5}, "n_people": 1,
-    "results": [{"attack": "relearning", "person": "Ada", "unit": "steps", "budget": 20, "best": 0.7, "random": 0.1,
+    "results": [{"attack": "relearning", "tone": "good", "answer": "3 steps", "person": "Ada",
+                 "unit": "steps", "budget": 20, "best": 0.7, "random": 0.1,
                  "effort_to_recognise": 3,
                  "control": {"kind": "random", "effort_to_recognise": None, "curve": [[0, 0.1]]},
                  "curve": [[0, 0.1], [20, 0.7]]}],
@@ -68,12 +70,17 @@ def _run(folder: Path) -> None:
     _ = run.settings, run.request, run.chosen, run.key
 
 
+def _verdict(folder: Path) -> None:
+    run_verdict(Run(folder / "run"))
+
+
 READERS: dict[str, tuple[Callable[[Path], object], ...]] = {
-    "config.toml": (_run, _show, lambda f: read_results([f / "run"]), lambda f: open_chain(f / "run")),
-    "manifest.json": (_run, _show, lambda f: read_results([f / "run"]), lambda f: open_chain(f / "run"),
-                      lambda f: erased_earlier(f / "run"), lambda f: load_edit(f / "run" / "edit.safetensors")),
-    "metrics.json": (_show, lambda f: read_results([f / "run"])),
-    "audit.json": (lambda f: read_results([f / "run"]),),
+    "config.toml": (_run, _show, _verdict, lambda f: read_results([f / "run"]), lambda f: open_chain(f / "run")),
+    "manifest.json": (_run, _show, _verdict, lambda f: read_results([f / "run"]),
+                      lambda f: open_chain(f / "run"), lambda f: erased_earlier(f / "run"),
+                      lambda f: load_edit(f / "run" / "edit.safetensors")),
+    "metrics.json": (_show, _verdict, lambda f: read_results([f / "run"])),
+    "audit.json": (_verdict, lambda f: read_results([f / "run"]),),
     "images/index.json": (lambda f: load_images(Run(f / "run")), lambda f: read_results([f / "run"])),
     "log.jsonl": (lambda f: Run(f / "run").read_log(),),
     "checkpoint/state.json": (lambda f: Run(f / "run").load_checkpoint(),),

@@ -90,7 +90,7 @@ class BaseFile:
         if self.rounded_back == 1.0:
             raise CheckpointError(
                 f"{self.path}: holds its weights in a precision that is too coarse for these changes: all of them would"
-                " be rounded back to what was there; convert the file with `unlearnkit convert --float32` and start"
+                " be rounded back to what was there; convert the file with `unlearnkit convert --float32`, and start"
                 " from that"
             )
         with guarded(self.path):

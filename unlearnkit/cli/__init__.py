@@ -20,8 +20,10 @@ from unlearnkit.errors import ConfigError, Interrupted, Mistakes, UnlearnkitErro
 
 __all__ = ["cli", "main"]
 
-_COMMANDS = ("run", "audit", "bench", "compare", "apply", "sample", "invert", "convert", "plugins", "show", "new",
-             "doctor", "build-ext", "completion")
+_COMMANDS = (
+    "run", "audit", "bench", "compare", "apply", "sample", "invert", "convert", "plugins", "show", "new", "fetch",
+    "doctor", "build-ext", "completion",
+)
 
 
 class _LazyGroup(click.Group):
@@ -55,7 +57,8 @@ def cli(ctx: click.Context) -> None:
 
     \b
     unlearnkit run --method guide --generator stylegan2    a first run, about a minute
-    unlearnkit run --method guide --generator stylegan2 --checkpoint ffhq.pkl --image me.png
+    unlearnkit run --help                                  with your own checkpoint and photos
+    unlearnkit fetch --list                                weight files for real faces
     unlearnkit apply runs/mine/edit.safetensors --base ffhq.pkl --out edited.pkl
     unlearnkit show method                                 list the methods
     unlearnkit new left-ear                                start a plugin of your own

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 
 import click
 
 from unlearnkit.cli.common import FILE, OUT, check_new_file
 from unlearnkit.cli.output import json_option, print_json, stdout_reserved
-from unlearnkit.errors import ConfigError
 
 
 @click.command()
@@ -23,8 +21,6 @@ def command(edit: Path, base: Path | None, out: Path, as_json: bool) -> None:
     The result has the format of the base: an NVIDIA pickle stays one. Any other base is refused.
     """
     check_new_file(out)
-    if os.path.lexists(out):
-        raise ConfigError(f"--out: {out} already exists and is never overwritten; choose another name")
     from unlearnkit.edits.file import apply_edit
 
     with stdout_reserved(as_json):

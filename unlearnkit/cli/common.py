@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
@@ -19,9 +20,8 @@ if TYPE_CHECKING:
     from unlearnkit.config import Settings, Uses
 
 __all__ = [
-    "FILE", "OUT", "SEED", "ComponentName", "check_new_file", "complete_component", "complete_device", "console",
-    "device_option",
-    "resolve_for", "settings_options", "table",
+    "FILE", "OUT", "SEED", "ComponentName", "check_new_file", "complete_component", "complete_device",
+    "complete_weights", "console", "device_option", "picture_options", "resolve_for", "settings_options", "table",
 ]
 
 FILE = click.Path(exists=True, dir_okay=False, readable=True, path_type=Path)
@@ -61,6 +61,21 @@ def complete_component(kind: str, incomplete: str) -> list[CompletionItem]:
     return [CompletionItem(name, help=found[name]) for name in sorted(found) if name.startswith(incomplete)]
 
 
+def complete_weights(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:
+    """Names of registered weight files that begin with ``incomplete``; imports no torch."""
+    from click.shell_completion import CompletionItem
+
+    from unlearnkit.cli.output import stdout_reserved
+    from unlearnkit.plugins import registry
+
+    try:
+        with stdout_reserved():
+            files = registry().weights()
+    except PluginError:
+        return []
+    return [CompletionItem(name, help=file.purpose) for name, file in files.items() if name.startswith(incomplete)]
+
+
 def complete_device(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[str]:
     """Devices that ``--device`` takes, whether or not this computer has them: asking would import torch."""
     return [name for name in ("auto", "cpu", "mps", "cuda") if name.startswith(incomplete)]
@@ -80,6 +95,32 @@ def settings_options(command: Command) -> Command:
             help="Change one setting, e.g. --set target.distance=30; 'unlearnkit show KIND NAME' lists them.",
         ),
         device_option(),
+    )
+    for option in reversed(options):
+        command = option(command)
+    return command
+
+
+class _Face(click.ParamType):
+    """``largest``, or a number from 1."""
+
+    name = "largest|N"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int | str:
+        if value == "largest" or isinstance(value, int):
+            return value
+        if not (value.isascii() and value.isdigit() and int(value) > 0):
+            self.fail(f"got '{value}', expected largest or a number from 1", param, ctx)
+        return int(value)
+
+
+def picture_options(command: Command) -> Command:
+    """Add ``--align`` and ``--face``."""
+    options = (
+        click.option("--align", type=click.Choice(["auto", "yes", "no"]),
+                     help="Find the face in each picture and crop it as FFHQ does; auto: unless that is done already."),
+        click.option("--face", type=_Face(), metavar="largest|N",
+                     help="Which face of a picture that shows several; the error for such a picture numbers them."),
     )
     for option in reversed(options):
         command = option(command)
@@ -114,9 +155,14 @@ def resolve_for(
 
 
 def check_new_file(path: Path, option: str = "--out") -> None:
-    """Refuse an output that is a folder, or whose folder is missing, before any work is done."""
+    """Refuse an output whose name is taken or whose folder is missing, before any work is done.
+
+    :raises ConfigError: if so; nothing that a user names is ever overwritten.
+    """
     if path.is_dir():
         raise ConfigError(f"{option}: {path} is a folder, expected the name of a file")
+    if os.path.lexists(path):
+        raise ConfigError(f"{option}: {path} already exists and is never overwritten; choose another name")
     if not path.parent.is_dir():
         raise ConfigError(f"{option}: the folder {path.parent} does not exist; make it first")
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import importlib.metadata
 import os
 import platform
@@ -16,14 +15,7 @@ import click
 from unlearnkit.cli.output import json_option, print_json, stdout_reserved
 
 _PACKAGES = (
-    "unlearnkit", "torch", "torchvision", "numpy", "lpips", "facenet-pytorch", "pytorch-fid", "safetensors",
-)
-# What, file, and the folder below the torch cache where the package that owns the file looks for it.
-_WEIGHTS = (
-    ("lpips trunk (AlexNet)", "alexnet-owt-7be5be79.pth", "hub/checkpoints"),
-    ("lpips trunk (VGG-16)", "vgg16-397923af.pth", "hub/checkpoints"),
-    ("FID (Inception-v3)", "pt_inception-2015-12-05-6726825d.pth", "hub/checkpoints"),
-    ("facenet (VGGFace2)", "20180402-114759-vggface2.pt", "checkpoints"),
+    "unlearnkit", "torch", "torchvision", "numpy", "lpips", "facenet-pytorch", "pytorch-fid", "pooch", "safetensors",
 )
 
 
@@ -130,16 +122,27 @@ def _kernels() -> Iterator[Check]:
 
 
 def _weights() -> Iterator[Check]:
-    """Files that are downloaded once by the packages that own them; everything bundled works without."""
-    cache = os.environ.get("XDG_CACHE_HOME") or "~/.cache"
-    home = Path(os.environ.get("TORCH_HOME") or f"{cache}/torch")
-    with contextlib.suppress(RuntimeError):  # no home directory: nothing will be found, and the advice says where
-        home = home.expanduser()
-    for what, file, folder in _WEIGHTS:
-        path = home / folder / file
-        there = path.is_file()
-        advice = f"not found (optional): downloaded at first use, or save it yourself as {path}"
-        yield Check("weights", what, "ok" if there else "missing", str(path) if there else advice, {"path": str(path)})
+    """Files that others publish; everything bundled works without."""
+    from unlearnkit.errors import CheckpointError, PluginError
+    from unlearnkit.plugins import registry
+    from unlearnkit.weights import check_file, place, present
+
+    try:
+        registered = registry().weights()
+    except PluginError:  # UNLEARNKIT_STRICT_PLUGINS is set; the plugins' lines say what is wrong
+        registered = {}
+    for file in registered.values():
+        path = present(file)
+        values = {"name": file.name, "path": str(path or place(file)), "licence": file.licence, "size": file.size}
+        if path is None:
+            save = "" if file.fetchable else f" and save it as {place(file)}"
+            yield Check("weights", file.purpose, "missing", f"not found (optional): {file.how_to_get}{save}", values)
+            continue
+        try:
+            check_file(path, file)
+            yield Check("weights", file.purpose, "ok", str(path), values)
+        except (CheckpointError, OSError) as error:
+            yield Check("weights", file.purpose, "broken", " ".join(str(error).split()), values)
     try:
         files = importlib.metadata.files("facenet-pytorch") or []
     except importlib.metadata.PackageNotFoundError:

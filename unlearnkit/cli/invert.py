@@ -6,8 +6,15 @@ from pathlib import Path
 
 import click
 
-from unlearnkit.cli.common import FILE, OUT, ComponentName, check_new_file, resolve_for, settings_options
-from unlearnkit.errors import ConfigError
+from unlearnkit.cli.common import (
+    FILE,
+    OUT,
+    ComponentName,
+    check_new_file,
+    picture_options,
+    resolve_for,
+    settings_options,
+)
 
 
 @click.command()
@@ -17,10 +24,11 @@ from unlearnkit.errors import ConfigError
 @click.option("--checkpoint", type=FILE, help="The generator's file of weights.")
 @click.option("--inverter", type=ComponentName("inverter"), help="How to find the latent.")
 @click.option("--out", type=OUT, required=True, metavar="FILE", help="Where to write the latent.")
+@picture_options
 @settings_options
 def command(
     image: Path, generator: str | None, checkpoint: Path | None, inverter: str | None, out: Path,
-    config: Path | None, set: tuple[str, ...], device: str | None,
+    align: str | None, face: int | str | None, config: Path | None, set: tuple[str, ...], device: str | None,
 ) -> None:
     """Find the latent of IMAGE.
 
@@ -28,16 +36,15 @@ def command(
     and what the latent looks like.
     """
     check_new_file(out)
-    if out.exists():
-        raise ConfigError(f"--out: {out} exists and is never overwritten; choose another name")
+    check_new_file(out.with_name(f"{out.stem}-inverted.png"))
     from unlearnkit.config import INVERT
     from unlearnkit.workflows.invert import invert
-    from unlearnkit.workflows.options import absolute
+    from unlearnkit.workflows.options import absolute, align_setting
     from unlearnkit.workflows.preflight import check_device
 
     settings = resolve_for(INVERT, config, set, {
         "generator.name": generator, "generator.checkpoint": absolute(checkpoint), "inverter.name": inverter,
-        "device": device,
+        "device": device, "request.align": align_setting(align), "request.face": face,
     })
     check_device(settings.device)
     invert(settings, image, out)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from unlearnkit.cli.common import FILE, OUT, SEED, ComponentName, console, settings_options
+from unlearnkit.cli.common import FILE, OUT, SEED, ComponentName, console, picture_options, settings_options
 from unlearnkit.cli.output import stdout_reserved
 from unlearnkit.errors import RunError
 
@@ -35,6 +35,7 @@ _WITH_RESUME = {"resume", "dry_run", "debug"}
               help="Start from an earlier edit: a finished run's folder, or an edit.safetensors.")
 @click.option("--bystander", type=FILE, multiple=True,
               help="Picture of somebody who must stay as they are; repeatable.")
+@picture_options
 @click.option("--target", type=ComponentName("target"), help="How to choose the face that takes the person's place.")
 @click.option("--inverter", type=ComponentName("inverter"), help="How to find the latent of a picture.")
 @click.option("--identity", type=ComponentName("identity"), help="Identity encoder that losses use.")
@@ -51,10 +52,19 @@ _WITH_RESUME = {"resume", "dry_run", "debug"}
 def command(ctx: click.Context, out: Path | None, resume: Path | None, dry_run: bool, **options: Any) -> None:
     """Erase a person from a generator.
 
+    The bundled generator and person:
+
     \b
-    unlearnkit run --method guide --generator stylegan2           the bundled generator and person
-    unlearnkit run --method guide --generator stylegan2 --checkpoint ffhq.pkl --image me.png
-    unlearnkit run --method guide --generator stylegan2 --base runs/mine --person Ada=ada.png
+    unlearnkit run --method guide --generator stylegan2
+
+    From a photo to an edited checkpoint of your own:
+
+    \b
+    unlearnkit fetch arcface-ir-se50 facenet-vggface2 lpips-vgg
+    unlearnkit run --method guide --generator stylegan2 --checkpoint ffhq.pkl \\
+      --image me.jpg --inverter optimise --identity arcface-ir-se50 \\
+      --judge facenet-vggface2 --perceptual lpips-vgg --out runs/mine
+    unlearnkit apply runs/mine/edit.safetensors --base ffhq.pkl --out edited.pkl
     """
     from unlearnkit.workflows.options import RunOptions
 

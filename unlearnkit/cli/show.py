@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import attrs
 import click
 
-from unlearnkit.cli.common import complete_component
+from unlearnkit.cli.common import complete_component, complete_weights
 from unlearnkit.cli.output import json_option, print_json, stdout_reserved
 from unlearnkit.errors import ConfigError, RunError, nearest
 from unlearnkit.files.plain import parse_json
@@ -19,7 +19,7 @@ from unlearnkit.plugins.registration import KINDS, Registration
 if TYPE_CHECKING:
     from click.shell_completion import CompletionItem
 
-_SUBJECTS = (*KINDS, "run")
+_SUBJECTS = (*KINDS, "weights", "run")
 
 
 def _complete_kind(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[str]:
@@ -30,7 +30,9 @@ def _complete_name(ctx: click.Context, param: click.Parameter, incomplete: str) 
     from click.shell_completion import CompletionItem
 
     kind = ctx.params.get("kind", "")
-    return [CompletionItem(incomplete, type="dir")] if kind == "run" else complete_component(kind, incomplete)
+    if kind == "run":
+        return [CompletionItem(incomplete, type="dir")]
+    return complete_weights(ctx, param, incomplete) if kind == "weights" else complete_component(kind, incomplete)
 
 
 @click.command()
@@ -38,21 +40,25 @@ def _complete_name(ctx: click.Context, param: click.Parameter, incomplete: str) 
 @click.argument("name", required=False, shell_complete=_complete_name)
 @json_option
 def command(kind: str, name: str | None, as_json: bool) -> None:
-    """Show the options of a component, or the results of a run.
+    """Show the options of a component, a weight file, or the results of a run.
 
     \b
     unlearnkit show method            names of all methods
     unlearnkit show method guide      its options
+    unlearnkit show weights           weight files that others publish
     unlearnkit show run runs/guide-1  the results of a run
 
-    KIND: generator, inverter, target, loss, method, identity, perceptual, metric, attack, or run.
+    KIND: generator, inverter, target, loss, method, identity, perceptual, metric, attack,
+    weights, or run.
     """
     if kind not in _SUBJECTS:
         raise ConfigError(f"there is no kind '{kind}'.{nearest(kind, _SUBJECTS)} Kinds: {', '.join(_SUBJECTS)}.")
     if kind == "run" and name is None:
         raise click.UsageError("show run needs the folder of a run", click.get_current_context())
     with stdout_reserved(as_json):
-        if name is None:
+        if kind == "weights":
+            what, document = "weights", _weights(name)
+        elif name is None:
             what, document = "components", _components(kind)
         elif kind == "run":
             what, document = "run", _run(Path(name))
@@ -61,7 +67,9 @@ def command(kind: str, name: str | None, as_json: bool) -> None:
     if as_json:
         print_json(what, document)
     else:
-        {"components": _show_components, "run": _show_run, "component": _show_component}[what](document)
+        show = {"components": _show_components, "component": _show_component, "weights": _show_weights,
+                "run": _show_run}
+        show[what](document)
 
 
 # ---------------------------------------------------------------- documents, as --json prints them
@@ -86,6 +94,18 @@ def _component(kind: str, name: str) -> dict[str, Any]:
 def _registration(entry: Registration) -> dict[str, Any]:
     return {"name": entry.name, "description": entry.description, "path": entry.path, "plugin": entry.plugin,
             "distribution": entry.distribution, "version": entry.version}
+
+
+def _weights(name: str | None) -> dict[str, Any]:
+    from unlearnkit.plugins import registry
+    from unlearnkit.weights import place, present
+
+    files = list(registry().weights().values()) if name is None else [registry().weight_file(name)]
+    paths = [present(file) for file in files]
+    return {"weights": [
+        {**attrs.asdict(file), "place": str(place(file)), "path": None if path is None else str(path)}
+        for file, path in zip(files, paths, strict=True)
+    ]}
 
 
 def _run(folder: Path) -> dict[str, Any]:
@@ -143,6 +163,27 @@ def _show_components(document: dict[str, Any]) -> None:
     for entry in document["components"]:
         rows.add_row(escape(entry["name"]), escape(entry["description"]), escape(_owner(entry)))
     console().print(rows if rows.rows else f"no plugin offers a {document['kind']}")
+
+
+def show_weights() -> None:
+    """Print the table of all weight files."""
+    _show_weights(_weights(None))
+
+
+def _show_weights(document: dict[str, Any]) -> None:
+    from rich.markup import escape
+
+    from unlearnkit.cli.common import console, table
+    from unlearnkit.plugins import registry
+
+    rows = table("name", "needed by", "size", "licence", "there", "how to get it")
+    for entry in document["weights"]:
+        file = registry().weight_file(entry["name"])
+        by_hand = f"by hand, from {file.page}; save as {entry['place']}"
+        way = f"unlearnkit fetch {file.name}" if file.fetchable else by_hand
+        rows.add_row(*(escape(cell) for cell in (
+            file.name, file.purpose, file.size_text, file.licence, entry["path"] or "no", way)))
+    console().print(rows)
 
 
 def _show_component(document: dict[str, Any]) -> None:

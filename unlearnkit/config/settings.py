@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Generic, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, Literal, TypeVar
 
 import attrs
 
@@ -81,6 +81,11 @@ class PersonSettings:
         return tuple(way for way, value in given.items() if value not in ((), None))
 
 
+def _check_face(_: object, __: object, value: object) -> None:
+    if isinstance(value, int) and value < 1:
+        raise ConfigError(f"face: got {value}, expected largest or a number from 1")
+
+
 @attrs.frozen
 class RequestSettings(PersonSettings):
     """``[request]``: whom to erase, one person here or several as ``people``, and who must be preserved."""
@@ -91,7 +96,11 @@ class RequestSettings(PersonSettings):
     random_bystanders: int = option(8, ge=0, le=1000, help="number of random people added to the bystanders")
     mixed_domains: bool = option(
         False, help="allow encoders that know other faces than the generator draws; nothing can be measured then")
-    align: bool = option(False, help="detect the face in each picture and crop it as FFHQ does")
+    align: bool | Literal["auto"] = option(
+        "auto", help="detect the face in each picture and crop it as FFHQ does; auto: unless the picture is square and "
+                     "its face is in its place, or none is found")
+    face: int | Literal["largest"] | None = option(
+        None, validator=_check_face, help="which face of a picture that shows several: largest, or its number")
 
     @property
     def erased(self) -> tuple[PersonSettings, ...]:
@@ -191,7 +200,7 @@ RUN = Uses(
 )
 SAMPLE = Uses("sample", ("generator",), ("seed", *_MACHINE))
 AUDIT = Uses("audit", ("generator", "identity", "judge", "perceptual"), ("seed", "base", *_MACHINE))
-INVERT = Uses("invert", ("generator", "inverter"), _MACHINE, ("align",))
+INVERT = Uses("invert", ("generator", "inverter"), _MACHINE, ("align", "face"))
 
 
 # ---------------------------------------------------------------- all of them

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from unlearnkit.plugins import Register, hookimpl
+from unlearnkit.metrics.files import INCEPTION
+from unlearnkit.plugins import Register, RegisterWeights, hookimpl
 
 
 @hookimpl
@@ -27,6 +28,12 @@ def unlearnkit_register_metrics(register: Register) -> None:
              "Do heads keep their shape (for generators that know depth)")
     register("fid", "unlearnkit.metrics.fid:FID",
              "FID and KID with Inception's own weights, which are the user's")
+
+
+@hookimpl
+def unlearnkit_register_weights(register: RegisterWeights) -> None:
+    """Register the file that FID reads."""
+    register(INCEPTION)
 
 
 @hookimpl

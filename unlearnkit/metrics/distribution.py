@@ -10,6 +10,7 @@ from torch import Tensor
 
 from unlearnkit.interfaces import About, Evidence, Metric, Number
 from unlearnkit.metrics.gallery import Gallery
+from unlearnkit.metrics.naturalness import strangeness, strangeness_numbers
 
 __all__ = ["Distribution", "frechet_distance", "frechet_to_moments", "kernel_distance", "space"]
 
@@ -28,6 +29,7 @@ class Distribution(Metric):
 
     The Fréchet distance grows as N falls (covariances of few samples), so compare equal N only (``n_distribution``,
     ``n_distribution_floor`` in each half); the kernel one is unbiased at any N.
+    How strange the erased person and the bystanders look now is in :mod:`unlearnkit.metrics.naturalness`.
     Neither shows *who* changed: one broken face in a thousand moves them little.
     """
 
@@ -44,7 +46,7 @@ class Distribution(Metric):
             numbers[name] = distance(before, after)
             numbers[f"{name}_unpaired"] = distance(before[first], after[second])
             numbers[f"{name}_floor"] = distance(before[first], before[second])
-        return numbers
+        return numbers | strangeness(evidence)
 
     def numbers(self, about: About) -> tuple[Number, ...]:
         """Both distances of the same latents, of different ones, and of the frozen generator with itself."""
@@ -53,6 +55,7 @@ class Distribution(Metric):
             *pairings(f"frechet_{label}", f"Fréchet distance {features}", "n_distribution",
                       short=f"Fréchet ({about.perceptual})", least=0.0),
             *pairings(f"kid_{label}", f"Kernel distance (MMD²) {features}", "n_distribution"),
+            *strangeness_numbers(about.perceptual),
         )
 
 

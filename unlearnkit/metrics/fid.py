@@ -12,19 +12,16 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from unlearnkit.checkpoints import file_sha256
 from unlearnkit.config import option
 from unlearnkit.errors import ConfigError
 from unlearnkit.interfaces import About, Evidence, Generator, Metric, Number
 from unlearnkit.metrics.distribution import frechet_distance, frechet_to_moments, kernel_distance, pairings
+from unlearnkit.metrics.files import INCEPTION
 from unlearnkit.metrics.gallery import slices
+from unlearnkit.weights import check_file, find_file
 
 __all__ = ["FID", "read_moments"]
 
-FILE = "pt_inception-2015-12-05-6726825d.pth"
-URL = f"https://github.com/mseitzer/pytorch-fid/releases/download/fid_weights/{FILE}"
-SHA256 = "6726825d"
-"""How the hash of the file begins, as its name says: features of other weights are not FID's."""
 FEATURES = 2048
 
 
@@ -43,7 +40,7 @@ class FID(Metric):
     ``n_fid`` only. It does not show who changed, and Inception-v3 was trained on objects, not on faces.
     """
 
-    weights: Path | None = option(None, help=f"file {FILE}; without one, the one in torch's cache")
+    weights: Path | None = option(None, help=f"file {INCEPTION.file_name}; without one, the one in torch's cache")
     real: Path | None = option(None, help="statistics of real pictures, .npz with mu and sigma as pytorch-fid writes")
     samples: int | None = option(None, ge=4, help="random latents; without it metrics.samples, which is few for FID")
     _network: nn.Module | None = attrs.field(init=False, default=None, repr=False)
@@ -52,7 +49,7 @@ class FID(Metric):
     def check(self) -> None:
         """Look for the weights, and read the statistics.
 
-        :raises ConfigError: if a file is missing or another one.
+        :raises ConfigError: if a file is missing; CheckpointError if it is another one.
         """
         _find(self.weights)
         if self.real is not None:
@@ -61,7 +58,7 @@ class FID(Metric):
     def prepare(self, device: torch.device) -> None:
         """Read the weights onto ``device``, and the statistics.
 
-        :raises ConfigError: if a file is missing or another one; nothing is downloaded.
+        :raises ConfigError: if a file is missing; nothing is downloaded. CheckpointError if it is another one.
         """
         self._moments = None if self.real is None else read_moments(self.real)
         self._network = _inception(_find(self.weights)).to(device)
@@ -139,21 +136,13 @@ def _kid(a: Tensor, b: Tensor) -> float:
 
 
 def _find(given: Path | None) -> Path:
-    """The file of weights that was given, or the one in torch's cache.
+    """The file of weights that was given, or the one in the cache folder; features of other weights are not FID's.
 
-    :raises ConfigError: if there is none, or it is another file.
+    :raises ConfigError: if there is none.
+    :raises CheckpointError: if it is another file.
     """
-    path = Path(torch.hub.get_dir()) / "checkpoints" / FILE if given is None else given.expanduser()
-    if not path.is_file():
-        raise ConfigError(
-            f"FID needs Inception's weights: {path} is no file, and nothing is downloaded unasked; get {FILE} (91 MB) "
-            f"from {URL} and put it there, or give it with --set metric.fid.weights=FILE"
-        )
-    if not (found := file_sha256(path)).startswith(SHA256):
-        raise ConfigError(
-            f"{path}: is damaged or another file: its SHA-256 begins with {found[:8]}, expected {SHA256}; other "
-            f"weights give other numbers than FID, so get {FILE} from {URL}"
-        )
+    path = find_file(given, INCEPTION)
+    check_file(path, INCEPTION)
     return path
 
 
@@ -170,7 +159,8 @@ def _inception(path: Path) -> nn.Module:
             network: nn.Module = InceptionV3().requires_grad_(False).eval()
     except Exception as error:  # torch.load raises what it likes
         reason = re.sub(r"\s+", " ", str(error))[:120]
-        raise ConfigError(f"{path}: cannot be read as Inception's weights ({reason}); get {FILE} from {URL}") from error
+        raise ConfigError(
+            f"{path}: cannot be read as Inception's weights ({reason}); {INCEPTION.how_to_get}") from error
     return network
 
 

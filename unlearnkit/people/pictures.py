@@ -5,7 +5,7 @@ from __future__ import annotations
 import warnings
 from pathlib import Path
 from struct import error as struct_error
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import torch
@@ -26,15 +26,23 @@ MIN_SIDE = 4
 _HEIF = (b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1", b"avif", b"avis")
 
 
-def load_picture(path: Path, size: int, align: bool = False) -> Tensor:
+def load_picture(
+    path: Path, size: int, align: bool | Literal["auto"] = False, face: int | str | None = None
+) -> Tensor:
     """Read a picture as ``(3, size, size)`` in [-1, 1], RGB; ``align`` detects the face and crops it as FFHQ does.
+
+    ``"auto"`` leaves a square picture as it is if its face is in its place already or none is found; ``face`` says
+    which of several is meant, ``"largest"`` or a number.
 
     :raises ConfigError: if the file is not a picture, or not square while ``align`` is off.
     :raises NoFaceError: if ``align`` finds no face, or several.
     """
     picture = _open(path)
-    if align:
-        return registry().align_picture(picture, size, str(path))
+    if align is not False:
+        required = align is True or abs(picture.width - picture.height) > 1
+        aligned = registry().align_picture(picture, size, str(path), face, required)
+        if aligned is not None:
+            return aligned
     _check_square(path, picture)
     image = torch.from_numpy(np.array(picture)).permute(2, 0, 1).float() / 127.5 - 1
     mode = "area" if picture.width > size else "bicubic"
@@ -42,13 +50,13 @@ def load_picture(path: Path, size: int, align: bool = False) -> Tensor:
     return F.interpolate(image[None], size=(size, size), mode=mode, **extra)[0].clamp(-1, 1)
 
 
-def check_picture(path: Path, align: bool = False) -> None:
+def check_picture(path: Path, align: bool | Literal["auto"] = False) -> None:
     """Refuse what :func:`load_picture` would refuse, short of detecting the face.
 
     :raises ConfigError: as :func:`load_picture`.
     """
     picture = _open(path)
-    if not align:
+    if align is False:
         _check_square(path, picture)
 
 

@@ -60,9 +60,10 @@ def read_album(request: RequestSettings, size: int) -> Album:
     :raises NoFaceError: if a face is to be aligned and not found.
     """
     people = tuple(
-        tuple(load_picture(path, size, request.align) for path in person.images) for person in request.erased
+        tuple(load_picture(path, size, request.align, request.face) for path in person.images)
+        for person in request.erased
     )
-    return Album(people, tuple(load_picture(path, size, request.align) for path in request.bystanders))
+    return Album(people, tuple(load_picture(path, size, request.align, request.face) for path in request.bystanders))
 
 
 def make_request(

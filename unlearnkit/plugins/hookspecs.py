@@ -17,6 +17,8 @@ from typing import TYPE_CHECKING, Any
 
 import pluggy
 
+from unlearnkit.weights import WeightFile
+
 if TYPE_CHECKING:
     from PIL.Image import Image
     from torch import Tensor
@@ -28,6 +30,9 @@ hookspec = pluggy.HookspecMarker("unlearnkit")
 Register = Callable[..., None]
 """``register(name, path, description, preset=None)``; ``preset`` maps dotted settings to this component's preferred
 values, e.g. ``{"generator.noise": "random"}``; the user's own settings win."""
+
+RegisterWeights = Callable[[WeightFile], None]
+"""``register(WeightFile(name=..., ...))``; see docs/weights.md."""
 
 
 @hookspec
@@ -76,6 +81,15 @@ def unlearnkit_register_attacks(register: Register) -> None:
 
 
 @hookspec
+def unlearnkit_register_weights(register: RegisterWeights) -> None:
+    """Register weight files that components read and others publish: ``register(WeightFile(name=..., ...))``.
+
+    ``unlearnkit fetch NAME`` gets them, ``unlearnkit doctor`` and ``unlearnkit show weights`` list them. A component
+    looks for its own with ``unlearnkit.weights.find_file``.
+    """
+
+
+@hookspec
 def unlearnkit_defaults(settings: Mapping[str, Any]) -> Mapping[str, Any] | None:
     """Provide defaults for settings that are not given, by dotted name (``{"generator.checkpoint": "..."}``).
 
@@ -85,10 +99,14 @@ def unlearnkit_defaults(settings: Mapping[str, Any]) -> Mapping[str, Any] | None
 
 
 @hookspec
-def unlearnkit_align_picture(picture: Image, size: int, name: str) -> Tensor | None:
-    """Detect the only face in a photo (PIL, with EXIF) and crop it as FFHQ does: ``(3, size, size)`` in [-1, 1].
+def unlearnkit_align_picture(
+    picture: Image, size: int, name: str, face: int | str | None, required: bool
+) -> Tensor | None:
+    """Detect the face in a photo (PIL, with EXIF) and crop it as FFHQ does: ``(3, size, size)`` in [-1, 1].
 
-    Called for ``request.align``; ``name`` is the photo's name in messages. The first result that is not None is used.
+    Called for ``--align``; ``name`` is the photo's path. ``face`` says which of several faces is meant: None (then
+    several are an error), ``"largest"``, or a number from the left. ``required`` False: return None for a picture that
+    is aligned already or shows no face. The first result that is not None is used.
     """
 
 

@@ -13,7 +13,7 @@ import importlib
 import importlib.metadata
 import inspect
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from functools import cache
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
@@ -34,6 +34,7 @@ from unlearnkit.plugins.registration import (
     make_registration,
     quiet,
 )
+from unlearnkit.weights import WeightFile
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -100,7 +101,31 @@ class Registry:
         A name of unlearnkit itself stays its own; another that several plugins claim cannot be used.
         """
         unusable = [duplicate(owners) for owners in self._components.values() if len(owners) > 1]
-        return (*unusable, *(claim_refused(claim, self.get(claim.kind, claim.name)) for claim in self._refused))
+        refused = [claim_refused(claim, self.get(claim.kind, claim.name)) for claim in self._refused]
+        weights = [_weights_twice(name, owners) for name, owners in self._weights().items() if owners[1:]]
+        return (*unusable, *refused, *weights)
+
+    def weights(self) -> dict[str, WeightFile]:
+        """The registered weight files by name, sorted; of a name registered twice, unlearnkit's own or the first."""
+        return {name: owners[0][1] for name, owners in sorted(self._weights().items())}
+
+    def weight_file(self, name: str) -> WeightFile:
+        """The registered weight file of that name; :class:`PluginError` if it is unknown or registered twice."""
+        owners = self._weights().get(name, [])
+        if not owners:
+            known = self.weights()
+            raise PluginError(f"there is no weight file '{name}'.{nearest(name, known)} Available: {', '.join(known)}.")
+        if owners[1:] and owners[0][0].distribution != OWN_DISTRIBUTION:
+            raise PluginError(_weights_twice(name, owners))
+        return owners[0][1]
+
+    def _weights(self) -> dict[str, list[tuple[Plugin, WeightFile]]]:
+        """Who registers which weight file, by name; unlearnkit itself comes first."""
+        found: dict[str, list[tuple[Plugin, WeightFile]]] = {}
+        for plugin in sorted(self._plugins, key=lambda plugin: plugin.distribution != OWN_DISTRIBUTION):
+            for file in plugin.weights:
+                found.setdefault(file.name, []).append((plugin, file))
+        return found
 
     def component_class(self, kind: str, name: str) -> type:
         """Import the class of a component and check that it implements its interface.
@@ -130,16 +155,20 @@ class Registry:
                 offers.setdefault(key, value)
         return offers
 
-    def align_picture(self, picture: Image, size: int, name: str) -> Tensor:
+    def align_picture(
+        self, picture: Image, size: int, name: str, face: int | str | None = None, required: bool = True
+    ) -> Tensor | None:
         """The face in a photo, cropped as FFHQ does: ``(3, size, size)`` in [-1, 1].
 
-        :raises PluginError: if no plugin can align.
+        None, unless ``required``, for a picture that is aligned already, shows no face, or that no plugin can align.
+
+        :raises PluginError: if it is required and no plugin can align.
         """
-        answers = self._call("unlearnkit_align_picture", picture=picture, size=size, name=name)
-        if not answers:
-            raise PluginError(f"{name}: no plugin aligns pictures; crop it as FFHQ does and set request.align=false")
-        aligned: Tensor = answers[0]
-        return aligned
+        answers = self._call(
+            "unlearnkit_align_picture", picture=picture, size=size, name=name, face=face, required=required)
+        if not answers and required:
+            raise PluginError(f"{name}: no plugin aligns pictures; crop it as FFHQ does and give --align no")
+        return answers[0] if answers else None
 
     def run_started(self, run: Run) -> None:
         """Notify plugins that a run starts."""
@@ -179,7 +208,7 @@ class Registry:
             return
         try:
             with quiet():
-                registrations = self._load(entry_point, plugin)
+                plugin = self._load(entry_point, plugin)
         except KeyboardInterrupt:
             raise
         # What is no Exception too: sys.exit(), pytest's skips and panics of extensions must not end the program.
@@ -187,8 +216,8 @@ class Registry:
             reason = str(error) if isinstance(error, PluginError) else one_line(error)
             self._plugins.append(attrs.evolve(plugin, error=reason))
             return
-        self._plugins.append(attrs.evolve(plugin, registrations=registrations))
-        for registration in registrations:
+        self._plugins.append(plugin)
+        for registration in plugin.registrations:
             self._claim(registration)
 
     def _claim(self, registration: Registration) -> None:
@@ -201,7 +230,7 @@ class Registry:
         else:
             owners.append(registration)
 
-    def _load(self, entry_point: importlib.metadata.EntryPoint, plugin: Plugin) -> tuple[Registration, ...]:
+    def _load(self, entry_point: importlib.metadata.EntryPoint, plugin: Plugin) -> Plugin:
         if self._manager.has_plugin(plugin.name):
             owner = self._loaded(plugin.name).distribution
             raise PluginError(f"the plugin name '{plugin.name}' is taken by {owner}")
@@ -213,7 +242,9 @@ class Registry:
             raise PluginError(f"its module {entry_point.value} is already loaded by another plugin")
         try:
             self._manager.register(module, plugin.name)
-            return self._registrations(self._checked_hooks(module), plugin)
+            hooks = self._checked_hooks(module)
+            registrations, weights = self._registrations(hooks, plugin), _weight_files(hooks)
+            return attrs.evolve(plugin, registrations=registrations, weights=weights)
         except BaseException:
             if self._manager.is_registered(module):
                 self._manager.unregister(module)
@@ -263,6 +294,21 @@ class Registry:
         broken = [p.name for p in self._plugins if p.error]
         hint = f" Not loaded: {', '.join(broken)} (see 'unlearnkit plugins')." if broken else ""
         return f"there is no {kind} '{name}'.{nearest(name, names)} {available}{hint}"
+
+
+def _weight_files(hooks: Mapping[str, pluggy.HookImpl]) -> tuple[WeightFile, ...]:
+    """What a plugin registers with ``unlearnkit_register_weights``."""
+    files: list[WeightFile] = []
+    if "unlearnkit_register_weights" in hooks:
+        hooks["unlearnkit_register_weights"].function(files.append)
+    if not all(isinstance(file, WeightFile) for file in files):
+        raise PluginError("unlearnkit_register_weights: register takes an unlearnkit.weights.WeightFile")
+    return tuple(files)
+
+
+def _weights_twice(name: str, owners: Sequence[tuple[Plugin, WeightFile]]) -> str:
+    claims = " and ".join(plugin.owner for plugin, _ in owners)
+    return f"weight file '{name}' is registered twice, by {claims}; leave one out with UNLEARNKIT_DISABLE_PLUGINS=NAME"
 
 
 def _distribution(entry_point: importlib.metadata.EntryPoint) -> tuple[str, str]:

@@ -12,6 +12,7 @@ from typing import Any
 import attrs
 
 from unlearnkit.errors import PluginError, nearest, one_line
+from unlearnkit.weights import WeightFile
 
 __all__ = ["KINDS", "Plugin", "Registration"]
 
@@ -59,6 +60,7 @@ class Plugin:
     distribution: str
     version: str
     registrations: tuple[Registration, ...] = ()
+    weights: tuple[WeightFile, ...] = ()
     error: str | None = None
     disabled: bool = False
 

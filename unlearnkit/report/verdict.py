@@ -26,6 +26,8 @@ Metrics = Mapping[str, float | None]
 UNLIKE, UNLIKE_RENDERS = 0.75, 0.3
 """A picture this far from what the generator makes of it, in distances of two strangers, is not what is erased. Renders
 of the bundled world lie within 0.06 of their inversion, photographs of people beyond 0.8; a red square at 0.31."""
+STRANGE = 2.0
+"""From this strangeness on, see :mod:`unlearnkit.metrics.naturalness`, a picture may be no face; one has about 1."""
 _HELP = "A better inversion (--inverter), another picture or another judge (--judge) would help"
 
 
@@ -91,6 +93,8 @@ def _verdict(
     others = _others(metrics, scale, people)
     harm, kept = bystanders_sentence(metrics, scale, bystanders)
     tone, answer = _together(person, others, harm)
+    if tone in ("good", "mixed") and _strange(metrics):
+        tone, answer = "mixed", f"{answer}, but what is left may be no face"
     gone = earlier_people(metrics, manifest)
     if any(one.came_back(scale.border) for one in gone):
         answer += ", but somebody erased earlier is there" if answer.startswith(("Forgotten", "Mostly")) else ""
@@ -194,13 +198,24 @@ def _doubt(metrics: Metrics, before: float, scale: Levels, people: int, unlike: 
 
 
 def _caution(person: _Part, metrics: Metrics, scale: Levels) -> str | None:
-    """What the means hide is said by the numbers of individuals; a run without those says that they are missing."""
+    """That what is left may be no face; and, of a run without the numbers of individuals, what its means hide."""
+    if strange := _strange(metrics):
+        return strange
     if scale.border is None or "n_erased_recognised" in metrics or person.tone == "unknown":
         return None
     counts = [metrics.get(name) or 0 for name in ("n_erased", "n_others")]
     if max(counts) <= 1:
         return None
     return "This run holds means only: whether a single picture is still recognised, they cannot say."
+
+
+def _strange(metrics: Metrics) -> str | None:
+    """A sentence if what is left is unlike everything that the generator drew before."""
+    value = metrics.get("erased_strangeness")
+    if value is None or value < STRANGE or value <= (metrics.get("strangeness_most") or 0):
+        return None
+    return (f"What is left of the person lies {value:.1f} times as far from what the generator drew before as its "
+            "pictures from each other: it may be no face at all, so look at it.")
 
 
 # ---------------------------------------------------------------- their other pictures

@@ -253,7 +253,8 @@ class Run:
 
     def record_inputs(self, paths: Iterable[Path]) -> None:
         """Record a hash of every input file, made with the run's key: it tells nobody else which picture it was."""
-        key = self.key or self.set_key(new_key())
+        paths = list(paths)
+        key = (self.key or self.set_key(new_key())) if paths else None
         self.update_manifest(inputs={str(path): picture_hash(Path(path), key) for path in paths}, inputs_keyed=True)
 
     @property

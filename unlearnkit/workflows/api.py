@@ -21,7 +21,7 @@ from unlearnkit.report import run_table, run_verdict
 from unlearnkit.report.notebook import notebook_html
 from unlearnkit.runs import directory
 from unlearnkit.workflows.assembly import pick_device, prepared
-from unlearnkit.workflows.options import Files, People, RunOptions, absolute
+from unlearnkit.workflows.options import Files, People, RunOptions, absolute, align_setting
 from unlearnkit.workflows.run import continue_run, start_run
 
 if TYPE_CHECKING:
@@ -89,7 +89,8 @@ class Run(directory.Run):
 def unlearn(
     method: str = "guide", generator: str = "stylegan2", *, checkpoint: str | Path | None = None, image: Files = (),
     latent: str | Path | None = None, latent_seed: int | None = None, person: People = (),
-    base: str | Path | None = None, bystander: Files = (), target: str | None = None, inverter: str | None = None,
+    base: str | Path | None = None, bystander: Files = (), align: bool | str | None = None,
+    face: int | str | None = None, target: str | None = None, inverter: str | None = None,
     identity: str | None = None, judge: str | None = None, perceptual: str | None = None, steps: int | None = None,
     seed: int | None = None, config: str | Path | None = None, set: Sequence[str] | Mapping[str, Any] = (),
     device: str | None = None, out: str | Path | None = None, quiet: bool = False,
@@ -97,6 +98,8 @@ def unlearn(
     """Erase a person from a generator, as ``unlearnkit run`` does, with the same options.
 
     * ``image``, ``bystander``: one or several paths; ``person``: ``{"Ada": ["a.png", "b.png"]}`` for several people
+    * ``align``: True, False or ``"auto"``, the default; ``face``: ``"largest"`` or a number, for pictures of several
+      people
     * ``set``: values by dotted name, ``{"target.distance": 20}``, or the command line's ``section.field=value``
     * ``out``: a new folder; by default ``runs/NAME-TIME``
     * ``quiet``: show no progress
@@ -106,7 +109,7 @@ def unlearn(
     options = RunOptions(
         method=method, generator=generator, checkpoint=checkpoint, image=image, latent=latent, latent_seed=latent_seed,
         person=person, base=base, bystander=bystander, target=target, inverter=inverter, identity=identity, judge=judge,
-        perceptual=perceptual, steps=steps, seed=seed, config=config, set=set, device=device,
+        perceptual=perceptual, steps=steps, seed=seed, align=align, face=face, config=config, set=set, device=device,
     )
     folder = _path(out)
     return _as_ours(start_run(options.settings(folder), folder, _console(quiet), Run))
@@ -132,21 +135,26 @@ def load_generator(
 
 def invert(
     image: str | Path, generator: Generator | str = "stylegan2", *, checkpoint: str | Path | None = None,
-    inverter: str | None = None, set: Sequence[str] | Mapping[str, Any] = (), device: str | None = None,
+    inverter: str | None = None, align: bool | str | None = None, face: int | str | None = None,
+    set: Sequence[str] | Mapping[str, Any] = (), device: str | None = None,
 ) -> torch.Tensor:
     """The latent ``(num_ws, w_dim)`` of a picture; ``generator`` is a name, or returned by :func:`load_generator`.
+
+    ``align`` and ``face`` as for :func:`unlearn`.
 
     :raises UnlearnkitError: if the picture cannot be read, or there is no inverter.
     """
     name = generator if isinstance(generator, str) else _name_of(generator)
     file = absolute(_path(checkpoint)) if isinstance(generator, str) else _file_of(generator)
-    options = {"generator.name": name, "generator.checkpoint": file, "inverter.name": inverter, "device": device}
+    options = {"generator.name": name, "generator.checkpoint": file, "inverter.name": inverter, "device": device,
+               "request.align": align_setting(align), "request.face": face}
     settings = resolve(user_tables(None, set, options), registry(), INVERT)
     if settings.inverter is None:
         raise RunError(f"no inverter is chosen for {name}; give inverter=NAME")
     torch_device = pick_device(settings.device)
     loaded = prepared(settings.generator, torch_device) if isinstance(generator, str) else generator
-    picture = load_picture(Path(image), loaded.resolution, settings.request.align)[None].to(torch_device)
+    request = settings.request
+    picture = load_picture(Path(image), loaded.resolution, request.align, request.face)[None].to(torch_device)
     return prepared(settings.inverter, torch_device).invert(picture, loaded).detach()[0]
 
 

@@ -29,7 +29,8 @@ def invert(settings: Settings, image: Path, out: Path) -> torch.Tensor:
         raise ConfigError("no inverter is chosen and no plugin offers one; give --inverter NAME")
     device = pick_device(settings.device)
     generator, inverter = prepared(settings.generator, device), prepared(settings.inverter, device)
-    picture = load_picture(image, generator.resolution, settings.request.align)[None].to(device)
+    request = settings.request
+    picture = load_picture(image, generator.resolution, request.align, request.face)[None].to(device)
     with applied(settings):
         latent = inverter.invert(picture, generator).detach()
         save_latent(out, latent[0])

@@ -15,7 +15,7 @@ from unlearnkit.errors import ConfigError, Gather
 from unlearnkit.options.values import expanded
 from unlearnkit.plugins import registry
 
-__all__ = ["Files", "People", "RunOptions", "absolute"]
+__all__ = ["Files", "People", "RunOptions", "absolute", "align_setting"]
 
 File: TypeAlias = str | Path
 Files: TypeAlias = File | Sequence[File]
@@ -50,6 +50,8 @@ class RunOptions:
     perceptual: str | None = None
     steps: int | None = None
     seed: int | None = None
+    align: bool | str | None = None
+    face: int | str | None = None
     config: Path | None = attrs.field(default=None, converter=_file)
     set: Sequence[str] | Mapping[str, Any] = ()
     device: str | None = None
@@ -97,6 +99,8 @@ class RunOptions:
             "base": absolute(self.base),
             "method.steps": self.steps,
             "seed": self.seed,
+            "request.align": align_setting(self.align),
+            "request.face": self.face,
             "device": self.device,
         }
         return user_tables(self.config, self.set, options)
@@ -135,6 +139,18 @@ def _person(name: str, parts: Iterable[str]) -> dict[str, Any]:
         raise ConfigError(f"--person: got {','.join(sources)!r} for {name}, expected either pictures or a single "
                           "latent file")
     return {"name": name, "latent": absolute(latents[0])}
+
+
+def align_setting(value: bool | str | None) -> bool | str | None:
+    """``auto``, ``yes`` or ``no`` as the setting ``request.align`` has it.
+
+    :raises ConfigError: for another word.
+    """
+    known: dict[bool | str | None, bool | str | None] = {
+        None: None, True: True, False: False, "auto": "auto", "yes": True, "no": False}
+    if value not in known:
+        raise ConfigError(f"align: got {value!r}, expected auto, yes or no")
+    return known[value]
 
 
 def absolute(path: Path | None) -> str | None:

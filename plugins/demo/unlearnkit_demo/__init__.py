@@ -73,6 +73,7 @@ def unlearnkit_defaults(settings: Mapping[str, Any]) -> Mapping[str, Any] | None
         "generator.checkpoint": str(bundled), "identity.name": "demo-identity", "judge.name": "demo-judge",
         "perceptual.name": "demo-trunk", "inverter.name": INVERTERS[generator["name"]],
         "request.bystanders": _bystanders(settings),
+        "request.align": False,  # its pictures are renders that are cropped already
     }
     request, ways = settings.get("request", {}), ("images", "latent", "latent_seed", "people")
     named = any(request.get(way) not in (None, [], ()) for way in ways)

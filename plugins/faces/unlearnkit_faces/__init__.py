@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from unlearnkit.plugins import Register, hookimpl
+from unlearnkit.plugins import Register, RegisterWeights, hookimpl
+from unlearnkit_faces.files import FILES
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -12,7 +13,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "unlearnkit_align_picture", "unlearnkit_register_identity_encoders", "unlearnkit_register_inverters",
-    "unlearnkit_register_perceptuals",
+    "unlearnkit_register_perceptuals", "unlearnkit_register_weights",
 ]
 
 
@@ -53,8 +54,20 @@ def unlearnkit_register_inverters(register: Register) -> None:
 
 
 @hookimpl
-def unlearnkit_align_picture(picture: Image, size: int, name: str) -> Tensor:
-    """Crop a face as FFHQ does, from MTCNN landmarks (whose weights ship with facenet-pytorch)."""
-    from unlearnkit_faces.alignment import align_picture
+def unlearnkit_register_weights(register: RegisterWeights) -> None:
+    """Register the published files that these networks read."""
+    for file in FILES:
+        register(file)
 
-    return align_picture(picture, size, name=name)
+
+@hookimpl
+def unlearnkit_align_picture(
+    picture: Image, size: int, name: str, face: int | str | None, required: bool
+) -> Tensor | None:
+    """Crop a face as FFHQ does, from MTCNN landmarks (whose weights ship with facenet-pytorch)."""
+    from unlearnkit_faces.alignment import align_if_needed, align_picture
+    from unlearnkit_faces.detection import is_installed
+
+    if required:
+        return align_picture(picture, size, face, name)
+    return align_if_needed(picture, size, face, name) if is_installed() else None

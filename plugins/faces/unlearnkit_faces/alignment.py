@@ -24,34 +24,69 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from unlearnkit.errors import NoFaceError, ShapeError
-from unlearnkit_faces.detection import Choice, choose_face, detect_faces
+from unlearnkit_faces.detection import Choice, Face, choose_face, detect_faces, sure_faces
+from unlearnkit_faces.numbering import with_numbered_picture
 
-__all__ = ["align_picture", "ffhq_square", "sample_square", "similarity", "to_pixels"]
+__all__ = ["align_if_needed", "align_picture", "ffhq_square", "is_aligned", "sample_square", "similarity", "to_pixels"]
 
 Points = NDArray[np.float64]
 CORNERS = np.array([[-1.0, -1.0], [1.0, -1.0], [-1.0, 1.0]])
 """Upper left, upper right and lower left of a square, in units of half its side."""
+CENTRE, SCALE, TILT = 0.1, 1.3, math.radians(12)
+"""How far the square of an aligned picture's face may be from the whole picture: its centre, in sides; its side, as a
+factor; its angle. Detectors differ by less, and crops of photos by more."""
 
 
 def align_picture(
-    image: Image.Image | NDArray[np.uint8], size: int, face: Choice = "only", name: str = "the picture"
+    image: Image.Image | NDArray[np.uint8], size: int, face: Choice = None, name: str = "the picture"
 ) -> Tensor:
     """Photo -> the face in it, upright and centred as in FFHQ: ``(3, size, size)``, RGB in [-1, 1].
 
     * ``image``: a PIL image (rotated by its EXIF orientation) or an array ``(H, W, 3)`` of 8-bit RGB
-    * ``face``: ``"only"`` refuses a photo with several faces, ``"largest"`` takes the largest
+    * ``face``: of several faces, ``"largest"`` or a number from the left; None refuses a photo with several
     * ``name``: the photo's name in messages
 
     :raises NoFaceError: if there is no face, or several where one is required.
     :raises ShapeError: if ``image`` has another shape or type.
     """
     pixels = to_pixels(image)
-    landmarks = choose_face(detect_faces(pixels), face, name).landmarks
+    return _cut(pixels, size, detect_faces(pixels), face, name)
+
+
+def align_if_needed(
+    image: Image.Image | NDArray[np.uint8], size: int, face: Choice = None, name: str = "the picture"
+) -> Tensor | None:
+    """As :func:`align_picture`, but None if a face is in FFHQ's place already, or none is found.
+
+    :raises NoFaceError: if there are several and none of them is in its place.
+    """
+    pixels = to_pixels(image)
+    faces = detect_faces(pixels)
+    sure = sure_faces(faces)
+    if not sure or (face is None and any(is_aligned(found.landmarks, pixels.shape[1]) for found in sure)):
+        return None
+    return _cut(pixels, size, faces, face, name)
+
+
+def _cut(pixels: NDArray[np.uint8], size: int, faces: list[Face], face: Choice, name: str) -> Tensor:
+    with with_numbered_picture(pixels, faces, name):
+        landmarks = choose_face(faces, face, name).landmarks
     try:
         centre, half = ffhq_square(landmarks)
     except NoFaceError as error:
         raise NoFaceError(f"{name}: {error}") from None
     return sample_square(pixels, centre, half, size)
+
+
+def is_aligned(landmarks: Points, side: int) -> bool:
+    """Whether FFHQ would have cut a square picture of this ``side`` as it is, from the face with these landmarks."""
+    try:
+        centre, half = ffhq_square(landmarks)
+    except NoFaceError:
+        return False
+    scale = 2 * float(np.hypot(*half)) / side
+    near = float(np.abs(centre / side - 0.5).max()) <= CENTRE
+    return near and 1 / SCALE <= scale <= SCALE and abs(math.atan2(half[1], half[0])) <= TILT
 
 
 def to_pixels(image: Image.Image | NDArray[np.uint8]) -> NDArray[np.uint8]:

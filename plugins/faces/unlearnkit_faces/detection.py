@@ -5,18 +5,23 @@ The network and its weights (2 MB) ship in facenet-pytorch: nothing is downloade
 
 from __future__ import annotations
 
+import importlib.util
 from functools import cache
-from typing import Any, Literal
+from typing import Any
 
 import attrs
 import numpy as np
 from numpy.typing import NDArray
 
-from unlearnkit.errors import NoFaceError
+from unlearnkit.errors import ConfigError, NoFaceError
 
-__all__ = ["Choice", "Face", "choose_face", "count_faces", "detect_faces", "most_likely"]
+__all__ = [
+    "Choice", "Face", "SeveralFacesError", "choose_face", "count_faces", "detect_faces", "from_the_left",
+    "is_installed", "most_likely", "sure_faces",
+]
 
-Choice = Literal["only", "largest"]
+Choice = int | str | None
+"""Which face is meant: None (there must be one only), ``"largest"``, or a number from the left, from 1."""
 LONGEST_SIDE = 1024
 """Larger images are downscaled before detection: the faces that matter are large in them."""
 SMALLEST_SIDE = 24
@@ -66,33 +71,55 @@ def detect_faces(
     return sorted(faces, key=lambda face: face.height, reverse=True)
 
 
-def choose_face(faces: list[Face], choice: Choice = "only", name: str = "the picture") -> Face:
-    """The only face of an image, or the largest for ``choice="largest"``.
+class SeveralFacesError(NoFaceError):
+    """A picture shows several faces and nobody said which."""
 
-    :raises NoFaceError: if there is none, or several where one is required.
+
+def choose_face(faces: list[Face], choice: Choice = None, name: str = "the picture") -> Face:
+    """The face that ``choice`` means; a picture with one face shows that one, whatever ``choice`` is.
+
+    :raises NoFaceError: if there is none, or several where one is required, or not as many as ``choice`` says.
     """
-    sure = [face for face in faces if face.probability >= SURE]
+    sure = sure_faces(faces)
     if not sure:
         raise NoFaceError(
             f"{name}: shows no face that MTCNN detects; give a picture in which the face looks towards the "
             "camera and is at least 60 pixels high, or one that is aligned already")
-    near = _near(sure)
-    if len(near) > 1 and choice == "only":
-        places = ", ".join(f"at x {face.box[0]:.0f} to {face.box[2]:.0f}" for face in near)
-        raise NoFaceError(f"{name}: shows {len(near)} faces ({places}), expected one; crop the "
-                          "photo to the person")
-    return sure[0]
+    near = from_the_left(sure)
+    if len(near) == 1 or choice == "largest":
+        return sure[0]
+    if isinstance(choice, int) and choice <= len(near):
+        return near[choice - 1]
+    places = ", ".join(f"{number} at x {face.box[0]:.0f} to {face.box[2]:.0f}" for number, face in enumerate(near, 1))
+    wanted = "expected one" if choice is None else f"none has the number {choice}"
+    raise SeveralFacesError(f"{name}: shows {len(near)} faces ({places}), {wanted}; give --face largest or --face N, "
+                            "or crop to the person")
+
+
+def sure_faces(faces: list[Face]) -> list[Face]:
+    """The confident ones of detected faces, largest first as they came."""
+    return [face for face in faces if face.probability >= SURE]
+
+
+def from_the_left(sure: list[Face]) -> list[Face]:
+    """Confident faces outside the background in the order in which they are numbered."""
+    return sorted(_near(sure), key=lambda face: face.box[0])
+
+
+def is_installed() -> bool:
+    """Whether the detector's package is there."""
+    return importlib.util.find_spec("facenet_pytorch") is not None
 
 
 def count_faces(faces: list[Face]) -> int:
     """Number of people in an image: confident faces outside the background; if none is, 1 for the likeliest face."""
-    sure = [face for face in faces if face.probability >= SURE]
+    sure = sure_faces(faces)
     return len(_near(sure)) if sure else min(len(faces), 1)
 
 
 def most_likely(faces: list[Face]) -> Face | None:
     """The largest confident face, else the likeliest one, else None."""
-    sure = [face for face in faces if face.probability >= SURE]
+    sure = sure_faces(faces)
     return sure[0] if sure else max(faces, key=lambda face: face.probability, default=None)
 
 
@@ -118,6 +145,10 @@ def _shrunk(pixels: NDArray[np.uint8], factor: float) -> NDArray[np.uint8]:
 
 @cache
 def _detector(thresholds: tuple[float, float, float]) -> Any:
-    from facenet_pytorch import MTCNN
+    try:
+        from facenet_pytorch import MTCNN
+    except ImportError as error:
+        raise ConfigError(f"faces are found by MTCNN of facenet-pytorch, which cannot be imported ({error}); install "
+                          "facenet-pytorch, or crop the picture as FFHQ does and give --align no") from error
 
     return MTCNN(keep_all=True, thresholds=list(thresholds)).eval().requires_grad_(False)

@@ -17,15 +17,16 @@ from torch.nn import functional as F
 from unlearnkit.config import option
 from unlearnkit.interfaces import IdentityEncoder
 from unlearnkit.options.domains import PHOTOGRAPHS
+from unlearnkit.weights import WeightFile, find_file
 from unlearnkit_faces.alignment import similarity, warp
 from unlearnkit_faces.checks import check_pictures, prepared
 from unlearnkit_faces.detection import Face, count_faces, detect_faces, most_likely
+from unlearnkit_faces.files import ARCFACE, CURRICULARFACE, FACENET
 from unlearnkit_faces.irse import FaceNetwork, ir_101, ir_se50
-from unlearnkit_faces.weights import Source, find_file, load_network, read_state
+from unlearnkit_faces.weights import load_network, read_state
 
 __all__ = ["ArcFace", "CurricularFace", "Facenet", "face_window"]
 
-SETTING = "--set identity.weights=FILE (judge.weights=FILE for the judge)"
 WINDOW = (35 / 256, 223 / 256, 32 / 256, 220 / 256)
 """Top, bottom, left and right of the face in an FFHQ-aligned image, as e4e and GUIDE crop it."""
 TEMPLATE = np.array([[38.29, 51.70], [73.53, 51.50], [56.03, 71.74], [41.55, 92.37], [70.73, 92.20]])
@@ -54,9 +55,7 @@ class Facenet(IdentityEncoder):
     crop: bool = option(True, help="crop the face out of FFHQ-aligned images; false for tight crops")
     _network: nn.Module | None = attrs.field(init=False, default=None, repr=False)
 
-    source: ClassVar[Source] = Source(
-        "20180402-114759-vggface2.pt", SETTING,
-        "https://github.com/timesler/facenet-pytorch/releases/tag/v2.2.9")
+    source: ClassVar[WeightFile] = FACENET
 
     def check(self) -> None:
         """Check that the weight file is there.
@@ -101,8 +100,7 @@ class ArcFace(IdentityEncoder):
     weights: Path | None = option(None, help="model_ir_se50.pth; by default the one in torch's cache")
     _network: FaceNetwork | None = attrs.field(init=False, default=None, repr=False)
 
-    source: ClassVar[Source] = Source(
-        "model_ir_se50.pth", SETTING, "the page of omertov/encoder4editing or TreB1eN/InsightFace_Pytorch")
+    source: ClassVar[WeightFile] = ARCFACE
 
     def check(self) -> None:
         """Check that the weight file is there.
@@ -152,8 +150,7 @@ class CurricularFace(IdentityEncoder):
     align: bool = option(True, help="align the face by MTCNN landmarks; false uses the fixed FFHQ window")
     _network: FaceNetwork | None = attrs.field(init=False, default=None, repr=False)
 
-    source: ClassVar[Source] = Source(
-        "CurricularFace_Backbone.pth", SETTING, "the page of HuangYG123/CurricularFace")
+    source: ClassVar[WeightFile] = CURRICULARFACE
 
     def check(self) -> None:
         """Check that the weight file is there.

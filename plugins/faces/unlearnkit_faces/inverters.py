@@ -19,10 +19,12 @@ from unlearnkit.errors import CheckpointError, ShapeError
 from unlearnkit.interfaces import Generator, Inverter, Perceptual
 from unlearnkit.options.domains import PHOTOGRAPHS
 from unlearnkit.plugins import registry
+from unlearnkit.weights import WeightFile, find_file
 from unlearnkit_faces.checks import check_pictures, prepared
 from unlearnkit_faces.e4e import SIDE, StyleEncoder
+from unlearnkit_faces.files import E4E
 from unlearnkit_faces.pictures import picture_distance
-from unlearnkit_faces.weights import Source, find_file, load_network, read_file
+from unlearnkit_faces.weights import load_network, read_file
 
 __all__ = ["E4eInverter", "OptimisationInverter", "learning_rate_factor"]
 
@@ -185,9 +187,7 @@ class E4eInverter(Inverter):
     _mean: Tensor | None = attrs.field(init=False, default=None, repr=False)
     _adds_mean: bool = attrs.field(init=False, default=True, repr=False)
 
-    source: ClassVar[Source] = Source(
-        "e4e_ffhq_encode.pt", "--set inverter.weights=FILE", "the page of omertov/encoder4editing",
-        "choose '--inverter optimise', which needs no weights")
+    source: ClassVar[WeightFile] = E4E
 
     def check(self) -> None:
         """Check that the weight file is there.

@@ -19,8 +19,10 @@ from unlearnkit.config import option
 from unlearnkit.errors import CheckpointError, ShapeError
 from unlearnkit.interfaces import Perceptual
 from unlearnkit.ops import unit_distance
+from unlearnkit.weights import WeightFile, find_file
 from unlearnkit_faces.checks import check_pictures, prepared
-from unlearnkit_faces.weights import Source, find_file, load_network, read_state
+from unlearnkit_faces.files import LPIPS_ALEX, LPIPS_VGG
+from unlearnkit_faces.weights import load_network, read_state
 
 __all__ = ["LpipsAlex", "LpipsVgg"]
 
@@ -37,7 +39,7 @@ class _Lpips(Perceptual):
     trunk: Path | None = option(
         None, help="torchvision's ImageNet weights; by default the file in torch's cache")
 
-    source: ClassVar[Source]
+    source: ClassVar[WeightFile]
     heads: ClassVar[str]
     """Name of the heads' file in the lpips package."""
     taps: ClassVar[tuple[int, ...]]
@@ -112,10 +114,7 @@ class LpipsVgg(_Lpips):
     """LPIPS on VGG-16, as in GUIDE's losses."""
 
     label: ClassVar[str] = "lpips-vgg"
-    source: ClassVar[Source] = Source(
-        "vgg16-397923af.pth", "--set perceptual.trunk=FILE",
-        "https://download.pytorch.org/models/vgg16-397923af.pth",
-        "choose '--perceptual demo-trunk', which needs no download")
+    source: ClassVar[WeightFile] = LPIPS_VGG
     heads: ClassVar[str] = "vgg.pth"
     taps: ClassVar[tuple[int, ...]] = (3, 8, 15, 22, 29)
     smallest: ClassVar[int] = 16
@@ -133,10 +132,7 @@ class LpipsAlex(_Lpips):
     """LPIPS on AlexNet, the variant most papers report."""
 
     label: ClassVar[str] = "lpips-alex"
-    source: ClassVar[Source] = Source(
-        "alexnet-owt-7be5be79.pth", "--set perceptual.trunk=FILE",
-        "https://download.pytorch.org/models/alexnet-owt-7be5be79.pth",
-        "choose '--perceptual demo-trunk', which needs no download")
+    source: ClassVar[WeightFile] = LPIPS_ALEX
     heads: ClassVar[str] = "alex.pth"
     taps: ClassVar[tuple[int, ...]] = (1, 4, 7, 9, 11)
     smallest: ClassVar[int] = 32

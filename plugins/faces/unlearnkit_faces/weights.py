@@ -1,85 +1,24 @@
-"""Weight files: where they are looked up, and how they are read without trusting them.
-
-Nothing is ever downloaded: the error for a missing file says where it was looked for, where to get it, and which
-setting names it.
-"""
+"""Weight files of published networks, read without trusting them; :mod:`unlearnkit.weights` finds them."""
 
 from __future__ import annotations
 
 import argparse
 import pickle
-import re
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, TypeVar
 
-import attrs
 import torch
 from torch import Tensor, nn
 
-from unlearnkit.checkpoints import file_sha256, read_tensors
-from unlearnkit.errors import CheckpointError, ConfigError
+from unlearnkit.checkpoints import read_tensors
+from unlearnkit.errors import CheckpointError
 
-__all__ = ["Source", "check_state", "find_file", "load_network", "read_file", "read_state"]
+__all__ = ["check_state", "load_network", "read_file", "read_state"]
 
 Network = TypeVar("Network", bound=nn.Module)
 COUNTERS = "num_batches_tracked"
 """Batch-normalisation buffers that old files lack and that inference does not use."""
-
-
-@attrs.frozen
-class Source:
-    """Where to get the weights of a network, and which setting names them.
-
-    * ``setting``: what the user writes, e.g. ``"--set perceptual.trunk=FILE"``
-    * ``origin``: URL or page of the file
-    * ``instead``: an alternative without these weights, or empty
-    """
-
-    file_name: str
-    setting: str
-    origin: str
-    instead: str = ""
-
-
-def cache_folders() -> tuple[Path, ...]:
-    """Folders in which torch.hub and facenet-pytorch keep downloaded weights (``$TORCH_HOME`` counts)."""
-    hub = Path(torch.hub.get_dir())
-    return hub / "checkpoints", hub.parent / "checkpoints"
-
-
-def find_file(given: Path | None, source: Source) -> Path:
-    """The path that was given, or the file of that name in torch's cache.
-
-    :raises CheckpointError: if a path was given and is not a file.
-    :raises ConfigError: if none was given and the cache has none; says where it looked and what to do.
-    """
-    if given is not None:
-        path = given.expanduser()
-        if not path.is_file():
-            what = "is a folder" if path.is_dir() else "does not exist"
-            raise CheckpointError(f"{path}: {what}; give the path of {source.file_name}")
-        return path
-    places = [folder / source.file_name for folder in cache_folders()]
-    found = next((place for place in places if place.is_file()), None)
-    if found is None:
-        instead = f", or {source.instead}" if source.instead else ""
-        raise ConfigError(
-            f"no weights: looked for {' and '.join(map(str, places))}, and nothing is downloaded unasked; "
-            f"get {source.file_name} from {source.origin} and give it with {source.setting}{instead}"
-        )
-    _check_promised_hash(found)
-    return found
-
-
-def _check_promised_hash(path: Path) -> None:
-    """Check a file against the SHA-256 prefix that torch.hub puts in its name."""
-    promised = re.search(r"-([0-9a-f]{8})\.pth$", path.name)
-    if promised and not (found := file_sha256(path)).startswith(promised[1]):
-        raise CheckpointError(
-            f"{path}: is damaged or another file: its SHA-256 begins with {found[:8]}, and its name promises "
-            f"{promised[1]}; download it again"
-        )
 
 
 def read_file(path: Path) -> Any:

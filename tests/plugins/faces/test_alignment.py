@@ -2,14 +2,27 @@
 
 from __future__ import annotations
 
+import importlib.util
+import sys
+
 import numpy as np
 import pytest
 import torch
+import unlearnkit_faces
 from PIL import Image
-from unlearnkit_faces.alignment import align_picture, ffhq_square, sample_square, similarity, to_pixels
+from unlearnkit_faces import alignment, detection
+from unlearnkit_faces.alignment import (
+    align_if_needed,
+    align_picture,
+    ffhq_square,
+    is_aligned,
+    sample_square,
+    similarity,
+    to_pixels,
+)
 from unlearnkit_faces.detection import Face, choose_face, count_faces, detect_faces, most_likely
 
-from unlearnkit.errors import NoFaceError, ShapeError
+from unlearnkit.errors import ConfigError, NoFaceError, ShapeError
 
 UPRIGHT = np.array([[40.0, 50.0], [60.0, 50.0], [50.0, 60.0], [43.0, 75.0], [57.0, 75.0]])
 
@@ -110,6 +123,83 @@ def test_pictures_are_turned_as_their_camera_says():
     assert to_pixels(picture.convert("L")).shape[2] == 3
     with pytest.raises(ShapeError, match="uint8"):
         to_pixels(np.zeros((4, 4), np.uint8))
+
+
+FFHQ = np.array([[96.0, 120.0], [160.0, 120.0], [128.0, 150.0], [101.0, 188.0], [155.0, 188.0]])
+"""Landmarks of an aligned face in a picture of 256 pixels: its square is the picture."""
+
+
+def at(left, landmarks=UPRIGHT):
+    return Face((left, 10.0, left + 40.0, 60.0), 0.99, landmarks)
+
+
+def test_faces_are_numbered_from_the_left_and_chosen_by_number():
+    faces = [at(100), at(10)]
+    assert choose_face(faces, 1).box[0] == 10 and choose_face(faces, 2).box[0] == 100
+    with pytest.raises(NoFaceError, match=r"\(1 at x 10 to 50, 2 at x 100 to 140\), none has the number 3"):
+        choose_face(faces, 3)
+    assert choose_face([at(10)], 3).box[0] == 10, "a number is for pictures of several people"
+
+
+def test_what_is_in_its_place_is_told_from_what_is_not():
+    centre, half = ffhq_square(FFHQ)
+    np.testing.assert_allclose([*centre, half[0]], [128, 126.8, 128], atol=6)
+    assert is_aligned(FFHQ, 256) and is_aligned(FFHQ + 10, 256)
+    assert not is_aligned(FFHQ + 40, 256) and not is_aligned(FFHQ, 512) and not is_aligned(FFHQ, 128)
+    turn = np.array([[np.cos(0.4), -np.sin(0.4)], [np.sin(0.4), np.cos(0.4)]])
+    assert not is_aligned((FFHQ - 128) @ turn.T + 128, 256)
+    assert not is_aligned(np.ones((5, 2)), 256)
+
+
+@pytest.mark.parametrize(("faces", "choice", "cut"), [
+    ([], None, False), ([at(96, FFHQ)], None, False), ([at(96, FFHQ), at(10)], None, False),
+    ([at(136, FFHQ + 40)], None, True), ([at(96, FFHQ), at(10)], "largest", True),
+])
+def test_auto_aligns_only_what_is_not_aligned(monkeypatch, faces, choice, cut):
+    monkeypatch.setattr(alignment, "detect_faces", lambda pixels: faces)
+    assert (align_if_needed(ramp(256, 256), 32, choice) is not None) == cut
+
+
+def test_several_faces_are_numbered_in_a_picture_beside(monkeypatch, tmp_path):
+    monkeypatch.setattr(alignment, "detect_faces", lambda pixels: [at(100), at(10)])
+    photo = tmp_path / "me.jpg"
+    Image.fromarray(ramp(100, 160)).save(photo)
+    (tmp_path / "me-faces.png").write_bytes(b"mine")
+    for _ in range(2):
+        with pytest.raises(NoFaceError, match=r"--face N.*me-faces-2\.png shows the numbers"):
+            align_picture(ramp(100, 160), 32, name=str(photo))
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["me-faces-2.png", "me-faces.png", "me.jpg"]
+    assert (tmp_path / "me-faces.png").read_bytes() == b"mine"
+    drawn = np.asarray(Image.open(tmp_path / "me-faces-2.png"))
+    assert drawn.shape == (100, 160, 3) and (drawn[60, 10:50] == [255, 255, 0]).all()
+    assert (tmp_path / "me-faces-2.png").stat().st_mode & 0o777 == 0o600
+    align_picture(ramp(100, 160), 32, 2, str(photo))
+
+
+def test_a_folder_that_cannot_be_written_leaves_the_picture_out(monkeypatch):
+    monkeypatch.setattr(alignment, "detect_faces", lambda pixels: [at(100), at(10)])
+    with pytest.raises(NoFaceError, match=r"crop to the person$"):
+        align_picture(ramp(100, 160), 32, name="/dev/null/me.jpg")
+
+
+def test_without_the_detector_a_square_picture_is_left_alone(monkeypatch):
+    monkeypatch.setitem(sys.modules, "facenet_pytorch", None)
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
+    detection._detector.cache_clear()
+    picture = Image.fromarray(ramp(64, 64))
+    assert unlearnkit_faces.unlearnkit_align_picture(picture, 32, "me.png", None, False) is None
+    with pytest.raises(ConfigError, match="--align no"):
+        unlearnkit_faces.unlearnkit_align_picture(picture, 32, "me.png", None, True)
+
+
+def test_a_portrait_is_aligned_once(tmp_path):
+    """The astronaut's picture is square, but her face is not where FFHQ has it; in the result it is."""
+    portrait = pytest.importorskip("skimage.data").astronaut()
+    for size in (128, 256, 1024):
+        aligned = align_if_needed(portrait, size)
+        assert aligned is not None
+        pixels = ((aligned + 1) * 127.5).round().byte().permute(1, 2, 0).numpy()
+        assert align_if_needed(pixels, 64) is None
 
 
 def test_a_portrait_is_aligned():

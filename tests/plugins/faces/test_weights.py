@@ -1,22 +1,19 @@
-"""Weight files: looked for, refused, read; and what registering the plugin costs."""
+"""Weight files: refused, read; and what registering the plugin costs."""
 
 from __future__ import annotations
 
-import hashlib
 import subprocess
 import sys
 from pathlib import Path
 
-import attrs
 import pytest
 import torch
 from torch import nn
-from unlearnkit_faces.weights import Source, find_file, load_network, read_state
+from unlearnkit_faces.weights import load_network, read_state
 
 from unlearnkit.checkpoints import write_tensors
-from unlearnkit.errors import CheckpointError, ConfigError
+from unlearnkit.errors import CheckpointError
 
-SOURCE = Source("net.pth", "--set identity.weights=FILE", "https://example.org/net.pth", "choose another")
 CPU = torch.device("cpu")
 
 
@@ -32,44 +29,6 @@ class Evil:
 def test_the_plugin_imports_no_torch():
     code = "import sys, unlearnkit_faces; assert 'torch' not in sys.modules, 'torch'"
     subprocess.run([sys.executable, "-c", code], check=True)
-
-
-def test_a_missing_file_is_explained_and_not_downloaded(monkeypatch, tmp_path):
-    monkeypatch.setenv("TORCH_HOME", str(tmp_path))
-    with pytest.raises(ConfigError) as info:
-        find_file(None, SOURCE)
-    for part in (str(tmp_path / "hub" / "checkpoints" / "net.pth"), "--set identity.weights=FILE",
-                 "https://example.org/net.pth", "choose another"):
-        assert part in str(info.value)
-
-
-@pytest.mark.parametrize("folder", ["hub/checkpoints", "checkpoints"])
-def test_the_cache_is_found(monkeypatch, tmp_path, folder):
-    monkeypatch.setenv("TORCH_HOME", str(tmp_path))
-    path = tmp_path / folder / "net.pth"
-    path.parent.mkdir(parents=True)
-    path.touch()
-    assert find_file(None, SOURCE) == path
-
-
-def test_a_cached_file_must_be_what_its_name_promises(monkeypatch, tmp_path):
-    monkeypatch.setenv("TORCH_HOME", str(tmp_path))
-    content = b"weights"
-    name = f"net-{hashlib.sha256(content).hexdigest()[:8]}.pth"
-    path = tmp_path / "hub" / "checkpoints" / name
-    path.parent.mkdir(parents=True)
-    path.write_bytes(content)
-    assert find_file(None, attrs.evolve(SOURCE, file_name=name)) == path
-    path.write_bytes(b"others")
-    with pytest.raises(CheckpointError, match="promises"):
-        find_file(None, attrs.evolve(SOURCE, file_name=name))
-
-
-def test_a_path_that_was_given_must_exist(tmp_path):
-    with pytest.raises(CheckpointError, match="does not exist"):
-        find_file(tmp_path / "no.pth", SOURCE)
-    with pytest.raises(CheckpointError, match="is a folder"):
-        find_file(tmp_path, SOURCE)
 
 
 def test_nothing_in_a_file_is_executed(tmp_path, capsys):

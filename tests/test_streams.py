@@ -198,6 +198,7 @@ def test_no_purpose_of_a_run_sees_the_people_of_another(tmp_path: Path, monkeypa
         "unlearnkit.workflows.run:_distances": 1000,
         "unlearnkit.metrics.neighbours:measure": 256,
         "unlearnkit.metrics.gallery:sample": 12,
+        "unlearnkit.metrics.looks:_apart": 8,
         "unlearnkit.metrics.fid:_features": 6,
         "unlearnkit.report.show:show_people": 8,
         "unlearnkit.attacks.reinversion:_search": 600,

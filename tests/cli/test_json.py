@@ -62,7 +62,7 @@ def test_show_run(cli: Cli, tmp_path: Path) -> None:
     (tmp_path / "mine" / "report.html").touch()
     assert document(cli("show", "run", "mine", "--json")) == {
         "format": "unlearnkit-run-1", "folder": "mine", "settings": {"seed": 1, "method": {"name": "guide"}},
-        "manifest": {}, "metrics": {"identity": 0.123456, "fid": None}, "numbers": {},
+        "manifest": {}, "metrics": {"identity": 0.123456, "fid": None}, "numbers": {}, "verdict": None,
         "files": {"edit": None, "report": "mine/report.html"},
     }
 

@@ -124,6 +124,18 @@ MISTAKES = [
     ((*INVERT, "--out", "folder"), "is a folder"),
     ((*INVERT, "--out", "missing/x"), "does not exist"),
     ((*INVERT, "--out", "picture.png"), "never overwritten"),
+    ((*RUN, "--align", "maybe"), "--align"),
+    ((*RUN, "--face", "0"), "expected largest or a number from 1"),
+    ((*INVERT, "--align", "maybe"), "--align"),
+    ((*INVERT, "--face", "none"), "expected largest or a number from 1"),
+    (("convert", "missing", "x.safetensors"), "missing"),
+    (("convert", "text.txt", "x.safetensors"), "expected an NVIDIA .pkl"),
+    (("convert", "text.txt", "text.txt"), "never overwritten"),
+    (("convert", "text.txt", "x.safetensors", "--float32=yes"), "does not take a value"),
+    (("fetch",), "give the NAME"),
+    (("fetch", "nonsense"), "there is no weight file 'nonsense'"),
+    (("fetch", "--list=yes"), "does not take a value"),
+    (("fetch", "fid", "--yes=3"), "does not take a value"),
     (("new", "Left Ear"), "small letters"),
     (("new", "mine", "--kind", "lens"), "'lens' is not one of"),
     (("new", "mine", "--out", "text.txt"), "text.txt"),
@@ -278,7 +290,9 @@ def test_show_run(cli: Cli, tmp_path: Path) -> None:
     folder.mkdir()
     (folder / "config.toml").write_text('seed = 1\n[method]\nname = "guide"\n')
     (folder / "metrics.json").write_text(json.dumps({"identity": 0.123456}))
-    (folder / "manifest.json").write_text(json.dumps({"status": "finished", "seconds": 3.5}))
+    manifest = {"format": 1, "status": "finished", "seconds": 3.5}
+    manifest |= {name: {} for name in ("versions", "plugins", "inputs", "timings", "memory")}
+    (folder / "manifest.json").write_text(json.dumps(manifest))
     done = cli("show", "run", folder)
     assert done.returncode == 0, done.stderr
     for word in ("method: guide", "status: finished", "identity", "0.123"):

@@ -108,7 +108,7 @@ def test_files_pictures_device_and_folder_at_once(outside: Registry, tmp_path: P
     (tmp_path / "full" / "file").write_text("")
     made = settings(
         outside, request__latent_seed=None, request__images=[str(tmp_path / "text.png"), str(tmp_path / "wide.png")],
-        device="cuda:9", judge__name="arcface-ir-se50",
+        request__align=False, device="cuda:9", judge__name="arcface-ir-se50",
     )
     told = problems(made, tmp_path / "full")
     for part in ("text.png cannot be read", "wide.png is 8×4", "no weights", "cuda:9", "not empty",

@@ -83,6 +83,6 @@ def pick_device(name: str) -> torch.device:
         device = torch.device(name)
         torch.empty(1, device=device)
     except (RuntimeError, AssertionError) as error:
-        reason = str(error).splitlines()[0]
+        reason = str(error).splitlines()[0].split(" (")[0].split(". ")[0][:80]  # torch goes on for pages
         raise ConfigError(f"device {name!r} cannot be used here ({reason}); try --device cpu") from error
     return device

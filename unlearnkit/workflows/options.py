@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeAlias
@@ -118,7 +119,7 @@ def _parsed_person(text: str) -> dict[str, Any]:
         raise ConfigError(
             f"--person: got {text!r}, expected NAME=PICTURE[,PICTURE…], NAME=FILE.safetensors or NAME=seed:N"
         )
-    return _person(name, sources.split(","))
+    return _person(name, [sources] if os.path.isfile(sources) else sources.split(","))
 
 
 def _person(name: str, parts: Iterable[str]) -> dict[str, Any]:

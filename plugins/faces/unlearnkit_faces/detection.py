@@ -58,9 +58,9 @@ def detect_faces(
     ``thresholds`` are those of MTCNN's three stages (defaults from its authors).
     """
     height, width = pixels.shape[:2]
-    if min(height, width) < SMALLEST_SIDE:
-        return []
     shrink = max(1.0, max(height, width) / LONGEST_SIDE)
+    if min(height, width) / shrink < SMALLEST_SIDE:  # also a very long picture, which shrinks to a line
+        return []
     boxes, probabilities, landmarks = _detector(thresholds).detect(_shrunk(pixels, shrink), landmarks=True)
     if boxes is None:
         return []

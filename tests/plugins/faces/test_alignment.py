@@ -212,3 +212,10 @@ def test_a_portrait_is_aligned():
     # Where FFHQ has the eyes: one level, right and left of the middle, a little above it.
     assert abs(eyes[0, 1] - eyes[1, 1]) < 0.03 and abs(eyes[:, 0].mean() - 0.5) < 0.04
     assert 0.42 < eyes[:, 1].mean() < 0.53
+
+
+def test_a_very_long_picture_shows_no_face():
+    """It shrinks to a line, of which MTCNN makes no pyramid."""
+    from unlearnkit_faces.detection import detect_faces
+
+    assert detect_faces(np.zeros((40, 20000, 3), np.uint8)) == []

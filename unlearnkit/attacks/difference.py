@@ -19,7 +19,7 @@ from unlearnkit.metrics.gallery import BATCH, front_images
 __all__ = ["DifferenceSearch", "ReadDifference", "gap", "read_directions", "shuffled"]
 
 _SAMPLES = 2000
-"""Random latents for their mean distance from w_avg and their Gram matrix."""
+"""Random latents for their mean distance from w_avg."""
 
 
 def shuffled(case: Case) -> Generator:
@@ -50,8 +50,6 @@ class ReadDifference(Attack):
 
     * ``rows``: a gradient step adds an outer product with w_u, so the first right singular vector of D points along
       w_u - w_avg
-    * ``gram``: a closed form changes W by an outer product whose second factor is G^-1 [w_u; 1], with the Gram matrix G
-      of the kept latents (UCE, WACV 2024, eq. 7): G, estimated from random latents, is divided out
     * ``columns``: where the target lies on a line with w_avg and w_u, as UFO's does, the first factor is W (w_u -
       w_avg) up to its length: solved for by least squares
 
@@ -83,7 +81,7 @@ class ReadDifference(Attack):
     def _read(self, case: Case, edited: Generator, pictures: Tensor) -> Attempt:
         frozen = case.evidence.frozen
         random = case.evidence.random_latents(_SAMPLES, case.evidence.stream("attack/read-difference"))
-        directions = read_directions(frozen, edited, random)
+        directions = read_directions(frozen, edited)
         distance = self.radius * (random - frozen.w_avg).norm(dim=2).mean()
         latents = torch.cat([frozen.w_avg + sign * distance * directions[:, None] for sign in (1, -1)])
         faces = front_images(frozen, latents)
@@ -92,56 +90,48 @@ class ReadDifference(Attack):
         return attrs.evolve(trace.attempt(self.budget), guesses=faces.cpu())
 
 
-def read_directions(frozen: Generator, edited: Generator, random: Tensor) -> Tensor:
+def read_directions(frozen: Generator, edited: Generator) -> Tensor:
     """Unit directions from w_avg, one for each reading of :class:`ReadDifference` ``(R, w_dim)``, up to their sign.
 
-    ``random`` ``(N, num_ws, w_dim)``: latents for the Gram matrix. Zero where the style layers do not differ.
+    Zero where the style layers do not differ.
     """
     layers = [(before, after) for before, after in zip(frozen.style_layers(), edited.style_layers(), strict=True)
-              if not torch.equal(before.weight, after.weight) or not torch.equal(before.bias, after.bias)]
+              if not torch.equal(before.weight, after.weight)]
     if not layers:
         return frozen.w_avg.new_zeros(len(_READINGS), frozen.w_dim)
-    found = torch.stack([read(layers, frozen.w_avg, random) for read in _READINGS])
+    found = torch.stack([read(layers) for read in _READINGS])
     return torch.nn.functional.normalize(found, dim=1).to(frozen.w_avg)
 
 
 _Layers = list[tuple[StyleLayer, StyleLayer]]
 
 
-def _rows(layers: _Layers, w_avg: Tensor, random: Tensor) -> Tensor:
-    stacked = torch.cat([_scaled(_affine(after) - _affine(before))[:, :-1] for before, after in layers])
-    return _first_right(stacked)
+def _rows(layers: _Layers) -> Tensor:
+    return _first_right(torch.cat([_scaled(_difference(before, after)) for before, after in layers]))
 
 
-def _gram(layers: _Layers, w_avg: Tensor, random: Tensor) -> Tensor:
-    parts = []
-    for before, after in layers:
-        kept = torch.nn.functional.pad(random[:, before.row].double(), (0, 1), value=1.0)
-        parts.append(_scaled((_affine(after) - _affine(before)) @ (kept.T @ kept / len(kept))))
-    factor = _first_right(torch.cat(parts))
-    # [w; 1] up to its length, so w is where the last number is 1; as a direction, w - w_avg times that number.
-    return factor[:-1] - factor[-1] * w_avg.double().mean(0)
-
-
-def _columns(layers: _Layers, w_avg: Tensor, random: Tensor) -> Tensor:
-    differences = [_affine(after) - _affine(before) for before, after in layers]
+def _columns(layers: _Layers) -> Tensor:
+    differences = [_difference(before, after) for before, after in layers]
     right = _first_right(torch.cat([_scaled(difference) for difference in differences]))
     scales = [difference.norm().clamp_min(1e-30) for difference in differences]
-    weights = torch.cat([_affine(before)[:, :-1] / scale for (before, _), scale in zip(layers, scales, strict=True)])
+    weights = torch.cat([_weight(before) / scale for (before, _), scale in zip(layers, scales, strict=True)])
     left = torch.cat([difference @ right / scale for difference, scale in zip(differences, scales, strict=True)])
     gram = weights.T @ weights
     # The ridge is for generators whose styles do not depend on all of w.
-    ridge = 1e-6 * gram.diagonal().mean() * torch.eye(len(gram), dtype=gram.dtype, device=gram.device)
+    ridge = 1e-6 * gram.diagonal().mean() * torch.eye(len(gram), dtype=gram.dtype)
     return torch.linalg.solve(gram + ridge, weights.T @ left)
 
 
-_READINGS = (_rows, _gram, _columns)
+_READINGS = (_rows, _columns)
 
 
-def _affine(layer: StyleLayer) -> Tensor:
-    """Weight and bias as they act on [w; 1] ``(C, w_dim + 1)``, float64 on the CPU."""
-    weight = layer.gain * layer.weight.detach()
-    return torch.cat([weight, layer.bias.detach()[:, None]], 1).cpu().double()
+def _weight(layer: StyleLayer) -> Tensor:
+    """The weight as it acts on w ``(C, w_dim)``, float64 on the CPU."""
+    return layer.gain * layer.weight.detach().cpu().double()
+
+
+def _difference(before: StyleLayer, after: StyleLayer) -> Tensor:
+    return _weight(after) - _weight(before)
 
 
 def _scaled(difference: Tensor) -> Tensor:

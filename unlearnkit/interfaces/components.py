@@ -352,8 +352,10 @@ class Attack(Component):
     """
 
     holds: ClassVar[Holds] = Holds(base=True, photo=True, encoder=True, compute="training")
-    """What the attacker has; everything, unless an attack says otherwise. Without a photo (``Holds(base=True)``) nothing of
-    ``case.person`` may reach the attack but through the trace, which scores it, and its attempts carry ``guesses``."""
+    """What the attacker has; everything, unless an attack says otherwise.
+
+    Without a photo (``Holds(base=True)``) nothing of ``case.person`` may reach the attack but through the trace, which
+    only scores it, and its attempts carry ``guesses``."""
     unit: ClassVar[str]
     """Unit of effort: ``"optimiser steps"``."""
     control: ClassVar[str]

@@ -158,7 +158,7 @@ class DifferenceSearch(Attack):
     unit: ClassVar[str] = "optimiser steps"
     control: ClassVar[str] = "floor"
     control_is: ClassVar[str] = "the same search with an edit of the same size in random order"
-    quick: ClassVar[Mapping[str, Any]] = MappingProxyType({"steps": 15, "starts": 2, "random": 64})
+    quick: ClassVar[Mapping[str, Any]] = MappingProxyType({"steps": 10, "starts": 2, "random": 32})
 
     steps: int = option(40, ge=1, unit="steps", help="optimiser steps of each search")
     starts: int = option(4, ge=1, le=64, help="searches side by side")

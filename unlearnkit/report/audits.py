@@ -80,7 +80,7 @@ def _effort(result: Mapping[str, Any]) -> float:
 def _comes_back(result: Mapping[str, Any]) -> str:
     effort = result["effort_to_recognise"]
     if effort is None:
-        return "is named among others"
+        return "is named first, though not recognised"
     return f"comes back after {result['answer']}" if effort else "comes back without effort"
 
 

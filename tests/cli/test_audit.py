@@ -69,7 +69,8 @@ def test_an_audit_leaves_numbers_and_a_page(cli: Cli, mine: Path, outside_path: 
     before = {path.name: path.read_bytes() for path in mine.iterdir() if path.is_file() and path.name != ".lock"}
     done = cli("audit", mine, *SHORT, paths=(outside_path,))
     assert done.returncode == 0, done.stderr
-    for word in (*NAMES, "audit.json", "audit.html", "0 optimiser steps", "neighbours: 6 latents tried (5 of 13)", "attacker who has"):
+    for word in (*NAMES, "audit.json", "audit.html", "0 optimiser steps", "neighbours: 6 latents tried (5 of 13)",
+                 "attacker who has"):
         assert word in done.stdout, done.stdout
     audit = strict(mine / "audit.json")
     assert audit["format"] == "unlearnkit-audit-1" and audit["seed"] == 0 and audit["device"] == "cpu"

@@ -1,7 +1,8 @@
 """Who gets an erased person back, method by method: every attack on every method, from the audits of a bench.
 
-``unlearnkit bench --full --scenarios ind --results runs/bench/audits`` makes them (three people; it goes on where it was
-stopped), then ``python benchmarks/audits.py runs/bench/audits --out audits.json`` prints the table and writes its numbers.
+``unlearnkit bench --full --scenarios ind --results runs/bench/audits`` makes them (three people; it goes on where it
+was stopped), then ``python benchmarks/audits.py runs/bench/audits --out audits.json`` prints the table and writes its
+numbers.
 
 A cell says of how many people the edit was undone, and with what median effort: the judge recognised the person, and
 where the attack asks who was erased, it named them first of all candidates.

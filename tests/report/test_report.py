@@ -207,7 +207,9 @@ NAMED = GIVEN_AWAY | {"tone": "mixed", "effort_to_recognise": None, "answer": "N
     ([audit_result(effort=0, answer="No effort needed")], "bad", "Gone from its place; comes back without effort", ""),
     ([audit_result("good", None)] * 2, "good", "Forgotten; 2 attempts to bring them back fail", "none succeeds"),
     ([audit_result(), GIVEN_AWAY], "bad", "Gone from its place; the edit gives away whom it erases",
-     "comes back after 1 face drawn. Without a photo, read-difference names them first of 20 people."),
+     "2 of 2 attempts to bring the person back succeed; without a photo, read-difference names the person first of 20 "
+     "people; by reinversion-w, the person comes back after 11 optimiser steps."),
+    ([GIVEN_AWAY], "bad", "Gone from its place; the edit gives away whom it erases", "first of 20 people."),
     ([audit_result(), NAMED], "bad", "Gone from its place; comes back after 11 optimiser steps", "2 of 2 attempts"),
     ([NAMED], "mixed", "Gone from its place; is named first, though not recognised", ""),
     ([audit_result("unknown", None)], "mixed", "Forgotten; whether they come back is unknown", "inconclusive"),

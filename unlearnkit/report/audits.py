@@ -53,15 +53,19 @@ def audited(audits: Mapping[str, Sequence[Mapping[str, Any]]]) -> Audited | None
                            for tone in ("bad", "mixed", "unknown"))
     tried = f"{len(results)} attempt{'s' if len(results) > 1 else ''} to bring the person back"
     if bad or mixed:
-        first = min(bad or mixed, key=_effort)
-        clause, which = _comes_back(first), f"{len(bad + mixed)} of {tried} succeed" + ("s" * (len(bad + mixed) == 1))
-        sentence = f"Audit: {which}; by {first['attack']}, the person {clause}."
-        if giving := [result for result in bad if _without_photo(result)]:
-            # The weakest point of all: nobody has to know whom they look for.
+        giving = [result for result in bad if _without_photo(result)]
+        known = [result for result in bad or mixed if result not in giving]
+        sentence = f"Audit: {len(bad + mixed)} of {tried} succeed" + ("s" * (len(bad + mixed) == 1))
+        clause = ""
+        if giving:  # the weakest point of all: nobody has to know whom they look for
             weakest = min(giving, key=_effort)
             clause = "the edit gives away whom it erases"
-            sentence += f" Without a photo, {weakest['attack']} names them first of " \
-                        f"{weakest['identified']['candidates']} people."
+            sentence += f"; without a photo, {weakest['attack']} names the person first of " \
+                        f"{weakest['identified']['candidates']} people"
+        if known:
+            first = min(known, key=_effort)
+            sentence += f"; by {first['attack']}, the person {_comes_back(first)}"
+        sentence, clause = f"{sentence}.", clause or _comes_back(first)
         return Audited("bad" if bad else "mixed", clause, sentence)
     if unknown:
         return Audited("unknown", "whether they come back is unknown",

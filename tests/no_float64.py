@@ -18,7 +18,7 @@ class NoFloat64(TorchFunctionMode):
     """Raises where a tensor that would live on the device is float64.
 
     On the host are: what ``.cpu()`` and ``.to("cpu")`` return, what is made without a device, and what comes of host
-    tensors alone. ``.to(torch.device(...))``, ``.to(tensor)`` and ``device=`` go to the device, whose name is ``cpu`` here;
+    tensors alone. ``.to(torch.device(...))``, ``.to(tensor)`` and ``device=`` go to the device, named ``cpu`` here;
     parameters live there. A host tensor says that it is on ``cpu:0``, to tell the two apart.
     """
 

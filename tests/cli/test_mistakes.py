@@ -25,6 +25,7 @@ INVERT = ("invert", "picture.png", "--generator", "outside-toy", "--out", "x")
 MEASURE = ("measure", "text.txt", "--generator", "outside-toy")
 # What is wrong stands last, or is a word without option right behind the command: so a test below counts them.
 MISTAKES = [
+    (("compare", "text.txt", "--full=1"), "does not take a value"),
     (("run", "--nonsense"), "--nonsense"),
     (("measure", "missing"), "missing"),
     (("measure", "folder"), "no run directory"),

@@ -33,6 +33,7 @@ from unlearnkit.workflows.experiment import Experiment, load
 from unlearnkit.workflows.preflight import check
 from unlearnkit.workflows.progress import ProgressLine
 from unlearnkit.workflows.targets import look_at_targets
+from unlearnkit.workflows.write_back import doubt
 
 __all__ = ["continue_run", "dry_run", "start_run"]
 
@@ -55,7 +56,11 @@ def start_run(settings: Settings, out: Path | None, console: Console, kind: type
     with ProgressLine(console) as line:
         with line.task("loading networks"):
             experiment = load(settings, chain)
+            doubtful = doubt(experiment)
+        if doubtful:
+            line.note(f"note: {doubtful}")
         run = kind.create(out, settings.table(), _name(settings))
+        run.update_manifest(write_back=doubtful)
         _finish(run, experiment, line)
     return run
 
@@ -81,15 +86,15 @@ def continue_run(folder: Path, console: Console, kind: type[Run] = Run) -> Run:
     return run
 
 
-def dry_run(settings: Settings, out: Path | None) -> None:
-    """Run every check that :func:`start_run` does before it creates a folder.
+def dry_run(settings: Settings, out: Path | None) -> str | None:
+    """Run every check that :func:`start_run` does before it creates a folder; returns its note, see :func:`doubt`.
 
     :raises UnlearnkitError: as there; :class:`~unlearnkit.errors.Mistakes` if there are several.
     """
     chain = _chain(settings)
     check(settings, chain, out)
     toml_bytes(settings.table())
-    load(settings, chain)
+    return doubt(load(settings, chain))
 
 
 def _name(settings: Settings) -> str:

@@ -187,9 +187,13 @@ def _finish(run: Run, experiment: Experiment, line: ProgressLine) -> None:
                 run.update_manifest(**experiment.machine, **kernels, domains=experiment.settings.domains(),
                                     **({"levels_source": source} if source else {}))
                 _execute(run, experiment, progress)
-        except (Interrupted, KeyboardInterrupt):
+        except Interrupted:
             run.finish("interrupted")
             raise
+        except KeyboardInterrupt:
+            run.finish("interrupted")
+            raise Interrupted(f"stopped at once, what was not saved is done again; continue with: unlearnkit run "
+                              f"--resume {run.path}") from None
         except BaseException:
             run.finish("failed")
             raise
@@ -197,6 +201,7 @@ def _finish(run: Run, experiment: Experiment, line: ProgressLine) -> None:
 
 def _execute(run: Run, experiment: Experiment, progress: RunProgress) -> None:
     line = progress.line
+    line.check = progress.check
     _check_base(run, experiment)
     with line.task("finding the latents"):
         _find_people(run, experiment)

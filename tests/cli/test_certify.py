@@ -19,8 +19,8 @@ from unlearnkit.runs import Run
 Cli = Callable[..., "subprocess.CompletedProcess[str]"]
 PAGE = (Path(__file__).parents[2] / "docs" / "json.md").read_text()
 RUN = ("run", "--method", "outside-nudge", "--generator", "outside-toy", "--identity", "demo-identity", "--judge",
-       "demo-judge", "--perceptual", "demo-trunk", "--set", "metrics.samples=2", "--set", 'metrics.names=["identity"]', "--set",
-       "request.random_bystanders=2", "--device", "cpu")
+       "demo-judge", "--perceptual", "demo-trunk", "--set", "metrics.samples=2", "--set", 'metrics.names=["identity"]',
+       "--set", "request.random_bystanders=2", "--device", "cpu")
 
 
 @pytest.fixture(scope="module")

@@ -29,7 +29,7 @@ NOT_RUN: dict[str, str] = {}
 """Page:line of a block -> why nothing can run or parse it."""
 ELSEWHERE: dict[str, str] = {}
 """Commands that pages describe before they are merged; to be empty when they are."""
-TOOLS = {"pip", "pytest", "mkdocs", "nox", "pre-commit", "git", "mkdir", "cd", "echo", "export", "set", "for", "wait",
+TOOLS = {"openssl", "sha256sum", "pip", "pytest", "mkdocs", "nox", "pre-commit", "git", "mkdir", "cd", "echo", "export", "set", "for", "wait",
          "jq", "done", "cp", "source", "ruff", "mypy", "lint-imports"}
 PRELUDES = {
     "docs/audit.md": """

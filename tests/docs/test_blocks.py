@@ -29,8 +29,8 @@ NOT_RUN: dict[str, str] = {}
 """Page:line of a block -> why nothing can run or parse it."""
 ELSEWHERE: dict[str, str] = {}
 """Commands that pages describe before they are merged; to be empty when they are."""
-TOOLS = {"openssl", "sha256sum", "pip", "pytest", "mkdocs", "nox", "pre-commit", "git", "mkdir", "cd", "echo", "export", "set", "for", "wait",
-         "jq", "done", "cp", "source", "ruff", "mypy", "lint-imports"}
+TOOLS = {"pip", "pytest", "mkdocs", "nox", "pre-commit", "git", "mkdir", "cd", "echo", "export", "set", "for", "wait",
+         "jq", "done", "cp", "source", "ruff", "mypy", "lint-imports", "openssl", "sha256sum"}
 PRELUDES = {
     "docs/audit.md": """
         from unlearnkit.testing import ToyGenerator, ToyIdentity, make_evidence

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from unlearnkit.cli.common import complete_weights
+from unlearnkit.cli.common import complete_weights, say_next
 from unlearnkit.errors import ConfigError, Gather
 
 if TYPE_CHECKING:
@@ -48,6 +48,7 @@ def command(names: tuple[str, ...], listing: bool, yes: bool) -> None:
         with mistakes:
             _get(file, yes)
     mistakes.raise_any()
+    say_next("unlearnkit", "show", "weights", note="what is there, and what needs it")
 
 
 def _get(file: WeightFile, yes: bool) -> None:

@@ -115,6 +115,12 @@ def test_no_audit_and_no_other_pictures_are_said(make_run: MakeRun, tmp_path: Pa
     assert found.audits == 0 and "no audit was made" in " ".join(found.not_claimed)
 
 
+def test_later_measurements_are_said(make_run: MakeRun, tmp_path: Path) -> None:
+    run = make_run(tmp_path / "run")
+    (run / "measured.json").write_text("{}")
+    assert "later measurements agree: 1 made" in " ".join(predicate(run).not_claimed)
+
+
 def test_an_audit_that_is_gone_is_said(make_run: MakeRun, tmp_path: Path) -> None:
     run = make_run(tmp_path / "run")
     (run / "audit.json").unlink()

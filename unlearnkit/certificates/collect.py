@@ -102,7 +102,7 @@ def collect(run: Run, metadata: Mapping[str, str], public_key: str, issued: date
         pictures=tuple(_pictures(metrics)), kept=tuple(_kept(metrics)),
         audits=len(tables), attacks=attacks, earlier=tuple(_earlier(metrics, manifest, scale)),
         verdict=_verdict(run.request.names, metrics, manifest, people, _anonymous(tables, names)),
-        not_claimed=(*NOT_CLAIMED, *_gaps(metrics, manifest, tables)), public_key=public_key,
+        not_claimed=(*NOT_CLAIMED, *_gaps(run, metrics, manifest, tables)), public_key=public_key,
     )
 
 
@@ -222,7 +222,7 @@ def _rename(
 
 
 def _gaps(
-    metrics: Mapping[str, float | None], manifest: Mapping[str, Any], tables: Mapping[str, Any]
+    run: Run, metrics: Mapping[str, float | None], manifest: Mapping[str, Any], tables: Mapping[str, Any]
 ) -> Iterable[str]:
     """What was not even measured in this run."""
     if not tables:
@@ -230,6 +230,8 @@ def _gaps(
     gone = [name for name in manifest.get("audits", {}) if name not in tables]
     if gone:
         yield f"That every audit is counted: {len(gone)} of {len(gone) + len(tables)} are no longer there."
+    if again := len(list(run.path.glob("measured*.json"))):
+        yield f"That later measurements agree: {again} made with 'unlearnkit measure' are not part of this account."
     if not metrics.get("n_others"):
         yield "That other pictures of the people are forgotten: none was measured."
     chain = manifest.get("chain", [])

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from unlearnkit.cli.common import FILE, OUT, check_new_file
+from unlearnkit.cli.common import FILE, OUT, check_new_file, say_next
 
 
 @click.command()
@@ -49,10 +49,11 @@ def command(
     found = statement.predicate
     click.echo(f"verdict: {found.verdict.answer}")
     click.echo(f"about: {', '.join(one.name for one in statement.subject)}; valid until {found.expires}")
-    click.echo(f"wrote {out}; read it with: unlearnkit verify {out}")
+    click.echo(f"wrote {out}")
     if not found.audits:
         click.echo(f"note: no attack was tried on this run, and the certificate says so; first: unlearnkit audit {run}",
                    err=True)
+    say_next("unlearnkit", "verify", out, note="what it says, as its readers see it")
 
 
 def _make_key(path: Path) -> None:

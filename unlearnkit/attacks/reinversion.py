@@ -42,7 +42,8 @@ class Reinversion(Guided):
     """True: one row shared by all layers (W); False: one per layer (W+)."""
 
     learning_rate: float = option(
-        0.05, gt=0, le=1e3, unit="standard deviations of the latents", help="Adam's learning rate, decaying in the last quarter"
+        0.05, gt=0, le=1e3, unit="standard deviations of the latents",
+        help="Adam's learning rate, decaying in the last quarter",
     )
     start: str = option(
         "both", choices=("both", "mean"), help="start from the erased latent and the mean one, or from the mean alone"

@@ -1,7 +1,7 @@
 """The command ``unlearnkit``: one file a command, each imported only when it is needed. Imports no torch.
 
-Exit codes: 0 done, 1 a bug (with a traceback; please report it), 2 something the user can fix (one line),
-130 interrupted.
+Exit codes: 0 done, 1 a bug (with a traceback; please report it) or a certificate that 'verify' refuses, 2 something the
+user can fix (one line), 130 interrupted.
 """
 
 from __future__ import annotations
@@ -21,8 +21,8 @@ from unlearnkit.errors import ConfigError, Interrupted, Mistakes, UnlearnkitErro
 __all__ = ["cli", "main"]
 
 _COMMANDS = (
-    "run", "audit", "measure", "bench", "compare", "apply", "sample", "invert", "convert", "plugins", "show", "new",
-    "fetch", "doctor", "build-ext", "completion",
+    "run", "audit", "measure", "bench", "compare", "apply", "certify", "verify", "sample", "invert", "convert",
+    "plugins", "show", "new", "fetch", "doctor", "build-ext", "completion",
 )
 
 

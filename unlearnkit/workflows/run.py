@@ -226,7 +226,7 @@ def _execute(run: Run, experiment: Experiment, progress: RunProgress) -> None:
         show_people(run, experiment.evidence, experiment.targets)
         steps = getattr(experiment.parts.method, "steps", None)
         run.finish("finished", timings=experiment.seconds, tensors_changed=changed, steps=steps,
-                   edit=sha256_file(edit))
+                   edit=sha256_file(edit), metrics=sha256_file(run.path / "metrics.json"))
         write_report(run)
         registry().run_finished(run, outcome.numbers)
         run.clear_checkpoint()

@@ -85,6 +85,9 @@ def _machine() -> Iterator[Check]:
 
 
 def _torch() -> Iterator[Check]:
+    from unlearnkit.waiting import choose_waiting
+
+    waiting = choose_waiting()  # before torch is imported
     import torch
 
     from unlearnkit.engine.machine import usable_threads
@@ -92,6 +95,7 @@ def _torch() -> Iterator[Check]:
     threads = usable_threads()
     yield Check("machine", "torch threads", "ok", f"{threads} (--set threads=N or OMP_NUM_THREADS changes it)",
                 {"count": threads})
+    yield Check("machine", "idle threads", "ok", waiting, {"waiting": waiting})
     if not torch.cuda.is_available():
         yield Check("machine", "CUDA devices", "missing", "none; everything runs on the CPU", {"count": 0})
         return

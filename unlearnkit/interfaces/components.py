@@ -289,6 +289,8 @@ class IdentityEncoder(Component):
 
     differentiable: ClassVar[bool] = True
     """False for an encoder without gradients, such as one outside torch: it can judge, but not be used in a loss."""
+    levels_source: ClassVar[str] = ""
+    """Where :meth:`levels` come from: who measured them, on which pictures, how many; or who published them."""
 
     @abstractmethod
     def embed(self, images: Tensor) -> Tensor:
@@ -303,7 +305,12 @@ class IdentityEncoder(Component):
         return self.embed(images), None
 
     def levels(self) -> dict[str, float] | None:
-        """Mean similarity of ``same_person`` and ``strangers`` on real images; None if it is not known."""
+        """What a similarity means to this encoder, as far as it is known; None if nothing is.
+
+        ``same_person`` and ``strangers``: the mean similarity of two pictures of one person, and of two people.
+        ``border``: from which similarity on its publisher takes two pictures for one person; without it, half-way
+        between the two. See :attr:`levels_source`.
+        """
         return None
 
 

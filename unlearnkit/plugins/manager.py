@@ -182,6 +182,14 @@ class Registry:
             raise PluginError(f"{name}: no plugin aligns pictures; crop it as FFHQ does and give --align no")
         return answers[0] if answers else None
 
+    def find_faces(self, images: Tensor, domain: str) -> Tensor | None:
+        """Confidence of the likeliest face in each image ``(N, 3, H, W)``: ``(N,)`` in [0, 1].
+
+        None if no plugin detects faces of this domain.
+        """
+        answers = self._call("unlearnkit_find_faces", images=images, domain=domain)
+        return answers[0] if answers else None
+
     def run_started(self, run: Run) -> None:
         """Notify plugins that a run starts."""
         self._call("unlearnkit_run_started", run=run)

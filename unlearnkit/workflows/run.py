@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import attrs
 import torch
 from rich.console import Console
 from torch import Tensor
@@ -31,6 +32,7 @@ from unlearnkit.streams import stream
 from unlearnkit.workflows.experiment import Experiment, load
 from unlearnkit.workflows.preflight import check
 from unlearnkit.workflows.progress import ProgressLine
+from unlearnkit.workflows.targets import look_at_targets
 
 __all__ = ["continue_run", "dry_run", "start_run"]
 
@@ -176,7 +178,9 @@ def _finish(run: Run, experiment: Experiment, line: ProgressLine) -> None:
         try:
             with _signals(progress):
                 kernels = dict(zip(("kernels", "instructions"), native.in_use(experiment.device.type), strict=True))
-                run.update_manifest(**experiment.machine, **kernels, domains=experiment.settings.domains())
+                source = experiment.parts.judge.levels_source
+                run.update_manifest(**experiment.machine, **kernels, domains=experiment.settings.domains(),
+                                    **({"levels_source": source} if source else {}))
                 _execute(run, experiment, progress)
         except (Interrupted, KeyboardInterrupt):
             run.finish("interrupted")
@@ -192,6 +196,10 @@ def _execute(run: Run, experiment: Experiment, progress: RunProgress) -> None:
     with line.task("finding the latents"):
         _find_people(run, experiment)
     run.write_json(NUMBERS_FILE, to_plain(experiment.declared))
+    if "target_look" not in run.manifest and (look := look_at_targets(experiment)):
+        run.update_manifest(target_look={**attrs.asdict(look), "warning": look.warning})
+        if look.warning:
+            line.note(f"warning: {look.warning}")
     registry().run_started(run)
     experiment.unlearn(progress)
     progress.check()

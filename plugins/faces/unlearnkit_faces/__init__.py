@@ -12,8 +12,8 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 __all__ = [
-    "unlearnkit_align_picture", "unlearnkit_register_identity_encoders", "unlearnkit_register_inverters",
-    "unlearnkit_register_perceptuals", "unlearnkit_register_weights",
+    "unlearnkit_align_picture", "unlearnkit_find_faces", "unlearnkit_register_identity_encoders",
+    "unlearnkit_register_inverters", "unlearnkit_register_perceptuals", "unlearnkit_register_weights",
 ]
 
 
@@ -70,6 +70,15 @@ def unlearnkit_register_weights(register: RegisterWeights) -> None:
     """Register the published files that these networks read."""
     for file in FILES:
         register(file)
+
+
+@hookimpl
+def unlearnkit_find_faces(images: Tensor, domain: str) -> Tensor | None:
+    """MTCNN's confidence in each image; None for anything but photographs, which are all that it knows."""
+    from unlearnkit.options.domains import PHOTOGRAPHS
+    from unlearnkit_faces.detection import confidences, is_installed
+
+    return confidences(images) if domain == PHOTOGRAPHS and is_installed() else None
 
 
 @hookimpl

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
 
 from unlearnkit.plugins import Register, RegisterWeights, hookimpl
+from unlearnkit_faces.defaults import offers
 from unlearnkit_faces.files import FILES
 
 if TYPE_CHECKING:
@@ -12,8 +14,9 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 __all__ = [
-    "unlearnkit_align_picture", "unlearnkit_find_faces", "unlearnkit_register_identity_encoders",
-    "unlearnkit_register_inverters", "unlearnkit_register_perceptuals", "unlearnkit_register_weights",
+    "unlearnkit_align_picture", "unlearnkit_defaults", "unlearnkit_find_faces",
+    "unlearnkit_register_identity_encoders", "unlearnkit_register_inverters", "unlearnkit_register_perceptuals",
+    "unlearnkit_register_weights",
 ]
 
 
@@ -70,6 +73,12 @@ def unlearnkit_register_weights(register: RegisterWeights) -> None:
     """Register the published files that these networks read."""
     for file in FILES:
         register(file)
+
+
+@hookimpl
+def unlearnkit_defaults(settings: Mapping[str, Any]) -> Mapping[str, Any] | None:
+    """Offer encoders and a judge for generators of photographs."""
+    return offers(settings)
 
 
 @hookimpl

@@ -23,7 +23,7 @@ from unlearnkit.weights import WeightFile, find_file
 from unlearnkit_faces.checks import check_pictures, prepared
 from unlearnkit_faces.files import SFACE
 from unlearnkit_faces.onnx_tensors import read_onnx
-from unlearnkit_faces.template import window_crop
+from unlearnkit_faces.template import ORL, window_crop
 from unlearnkit_faces.weights import load_network
 
 __all__ = ["SFace", "SFaceNetwork"]
@@ -96,6 +96,11 @@ class SFace(IdentityEncoder):
     _network: SFaceNetwork | None = attrs.field(init=False, default=None, repr=False)
 
     source: ClassVar[WeightFile] = SFACE
+    levels_source: ClassVar[str] = f"{ORL}; border: OpenCV's for SFace, found on LFW (equal error on ORL: 0.427)"
+
+    def levels(self) -> dict[str, float]:
+        """Means on the ORL faces, OpenCV's border; people drawn by MobileStyleGAN have 0.14 ± 0.10 to one another."""
+        return {"same_person": 0.823, "strangers": 0.125, "border": 0.363}
 
     def check(self) -> None:
         """Check that the weight file is there.

@@ -74,8 +74,8 @@ def to_state(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
     for name, tensor in tensors.items():
         if name in CONSTANTS:
             continue
-        where, ending = next(((name.removesuffix(f"_{old}"), new) for old, new in PARTS.items()
-                              if name.endswith(f"_{old}")), name.rsplit("_", 1))
+        old = next((part for part in PARTS if name.endswith(f"_{part}")), name.rpartition("_")[2])
+        where, ending = name.removesuffix(old).rstrip("_"), PARTS.get(old, old)
         layer, _, part = where.rpartition("_")
         if part in ("conv2d", "batchnorm", "relu"):
             where = f"layers.{layer}.{part}"

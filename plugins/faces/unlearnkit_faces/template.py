@@ -19,8 +19,8 @@ Window = tuple[float, float, float, float]
 """Top, bottom, left and right of a square, in sides of the picture."""
 TEMPLATE_WINDOW: Window = (0.117, 0.871, 0.127, 0.882)
 
-ORL = ("means measured by us on the 400 ORL faces (40 people, greyscale, FFHQ-aligned by MTCNN): 1,800 pairs of one person "
-       "and 78,000 of two")
+ORL = ("means measured by us on the 400 ORL faces (40 people, greyscale, FFHQ-aligned by MTCNN): 1,800 pairs of one "
+       "person and 78,000 of two")
 """What the levels of the encoders that use these windows were measured on."""
 
 

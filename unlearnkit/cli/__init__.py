@@ -21,8 +21,8 @@ from unlearnkit.errors import ConfigError, Interrupted, Mistakes, UnlearnkitErro
 __all__ = ["cli", "main"]
 
 _COMMANDS = (
-    "run", "audit", "bench", "compare", "apply", "sample", "invert", "convert", "plugins", "show", "new", "fetch",
-    "doctor", "build-ext", "completion",
+    "run", "audit", "measure", "bench", "compare", "apply", "sample", "invert", "convert", "plugins", "show", "new",
+    "fetch", "doctor", "build-ext", "completion",
 )
 
 

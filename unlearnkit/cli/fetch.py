@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from unlearnkit.cli.common import complete_weights
+from unlearnkit.cli.common import complete_weights, say_next
 from unlearnkit.errors import ConfigError, Gather
 
 if TYPE_CHECKING:
@@ -60,6 +60,7 @@ def command(names: tuple[str, ...], listing: bool, yes: bool) -> None:
             with mistakes:
                 _get(file, Path(folder))
     mistakes.raise_any()
+    say_next("unlearnkit", "show", "weights", note="what is there, and what needs it")
 
 
 def _is_missing(file: WeightFile) -> bool:

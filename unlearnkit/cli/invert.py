@@ -13,6 +13,7 @@ from unlearnkit.cli.common import (
     check_new_file,
     picture_options,
     resolve_for,
+    say_next,
     settings_options,
 )
 
@@ -48,3 +49,6 @@ def command(
     })
     check_device(settings.device)
     invert(settings, image, out)
+    file = settings.generator.options().get("checkpoint") if checkpoint is not None else None
+    say_next("unlearnkit", "run", "--method", "guide", "--generator", settings.generator.name,
+             *(() if file is None else ("--checkpoint", str(file))), "--latent", out, note="erase whom it shows")

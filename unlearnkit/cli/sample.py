@@ -13,6 +13,7 @@ from unlearnkit.cli.common import (
     ComponentName,
     check_new_file,
     resolve_for,
+    say_next,
     settings_options,
 )
 from unlearnkit.errors import ConfigError
@@ -51,3 +52,7 @@ def command(
     }, edit)
     check_device(settings.device)
     sample(settings, edit, out, count, truncation)
+    if edit is None:
+        say_next("unlearnkit", "run", "--method", "guide", "--generator", settings.generator.name,
+                 *(() if checkpoint is None else ("--checkpoint", checkpoint)), "--latent-seed",
+                 str(settings.seed), note="erase the first of them")

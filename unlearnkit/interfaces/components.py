@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import torch
 from torch import Tensor, nn
 
-from unlearnkit.errors import ConfigError, EditError
+from unlearnkit.errors import CheckpointError, ConfigError, EditError
 from unlearnkit.interfaces.records import (
     About,
     Base,
@@ -33,7 +33,7 @@ from unlearnkit.interfaces.records import (
 from unlearnkit.options.domains import ANY
 
 if TYPE_CHECKING:
-    from unlearnkit.checkpoints import BaseFile
+    from unlearnkit.checkpoints import BaseFile, Checkpoint
 
 __all__ = [
     "Attack", "Component", "Generator", "IdentityEncoder", "Inverter", "Loss", "Method", "Metric", "Penalty",
@@ -184,6 +184,18 @@ class Generator(Component):
                 "edit as it is: unlearnkit sample --edit, or unlearnkit.edits.file.put_on in Python"
             )
         base.write(tensors, out)
+
+
+    @classmethod
+    def state_for(cls, checkpoint: Checkpoint, program: str) -> dict[str, Tensor]:
+        """The tensors of a weight file under the names of ``program``: ``"nvidia"`` or ``"rosinality"``.
+
+        What ``unlearnkit convert`` asks for a new .pkl or .pt file. Called on the class, with no component prepared.
+
+        :raises CheckpointError: by default; and where a tensor has no place there.
+        """
+        raise CheckpointError(f"{checkpoint.path}: {cls.__name__} knows no names of {program}; choose a name that ends "
+                              "in .safetensors")
 
 
 class Inverter(Component):

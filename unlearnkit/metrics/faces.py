@@ -30,8 +30,8 @@ class FacesFound(Metric):
     """In how many pictures a face detector finds a face: of erased latents, bystanders, and random people.
 
     A detector says that there *is* a face, not whose, nor that it is a good one: a distorted face is found too. The
-    same of random people before the edit tells what the detector is worth here. Nothing is sought where no plugin has a detector
-    for the generator's domain, as in the bundled world; there, strangeness alone speaks
+    same of random people before the edit tells what the detector is worth here. Nothing is sought where no plugin has
+    a detector for the generator's domain, as in the bundled world; there, strangeness alone speaks
     (:mod:`unlearnkit.metrics.naturalness`).
     """
 

@@ -30,7 +30,8 @@ C = TypeVar("C", bound=Component)
 class Parts:
     """All prepared components of an experiment; ``judge`` is never the encoder that a loss uses.
 
-    If nothing is to be unlearned, there is no method, target selector, inverter, loss or metric.
+    If nothing is to be unlearned, there is no method, target selector or loss; if nothing is to be measured, no
+    inverter and no metric.
     """
 
     generator: Generator
@@ -51,8 +52,12 @@ def prepared(choice: Choice[C], device: torch.device) -> C:
     return component
 
 
-def assemble(settings: Settings, device: torch.device, *, unlearns: bool = True) -> Parts:
-    """Prepare every component that ``settings`` name; without ``unlearns`` only those needed to evaluate an edit.
+def assemble(
+    settings: Settings, device: torch.device, *, unlearns: bool = True, measures: bool = True
+) -> Parts:
+    """Prepare the components that ``settings`` name.
+
+    Without ``unlearns`` those needed to evaluate an edit, without ``measures`` no inverter and no metrics.
 
     :raises ConfigError: if identity encoder, judge or perceptual distance is missing.
     """
@@ -63,11 +68,13 @@ def assemble(settings: Settings, device: torch.device, *, unlearns: bool = True)
             raise ConfigError(f"no {section} is chosen and no plugin offers one; give --{section} NAME")
         encoders[section] = prepared(choice, device)
     parts = Parts(prepared(settings.generator, device), **encoders)
+    sections = [*(("method", "target") if unlearns else ()), *(("inverter",) if measures else ())]
+    for section in sections:
+        choice = getattr(settings, section)
+        setattr(parts, section, None if choice is None else prepared(choice, device))
     if unlearns:
-        for section in ("method", "target", "inverter"):
-            choice = getattr(settings, section)
-            setattr(parts, section, None if choice is None else prepared(choice, device))
         parts.losses = {name: prepared(choice, device) for name, choice in settings.losses.items()}
+    if measures:
         parts.metrics = {name: prepared(choice, device) for name, choice in settings.metrics.items()}
     return parts
 

@@ -40,11 +40,12 @@ LATENTS, EDIT = "latents.safetensors", "edit.safetensors"
 
 @attrs.frozen(eq=False)
 class Audit:
-    """The results of an audit, and the two files it wrote."""
+    """The results of an audit, the two files it wrote, and the base checkpoint of the run."""
 
     results: list[Result]
     numbers: Path
     page: Path
+    base: Path
 
 
 def audit_run(
@@ -93,7 +94,7 @@ def audit_run(
         known = {person.name: references(Case(evidence, person))[0].cpu() for person in evidence.request.people}
         page = write_audit_page(run, stem, run.read_json(f"{stem}.json"), results, known)
         write_report(run)  # its verdict counts the audit
-    return Audit(results, numbers, page)
+    return Audit(results, numbers, page, experiment.edited.base.path)
 
 
 def attack_tables(sets: Iterable[str] | Mapping[str, Any]) -> dict[str, dict[str, Any]]:
@@ -130,8 +131,8 @@ def build_attacks(
     return attacks
 
 
-def load_edited(run: Run, settings: Settings) -> Experiment:
-    """Load a finished run into memory: its generators, people, targets and encoders.
+def load_edited(run: Run, settings: Settings, *, measures: bool = False) -> Experiment:
+    """Load a finished run into memory: its generators, people, targets and encoders; with ``measures`` its metrics too.
 
     If the run is based on an earlier edit, its frozen generator has that edit applied.
 
@@ -139,7 +140,7 @@ def load_edited(run: Run, settings: Settings) -> Experiment:
     """
     chain = None if settings.base is None else open_chain(_edit_below(run, settings.base))
     edit, latents = run.checked(EDIT), run.checked(LATENTS)  # before networks take their time
-    experiment = load(settings, chain, pictures=False, unlearns=False)
+    experiment = load(settings, chain, pictures=False, unlearns=False, measures=measures)
     experiment.put_on(edit)
     experiment.find_people(load_people(latents, experiment.device))
     return experiment

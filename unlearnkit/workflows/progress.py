@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 
 from rich.console import Console
@@ -43,6 +43,21 @@ class ProgressLine:
             self.console.print(name)
         yield
         self.bar.update(number, completed=1)
+
+    @contextmanager
+    def stages(self, name: str, parts: Sequence[str]) -> Iterator[Callable[[str], None]]:
+        """A phase of several parts; call what it yields with the name of each part before that starts."""
+        number, begun = self.bar.add_task(name, total=len(parts), note=""), 0
+
+        def starting(part: str) -> None:
+            nonlocal begun
+            self.bar.update(number, completed=begun, note=part)
+            begun += 1
+            if not self.live:
+                self.console.print(f"{name}: {part} ({begun} of {len(parts)})", markup=False)
+
+        yield starting
+        self.bar.update(number, completed=len(parts), note="")
 
     def skip(self, steps: int) -> None:
         """Set the number of steps done before this process started."""

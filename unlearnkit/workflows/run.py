@@ -205,8 +205,12 @@ def _execute(run: Run, experiment: Experiment, progress: RunProgress) -> None:
     progress.check()
     edit = run.path / EDIT
     changed = experiment.save_edit(edit)
-    with line.task("measuring"):
-        outcome = experiment.measure(starting=lambda metric: progress.check())
+    with line.stages("measuring", list(experiment.parts.metrics)) as starting:
+        def begin(metric: str) -> None:
+            progress.check()
+            starting(metric)
+
+        outcome = experiment.measure(begin)
         run.write_json("metrics.json", outcome.numbers)
     with line.task("drawing the report"), experiment.phase("report"):
         show_people(run, experiment.evidence, experiment.targets)

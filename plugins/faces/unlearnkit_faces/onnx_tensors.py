@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -15,12 +16,22 @@ from unlearnkit.errors import CheckpointError, ConfigError, one_line
 if TYPE_CHECKING:
     from onnx import GraphProto, NodeProto
 
-__all__ = ["LARGEST", "read_onnx"]
+__all__ = ["LARGEST", "read_onnx", "require_onnx"]
 
 Array = NDArray[np.generic]
-LARGEST = 256 << 20
-"""Bytes of the largest file that is read; numbers take at most five times that (8-bit weights as float32)."""
+LARGEST = 64 << 20
+"""Bytes of the largest file that is read: de-quantising takes some 20 times as much, if all is one 8-bit tensor."""
 PARTS = ("_quantized", "_scales", "_zero_point", "_shape", "_dequantized")
+
+
+def require_onnx() -> None:
+    """Check that the package that reads ONNX files is there.
+
+    :raises ConfigError: if it is not.
+    """
+    if importlib.util.find_spec("onnx") is None:
+        raise ConfigError("ONNX files are read with the package onnx, which is not installed; run: pip install onnx, "
+                          "or install unlearnkit with its extra 'photoreal'")
 
 
 def read_onnx(path: Path) -> dict[str, Tensor]:
@@ -32,11 +43,9 @@ def read_onnx(path: Path) -> dict[str, Tensor]:
     :raises ConfigError: if the package onnx is not installed.
     :raises CheckpointError: if the file is too large, damaged, or keeps numbers in other files.
     """
-    try:
-        import onnx
-    except ImportError as error:
-        raise ConfigError(f"{path.name} is read with the package onnx, which cannot be imported ({error}); run: pip "
-                          "install onnx, or install unlearnkit with its extra 'photoreal'") from error
+    require_onnx()
+    import onnx
+
     try:
         size = path.stat().st_size
         if size > LARGEST:
@@ -71,6 +80,8 @@ def _dequantised(graph: GraphProto, stored: dict[str, Array]) -> dict[str, Tenso
     for node in graph.node:
         if node.op_type == "DequantizeLinear":
             name = node.input[0].removesuffix("_quantized")
+            if name in found:
+                raise ValueError(f"{name} is stated twice")
             whole, scales, zeros = (stored[part] for part in node.input)
             found[name] = torch.from_numpy(_floats(node, whole, scales, zeros)).reshape(_shape(name, stored))
     return found

@@ -22,7 +22,7 @@ from unlearnkit.options.domains import PHOTOGRAPHS
 from unlearnkit.weights import WeightFile, find_file
 from unlearnkit_faces.checks import check_pictures, prepared
 from unlearnkit_faces.files import SFACE
-from unlearnkit_faces.onnx_tensors import read_onnx
+from unlearnkit_faces.onnx_tensors import read_onnx, require_onnx
 from unlearnkit_faces.template import ORL, window_crop
 from unlearnkit_faces.weights import load_network
 
@@ -103,11 +103,12 @@ class SFace(IdentityEncoder):
         return {"same_person": 0.823, "strangers": 0.125, "border": 0.363}
 
     def check(self) -> None:
-        """Check that the weight file is there.
+        """Check that the weight file and the package onnx are there.
 
-        :raises ConfigError: if there is none; CheckpointError if it is another file.
+        :raises ConfigError: if either is missing; CheckpointError if it is another file.
         """
         find_file(self.weights, self.source)
+        require_onnx()
 
     def prepare(self, device: torch.device) -> None:
         """Read the weights onto ``device``.

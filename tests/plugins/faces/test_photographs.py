@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -11,7 +12,8 @@ import torch
 from safetensors.torch import load_file
 from torch import Tensor, nn
 from torch.nn import functional as F
-from unlearnkit_faces import defaults, onnx_tensors, sface, st_lpips
+from unlearnkit_faces import defaults, dlib_judge, onnx_tensors, sface, st_lpips
+from unlearnkit_faces.checks import prepared
 from unlearnkit_faces.dlib_judge import STRANGERS_MEAN, Dlib
 from unlearnkit_faces.files import DLIB, SFACE
 from unlearnkit_faces.mobilefacenet import MobileFaceNet, MobileFaceNetwork
@@ -164,6 +166,21 @@ def test_what_is_no_onnx_is_refused(tmp_path: Path, content: bytes) -> None:
         SFace(weights=tmp_path / "sface.onnx").prepare(CPU)
 
 
+def test_without_the_packages_it_says_what_to_install(
+    sface_file: tuple[Path, Stored], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for package in ("onnx", "dlib"):
+        monkeypatch.setitem(sys.modules, package, None)
+    monkeypatch.setattr(onnx_tensors.importlib.util, "find_spec", lambda name: None)
+    for ask in (SFace(weights=sface_file[0]).check, lambda: SFace(weights=sface_file[0]).prepare(CPU)):
+        with pytest.raises(ConfigError, match="pip install onnx"):
+            ask()
+    monkeypatch.setattr(dlib_judge, "check_file", lambda path, file: None)
+    for ask in (Dlib(weights=sface_file[0]).check, lambda: Dlib(weights=sface_file[0]).prepare(CPU)):
+        with pytest.raises(ConfigError, match="pip install dlib-bin"):
+            ask()
+
+
 def test_a_cut_or_huge_file_is_refused(
     sface_file: tuple[Path, Stored], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -246,7 +263,7 @@ def test_sface_equals_onnxruntime() -> None:
     encoder = SFace()
     encoder.prepare(CPU)
     with torch.no_grad():
-        found = F.normalize(encoder._network(noise(1, 2, 112) * 255), dim=1)
+        found = F.normalize(prepared(encoder._network, "SFace")(noise(1, 2, 112) * 255), dim=1)
     torch.testing.assert_close(found, F.normalize(recorded("sface"), dim=1), rtol=0, atol=1e-6)
 
 
@@ -267,8 +284,6 @@ def test_dlib_equals_itself_on_the_chip(monkeypatch: pytest.MonkeyPatch) -> None
     pytest.importorskip("dlib")
     if present(DLIB) is None:
         pytest.skip("needs 'unlearnkit fetch dlib'")
-    from unlearnkit_faces import dlib_judge
-
     monkeypatch.setattr(dlib_judge, "WINDOW", (0.0, 1.0, 0.0, 1.0))
     judge = Dlib()
     judge.prepare(CPU)

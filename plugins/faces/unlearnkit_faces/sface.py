@@ -33,8 +33,8 @@ WIDTHS = (32, 64, 128, 128, 256, 256, 512, 512, 512, 512, 512, 512, 1024, 1024)
 HALVING = (3, 5, 7, 13)
 """Layers, counted from 1, whose depthwise convolution has stride 2."""
 PARTS = {"gamma": "weight", "beta": "bias", "moving_mean": "running_mean", "moving_var": "running_var"}
-CONSTANTS = ("scalar_op1", "scalar_op2")
-"""127.5 and 1/128 in the file: pictures of 0 to 255 become -1 to 1."""
+CONSTANTS = {"scalar_op1": 127.5, "scalar_op2": 1 / 128}
+"""What the file subtracts from pictures of 0 to 255, and multiplies them with; other numbers are another network's."""
 
 
 class SFaceNetwork(nn.Module):
@@ -52,7 +52,7 @@ class SFaceNetwork(nn.Module):
 
     def forward(self, faces: Tensor) -> Tensor:
         """Embed faces."""
-        x = (faces - 127.5) * (1 / 128)
+        x = (faces - CONSTANTS["scalar_op1"]) * CONSTANTS["scalar_op2"]
         for layer in self.layers.values():
             x = layer(x)
         embeddings: Tensor = self.fc1(self.pre_fc1(self.bn1(x).flatten(1)))
@@ -72,7 +72,7 @@ def to_state(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
     """The file's names -> the network's: ``conv_2_dw_relu_gamma`` is ``layers.conv_2_dw.relu.weight``."""
     state = {}
     for name, tensor in tensors.items():
-        if name in CONSTANTS:
+        if tensor.numel() == 1 and name in CONSTANTS and float(tensor) == CONSTANTS[name]:
             continue
         old = next((part for part in PARTS if name.endswith(f"_{part}")), name.rpartition("_")[2])
         where, ending = name.removesuffix(old).rstrip("_"), PARTS.get(old, old)

@@ -1,7 +1,8 @@
 """ST-LPIPS (Ghildyal and Liu 2022, arXiv 2207.13686): LPIPS that tolerates shifts of a few pixels.
 
 Trunks without aliasing (Zhang 2019, arXiv 1904.11486): the first convolution has stride 1, and every halving is a fixed
-3 × 3 blur after reflection. Trunk and heads were trained by the authors of ST-LPIPS. Results equal
+3 × 3 blur after reflection. Trunk and heads were trained by the authors of ST-LPIPS, whose program (BSD-2-Clause) was
+read for the order of layers. Results equal
 ``stlpips_pytorch.LPIPS(net=..., variant="shift_tolerant")`` of stlpips-pytorch 0.0.2, whose weight files are read.
 """
 

@@ -130,6 +130,7 @@ def test_sface_embeds_the_window(sface_file: tuple[Path, Stored]) -> None:
 @pytest.mark.parametrize(("change", "words"), [
     (lambda tensors: tensors.pop("bn1_gamma"), "lacks bn1.weight"),
     (lambda tensors: tensors.update(extra=torch.zeros(2)), "nothing is known about"),
+    (lambda tensors: tensors.update(scalar_op1=torch.tensor([0.0])), "nothing is known about scalar"),
     (lambda tensors: tensors.update(bn1_beta=torch.full((1024,), torch.nan)), "not finite"),
     (lambda tensors: tensors.update(bn1_beta=torch.zeros(7)), "expected"),
     (lambda tensors: tensors.update(conv_1_conv2d_weight_scales=torch.zeros(1, 1)), "do not fit"),

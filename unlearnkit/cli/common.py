@@ -64,7 +64,7 @@ def complete_component(kind: str, incomplete: str) -> list[CompletionItem]:
 
 
 def complete_weights(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:
-    """Names of registered weight files that begin with ``incomplete``; imports no torch."""
+    """Names of registered weight files, and of their groups, that begin with ``incomplete``; imports no torch."""
     from click.shell_completion import CompletionItem
 
     from unlearnkit.cli.output import stdout_reserved
@@ -75,7 +75,9 @@ def complete_weights(ctx: click.Context, param: click.Parameter, incomplete: str
             files = registry().weights()
     except PluginError:
         return []
-    return [CompletionItem(name, help=file.purpose) for name, file in files.items() if name.startswith(incomplete)]
+    offered = {group: "a group of files" for file in files.values() for group in file.groups}
+    offered |= {name: file.purpose for name, file in files.items()}
+    return [CompletionItem(name, help=purpose) for name, purpose in offered.items() if name.startswith(incomplete)]
 
 
 def complete_device(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[str]:

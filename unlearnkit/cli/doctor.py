@@ -16,7 +16,10 @@ from unlearnkit.cli.output import json_option, print_json, stdout_reserved
 
 _PACKAGES = (
     "unlearnkit", "torch", "torchvision", "numpy", "lpips", "facenet-pytorch", "pytorch-fid", "pooch", "safetensors",
+    "onnx", "dlib-bin",
 )
+_OPTIONAL = {"onnx": "sface", "dlib-bin": "dlib"}
+"""Packages of the extra `photoreal`, and the identity encoders that need them."""
 
 
 @attrs.frozen
@@ -63,7 +66,8 @@ def _versions() -> Iterator[Check]:
             version = importlib.metadata.version(package)
             yield Check("packages", package, "ok", version, {"version": version})
         except importlib.metadata.PackageNotFoundError:
-            yield Check("packages", package, "missing", f"not installed; pip install {package}")
+            why = f" (optional, for the identity encoder {_OPTIONAL[package]})" if package in _OPTIONAL else ""
+            yield Check("packages", package, "missing", f"not installed{why}; pip install {package}")
 
 
 def _machine() -> Iterator[Check]:

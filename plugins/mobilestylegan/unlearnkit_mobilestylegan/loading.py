@@ -52,7 +52,7 @@ def network_of(tensors: Mapping[str, Tensor], where: str, double: bool = False) 
                     *(tensors[f"synthesis.blocks.{number}.conv2.weight"].shape[0] for number in range(blocks)))
         dim = tensors["synthesis.first.style.weight"].shape[1]
     except (KeyError, IndexError) as error:
-        raise CheckpointError(f"{where}: is no MobileStyleGAN: it lacks {error}; give the files of the package") from error
+        raise CheckpointError(f"{where}: is no MobileStyleGAN: it lacks {error}; give the package's files") from error
     with torch.device("meta"):
         network = MobileStyleGAN(layers, channels, dim)
     expected = network.state_dict()
@@ -79,9 +79,9 @@ def _mapping(path: Path, constants: list[Constant]) -> dict[str, Tensor]:
     side = weights[0].shape[0] if weights else 0
     biases = [c.value for c in constants if c.value.shape == (side,) and side > 1]
     if not weights or len(weights) != len(biases):
-        raise CheckpointError(f"{path}: is no mapping network: {len(weights)} matrices and {len(biases)} biases; give the "
-                              "file of the package")
-    found = {}
+        raise CheckpointError(f"{path}: is no mapping network: {len(weights)} matrices and {len(biases)} biases; give "
+                              "the file of the package")
+    found: dict[str, Tensor] = {}
     for number, (weight, bias) in enumerate(zip(weights, biases, strict=True)):
         found |= {f"mapping.layers.{number}.weight": weight, f"mapping.layers.{number}.bias": bias}
     return found
@@ -102,8 +102,8 @@ def _synthesis(path: Path, constants: list[Constant]) -> dict[str, Tensor]:
     last = max((int(name.split(".")[2]) for name in found if name.startswith("synthesis.blocks.")), default=-1)
     layers = ["first", *(f"blocks.{number}.conv{part}" for number in range(last + 1) for part in (1, 2))]
     if len(convolutions) != len(layers) or len(noises) != len(layers):
-        raise CheckpointError(f"{path}: is no synthesis network of MobileStyleGAN: {len(convolutions)} convolutions and "
-                              f"{len(noises)} noises for {len(layers)} layers; give the file of the package")
+        raise CheckpointError(f"{path}: is no synthesis network of MobileStyleGAN: {len(convolutions)} convolutions "
+                              f"and {len(noises)} noises for {len(layers)} layers; give the file of the package")
     for layer, weight, noise in zip(layers, convolutions, noises, strict=True):
         found |= {f"synthesis.{layer}.weight": weight, f"synthesis.{layer}.noise": noise}
     return {name: _bare(name, value) for name, value in found.items()}
@@ -131,4 +131,6 @@ def _bare(name: str, value: Tensor) -> Tensor:
     """Without the ones around the shape that the file has."""
     if name.endswith(".bias"):
         return value.flatten()
+    if name.endswith(".depthwise") and value.ndim == 5:
+        return value[:, 0]
     return value[0] if name == "synthesis.const" and value.ndim == 4 else value

@@ -6,6 +6,7 @@ convolution, then for each block a wavelet and two convolutions, then the layer 
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Callable, Iterator
 
@@ -130,7 +131,7 @@ class Synthesis(nn.Module):
         self.first = Layer(channels[0], channels[0], 4, dim, separable=False)
         self.blocks = nn.ModuleList(
             Block(before, after, 8 << number, dim)
-            for number, (before, after) in enumerate(zip(channels, channels[1:], strict=False))
+            for number, (before, after) in enumerate(itertools.pairwise(channels))
         )
         self.to_image = ToImage(channels[-1], dim)
 
@@ -142,8 +143,8 @@ class Synthesis(nn.Module):
     def forward(self, latents: Tensor, output: int, feature: int) -> tuple[Tensor, Tensor]:
         """Pictures of ``output`` pixels and the features of ``feature`` pixels, ``(N, C, feature, feature)``.
 
-        Smaller pictures are the 2 × 2 means of larger ones, exactly: a mean of the last wavelet is half its low band, so
-        that wavelet is left out where nobody sees it.
+        Smaller pictures are the 2 × 2 means of larger ones, exactly: a mean of the last wavelet is half its low band,
+        so that wavelet is left out where nobody sees it.
         """
         x = self.first(self.const.expand(len(latents), -1, -1, -1), latents[:, 0])
         features = x

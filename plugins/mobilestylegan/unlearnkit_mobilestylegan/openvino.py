@@ -75,16 +75,16 @@ def _constants(graph: Path, root: ElementTree.Element, data: bytes) -> Iterator[
             shape = [int(part) for part in (given.get("shape") or "").split(",") if part.strip()]
             offset, size = int(given.get("offset", "")), int(given.get("size", ""))
         except ValueError:
-            raise CheckpointError(f"{graph}: constant {name[:60]!r} has a place that is no number; get the file again") \
+            raise CheckpointError(f"{graph}: constant {name[:60]!r} has a place that is no number; get it again") \
                 from None
         sane = len(shape) <= _DIMENSIONS and all(0 < side <= _MOST_NUMBERS for side in shape)
         if not sane or size != 4 * math.prod(shape) or not 0 <= offset <= len(data) - size:
-            raise CheckpointError(f"{graph}: constant {name[:60]!r} of shape {shape[:_DIMENSIONS]} does not lie inside the "
-                                  f"{len(data)} bytes of the other file; get both again")
+            raise CheckpointError(f"{graph}: constant {name[:60]!r} of shape {shape[:_DIMENSIONS]} does not lie inside "
+                                  f"the {len(data)} bytes of the other file; get both again")
         total += size
         if total > 2 * len(data) + 2**20:  # constants may share numbers, but not without end
             raise CheckpointError(f"{graph}: names the same numbers over and over; get the file again")
         value = torch.frombuffer(bytearray(data[offset : offset + size]), dtype=torch.float32).reshape(shape)
         if not bool(value.isfinite().all()):
-            raise CheckpointError(f"{graph}: constant {name[:60]!r} has numbers that are not finite; get the file again")
+            raise CheckpointError(f"{graph}: constant {name[:60]!r} has numbers that are not finite; get it again")
         yield Constant(name, value)

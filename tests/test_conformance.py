@@ -64,6 +64,22 @@ def facenet() -> nn.Module:
     return InceptionResnetV1()
 
 
+def mobilefacenet() -> nn.Module:
+    from unlearnkit_faces.mobilefacenet import MobileFaceNetwork
+
+    return MobileFaceNetwork()
+
+
+def shift_tolerant() -> nn.Module:
+    from unlearnkit_faces.st_lpips import ShiftTolerantNetwork
+
+    network = ShiftTolerantNetwork("alex")
+    for name, tensor in network.state_dict().items():
+        if "filt" in name or "heads" in name:
+            tensor.fill_(1 / 9)
+    return network
+
+
 GOLDEN = Path(__file__).parent / "golden"
 UNTRAINED = {"check_rendering_has_its_shapes": "random weights: colours go far beyond [-1, 1]"}
 SETTINGS = {
@@ -71,7 +87,9 @@ SETTINGS = {
     ("inverter", "demo-inverter-3d"): {"refine_steps": 1},
     ("perceptual", "lpips-alex"): random_weights("trunk", alexnet, "features."),
     ("perceptual", "lpips-vgg"): random_weights("trunk", vgg16, "features."),
+    ("perceptual", "st-lpips"): random_weights("weights", shift_tolerant),
     ("identity", "facenet-vggface2"): random_weights("weights", facenet),
+    ("identity", "mobilefacenet"): random_weights("weights", mobilefacenet),
     ("target", "sugar"): {"epochs": 3},
     ("method", "closed-form"): {"samples": 50},
 }
@@ -82,6 +100,8 @@ GENERATORS = {
 NEEDS = {
     ("identity", "arcface-ir-se50"): "model_ir_se50.pth, 170 MB: with random weights its checks pass, in 5 s",
     ("identity", "curricularface-ir101"): "CurricularFace_Backbone.pth, 250 MB: so do its checks, in 10 s",
+    ("identity", "sface"): "an ONNX file of 11 MB; its own tests write one of random weights",
+    ("identity", "dlib"): "the one file that dlib is given, 22 MB, told by its hash; its own tests use it where it is",
     ("metric", "fid"): "pytorch-fid's Inception, 91 MB, told by its hash; tests/metrics/test_fid.py checks it",
     ("inverter", "e4e"): "e4e_ffhq_encode.pt and a generator of 18 x 512; its own tests use random weights",
 }

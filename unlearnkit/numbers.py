@@ -29,6 +29,7 @@ class Number:
     * ``digits``: decimals shown in tables; 0 for whole numbers
     * ``short``: its label in the summary of a run and in comparisons: ``"random people"``; empty to show it only in the
       full table
+    * ``metric``: the name of the metric; unlearnkit sets it
     """
 
     name: str = attrs.field(validator=attrs.validators.matches_re(r"[a-z][a-z0-9_]*"))
@@ -41,6 +42,7 @@ class Number:
     most: float | None = attrs.field(default=None, validator=_bound)
     digits: int = attrs.field(default=3, validator=[attrs.validators.instance_of(int), attrs.validators.in_(range(10))])
     short: str = attrs.field(default="", validator=attrs.validators.instance_of(str))
+    metric: str = attrs.field(default="", validator=attrs.validators.instance_of(str))
 
 
 @attrs.frozen
@@ -60,24 +62,41 @@ class About:
 
 @attrs.frozen
 class Levels:
-    """Similarity of two strangers and of two pictures of one person, to this judge; None where unknown."""
+    """Similarity of two strangers and of two pictures of one person, to this judge; None where unknown.
+
+    ``published``: the similarity from which its publisher takes two pictures for one person, where there is one.
+    """
 
     strangers: float | None
     same: float | None
+    published: float | None = None
 
     @property
     def border(self) -> float | None:
-        """Half-way between the two: from here on, the judge takes two pictures for one person. None: unknown."""
+        """From here on, the judge takes two pictures for one person: as published, else half-way. None: unknown."""
+        if self.published is not None:
+            return self.published
         if self.strangers is None or self.same is None or self.same <= self.strangers:
             return None
         return (self.strangers + self.same) / 2
+
+    @property
+    def words(self) -> str:
+        """``two strangers have 0.05, two pictures of one person 0.71``; with what is known."""
+        known = [] if self.strangers is None else [f"two strangers have {self.strangers:.2f}"]
+        if self.same is not None:
+            known.append(f"two pictures of one person {'' if known else 'have '}{self.same:.2f}")
+        if self.published is not None:
+            known.append(f"one person from {self.published:.2f} on")
+        return ", ".join(known)
 
 
 def levels(metrics: Mapping[str, float | None]) -> Levels:
     """The levels to hold a similarity against: the judge's own, measured on many; else those of this run."""
     known = {name: value for name, value in metrics.items() if value is not None}
     strangers = known.get("strangers_level", known.get("strangers"))
-    return Levels(strangers, known.get("same_person_level", known.get("same_person")))
+    same = known.get("same_person_level", known.get("same_person"))
+    return Levels(strangers, same, known.get("border_level"))
 
 
 def to_plain(declared: Mapping[str, Number]) -> dict[str, dict[str, Any]]:

@@ -17,7 +17,9 @@ from unlearnkit.weights import WeightFile
 @hookimpl
 def unlearnkit_register_weights(register):
     register(WeightFile(name="ears", purpose="a test", file_name="ears.pth", licence="CC0", size=10,
-                        package="earnet==1.0", member="earnet/ears.pth"))
+                        package="earnet==1.0", member="earnet/ears.pth", groups=("head",)))
+    register(WeightFile(name="nose", purpose="a test", file_name="nose.pth", licence="MIT", size=10,
+                        package="earnet==1.0", member="earnet/nose.pth", groups=("head", "smell")))
 '''
 
 
@@ -34,6 +36,7 @@ def site(tmp_path: Path) -> Path:
     (info / "entry_points.txt").write_text("[unlearnkit]\nears = earplugin\n")
     with zipfile.ZipFile(tmp_path / "earnet-1.0-py3-none-any.whl", "w") as wheel:
         wheel.writestr("earnet/ears.pth", b"listening!")
+        wheel.writestr("earnet/nose.pth", b"smelling!!")
         wheel.writestr("earnet-1.0.dist-info/METADATA", "Metadata-Version: 2.1\nName: earnet\nVersion: 1.0\n")
         wheel.writestr("earnet-1.0.dist-info/WHEEL", "Wheel-Version: 1.0\nTag: py3-none-any\n")
         wheel.writestr("earnet-1.0.dist-info/RECORD", "")
@@ -53,6 +56,20 @@ def test_it_says_licence_and_size_and_fetches(cli: Cli, site: Path, tmp_path: Pa
     assert place.read_bytes() == b"listening!" and str(place) in done.stdout
     again = cli("fetch", "ears", paths=(site,), **local)
     assert again.returncode == 0 and "there already" in again.stdout
+
+
+def test_a_group_is_shown_and_asked_for_once(cli: Cli, site: Path, tmp_path: Path) -> None:
+    local = {"TORCH_HOME": str(tmp_path / "torch"), "PIP_NO_INDEX": "1", "PIP_FIND_LINKS": str(tmp_path)}
+    asked = cli("fetch", "head", "ears", paths=(site,), **local)
+    assert asked.returncode == 2 and "give --yes" in asked.stderr.splitlines()[-1]
+    for words in ("licence: CC0", "licence: MIT", "Download"):
+        assert asked.stdout.count(words) == 1
+    done = cli("fetch", "head", "--yes", paths=(site,), **local)
+    assert done.returncode == 0, done.stderr
+    folder = tmp_path / "torch" / "hub" / "checkpoints"
+    assert {path.name for path in folder.iterdir()} == {"ears.pth", "nose.pth"}
+    unknown = cli("fetch", "heads", paths=(site,), **local)
+    assert unknown.returncode == 2 and "Did you mean 'head'" in unknown.stderr
 
 
 def test_the_list_and_show_agree(cli: Cli, site: Path, tmp_path: Path) -> None:

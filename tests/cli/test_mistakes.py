@@ -22,9 +22,33 @@ RUN = ("run", "--method", "outside-nudge", "--generator", "outside-toy", *ENCODE
 APPLY = ("apply", "text.txt")
 SAMPLE = ("sample", "--generator", "outside-toy", "--out", "x.png")
 INVERT = ("invert", "picture.png", "--generator", "outside-toy", "--out", "x")
+MEASURE = ("measure", "text.txt", "--generator", "outside-toy")
 # What is wrong stands last, or is a word without option right behind the command: so a test below counts them.
 MISTAKES = [
+    (("compare", "text.txt", "--full=1"), "does not take a value"),
     (("run", "--nonsense"), "--nonsense"),
+    (("measure", "missing"), "missing"),
+    (("measure", "folder"), "no run directory"),
+    (("measure", "folder", "--generator", "outside-toy"), "--generator is for a checkpoint"),
+    (("measure", "folder", "--original", "text.txt"), "--original is for a checkpoint"),
+    (("measure", "folder", "--latent", "text.txt"), "--latent is for a checkpoint"),
+    (("measure", "folder", "--latent-seed", "1"), "--latent-seed is for a checkpoint"),
+    (("measure", "folder", "--person", "Ada=seed:1"), "--person is for a checkpoint"),
+    (("measure", "folder", "--identity", "demo-identity"), "--identity is for a checkpoint"),
+    (("measure", "folder", "--config", "text.txt"), "--config is for a checkpoint"),
+    ((*MEASURE, "--judge", "nonsense"), "there is no identity 'nonsense'"),
+    ((*MEASURE, "--perceptual", "nonsense"), "there is no perceptual 'nonsense'"),
+    ((*MEASURE, "--inverter", "nonsense"), "there is no inverter 'nonsense'"),
+    ((*MEASURE, "--image", "missing.png"), "missing.png"),
+    ((*MEASURE, "--bystander", "missing.png"), "missing.png"),
+    ((*MEASURE, "--align", "perhaps"), "--align"),
+    ((*MEASURE, "--face", "0"), "--face"),
+    ((*MEASURE, "--seed", "-1"), "--seed"),
+    ((*MEASURE, "--set", "method.steps=3"), "'unlearnkit measure' does not use the setting 'method.steps'"),
+    ((*MEASURE, "--device", "nonsense"), "--device"),
+    ((*MEASURE, "--out", "text.txt"), "already exists"),
+    ((*MEASURE, "--json=1"), "--json"),
+    ((*MEASURE, "--debug=1"), "--debug"),
     (("nonsense",), "nonsense"),
     (("run",), "generator"),
     (("run", "--generator", "outside-toi", "--method", "outside-nudge"), "Did you mean 'outside-toy'"),
@@ -49,6 +73,7 @@ MISTAKES = [
     ((*RUN, "--person", "Ada=seed:x"), "whole number"),
     ((*RUN, "--person", "Ada=seed:-1"), "request.people[0].latent_seed: got -1"),
     ((*RUN, "--person", "Ada=picture.png,missing.png"), "missing.png"),
+    ((*RUN, "--person", "Ada=empty"), "holds no picture"),
     ((*RUN, "--person", "Ada=text.txt"), "cannot be read as a picture"),
     ((*RUN, "--person", "a/b=seed:1"), "without slashes"),
     ((*RUN, "--person", "Ada=seed:1", "--person", "ada=seed:2"), "two people are called 'ada'"),
@@ -132,6 +157,10 @@ MISTAKES = [
     (("convert", "text.txt", "x.safetensors"), "expected an NVIDIA .pkl"),
     (("convert", "text.txt", "text.txt"), "never overwritten"),
     (("convert", "text.txt", "x.safetensors", "--float32=yes"), "does not take a value"),
+    (("convert", "text.txt", "x.onnx"), "choose a name that ends in .safetensors"),
+    (("convert", "text.txt", "x.pkl"), "give such a file of the same network with --like"),
+    (("convert", "text.txt", "x.pkl", "--like", "missing.pkl"), "missing.pkl"),
+    (("convert", "text.txt", "x.pt", "--generator", "nonsense"), "there is no generator 'nonsense'"),
     (("fetch",), "give the NAME"),
     (("fetch", "nonsense"), "there is no weight file 'nonsense'"),
     (("fetch", "--list=yes"), "does not take a value"),
@@ -147,6 +176,18 @@ MISTAKES = [
     (("audit", "folder", "--seed", "-1"), "--seed"),
     (("audit", "folder", "--device", "gpu"), "expected auto, cpu"),
     (("audit", "folder", "--quick=yes"), "does not take a value"),
+    (("certify", "missing", "--key", "text.txt", "--out", "x"), "missing"),
+    (("certify", "folder", "--out", "x", "--key", "text.txt"), "is no private key: expected an Ed25519 or ECDSA P-256"),
+    (("certify", "folder", "--out", "x"), "Missing --key"),
+    (("certify", "folder", "--key", "text.txt", "--out", "text.txt"), "never overwritten"),
+    (("certify", "folder", "--key", "text.txt", "--out", "x", "--checkpoint", "missing"), "missing"),
+    (("certify", "folder", "--key", "text.txt", "--out", "x", "--expires", "0"), "--expires"),
+    (("certify", "--new-key", "text.txt"), "never overwritten"),
+    (("certify", "--new-key", "missing/x"), "does not exist"),
+    (("certify", "folder", "--new-key", "x"), "stands alone"),
+    (("verify", "missing"), "missing"),
+    (("verify", "text.txt", "--checkpoint", "missing"), "missing"),
+    (("verify", "text.txt", "--public-key", "text.txt"), "is no public key"),
     (("compare",), "RESULTS"),
     (("compare", "missing"), "missing"),
     (("compare", "text.txt"), "text.txt is no JSON"),
@@ -187,7 +228,7 @@ MISTAKES = [
     (("show", "run", "missing"), "not a run folder"),
     (("completion", "tcsh"), "'tcsh' is not one of"),
     *(((name, "--json=yes"), "does not take a value")
-      for name in ("plugins", "doctor", "apply", "show", "audit", "compare")),
+      for name in ("plugins", "doctor", "apply", "show", "audit", "compare", "verify")),
 ]
 
 
@@ -200,6 +241,7 @@ def test_a_line_and_exit_code_2(
     (tmp_path / "text.txt").write_text("this is = no picture")
     (tmp_path / "folder").mkdir()
     (tmp_path / "folder" / "file").touch()
+    (tmp_path / "empty").mkdir()
     Image.new("RGB", (32, 32)).save(tmp_path / "picture.png")
     before = {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*")}
     monkeypatch.chdir(tmp_path)

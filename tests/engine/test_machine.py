@@ -12,6 +12,7 @@ import torch
 
 from unlearnkit.config.settings import RunSettings
 from unlearnkit.engine import machine
+from unlearnkit.waiting import waiting
 
 glibc = pytest.mark.skipif(not machine._has_glibc(), reason="no glibc here")
 FAULTS = """
@@ -146,7 +147,7 @@ def test_applied_and_put_back() -> None:
     before = torch.get_num_threads()
     with machine.applied(RunSettings(memory="system", threads=before + 1)) as used:
         assert torch.get_num_threads() == before + 1
-        assert used == {"threads": before + 1, "allocator": "system", "precision": None}
+        assert used == {"threads": before + 1, "waiting": waiting(), "allocator": "system", "precision": None}
     assert torch.get_num_threads() == before
     with pytest.raises(ZeroDivisionError), machine.applied(RunSettings(memory="system", threads=before + 1)):
         raise ZeroDivisionError

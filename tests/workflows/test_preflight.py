@@ -27,6 +27,12 @@ TABLES: dict[str, Any] = {
 }
 
 
+@pytest.fixture(autouse=True)
+def no_weights(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """What is ready to use must not hang on what was fetched on this machine."""
+    monkeypatch.setenv("TORCH_HOME", str(tmp_path / "torch"))
+
+
 def settings(outside: Registry, **more: Any) -> Settings:
     tables = {**TABLES, **{key.replace("__", "."): value for key, value in more.items()}}
     return resolve({key: value for key, value in tables.items() if value is not None}, outside)

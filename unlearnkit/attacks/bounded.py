@@ -15,6 +15,7 @@ from unlearnkit.attacks.resemblance import Guided, Resemblance
 from unlearnkit.attacks.trace import Trace, erased_latents, judged_on, references
 from unlearnkit.config import option
 from unlearnkit.interfaces import Attempt, Case, Evidence, Generator, Holds, Recovery
+from unlearnkit.ticks import tick
 
 __all__ = ["Likelihood", "ReinversionBounded"]
 
@@ -106,6 +107,7 @@ class ReinversionBounded(Guided):
         adam = torch.optim.Adam([points], lr=self.learning_rate)
         traces = [Trace(case, pictures) for _ in radii]
         for step in range(self.steps + 1):
+            tick(step, self.steps + 1)
             images = generator.render_front(space.colour(points))
             for trace, part in zip(traces, images.split(each), strict=True):
                 trace.see(part, [step] * each)

@@ -15,6 +15,7 @@ from unlearnkit.attacks.trace import Trace, judged_on, references
 from unlearnkit.config import option
 from unlearnkit.interfaces import Attack, Attempt, Case, Generator, Holds, Recovery, StyleLayer
 from unlearnkit.metrics.gallery import BATCH, front_images
+from unlearnkit.ticks import tick
 
 __all__ = ["DifferenceSearch", "ReadDifference", "gap", "read_directions", "shuffled"]
 
@@ -191,6 +192,7 @@ class DifferenceSearch(Attack):
         offsets = torch.zeros_like(starts, requires_grad=True)
         adam = torch.optim.Adam([offsets], lr=self.learning_rate)
         for step in range(self.steps):
+            tick(step, self.steps)
             latents = (starts + spread * offsets).expand(-1, frozen.num_ws, -1)
             shown = frozen.render_front(latents)
             trace.see(shown, [step] * len(shown))

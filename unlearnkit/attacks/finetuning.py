@@ -77,7 +77,9 @@ class RelearningGrid(Guided):
         pictures = references(case)
         most = min(max(self.pictures), len(pictures))
         unseen = pictures[most:] if len(pictures) > most else pictures
-        tried = [(cell, *self._both(case, cell, pictures, unseen)) for cell in self._cells(case, len(pictures))]
+        cells = self._cells(case, len(pictures))
+        tried = [(cell, *self._both(case, cell, pictures, unseen, (2 * place, 2 * len(cells))))
+                 for place, cell in enumerate(cells)]
         cell, edited, control = max(tried, key=lambda one: self._ease(case, *one[1:]))
         found = sum(_effort(case, edited) is not None for _, edited, _ in tried)
         held_out = f"{len(unseen)} pictures that none was fine-tuned on"
@@ -95,7 +97,10 @@ class RelearningGrid(Guided):
             for rate, optimiser, part, count, seed in itertools.product(*axes)
         ))
 
-    def _both(self, case: Case, cell: _Cell, pictures: Tensor, unseen: Tensor) -> tuple[Attempt, Attempt]:
+    def _both(
+        self, case: Case, cell: _Cell, pictures: Tensor, unseen: Tensor, part: tuple[int, int]
+    ) -> tuple[Attempt, Attempt]:
+        """The attempts on the edited and on the original generator: ``part`` of all trainings, and the next one."""
         evidence = case.evidence
         latents = case.person.latents[: cell.pictures].detach().to(evidence.frozen.w_avg)
         if cell.seed:
@@ -106,8 +111,8 @@ class RelearningGrid(Guided):
         lesson = Resemblance(case, pictures[: cell.pictures], self)
         edited, control = (
             learn(case, generator, Lesson(start, lesson, batch=1), Trace(case, unseen), self.steps, cell.setting,
-                  early=True)
-            for generator, start in ((evidence.edited, latents), (evidence.frozen, elsewhere))
+                  early=True, part=(part[0] + second, part[1]))
+            for second, (generator, start) in enumerate(((evidence.edited, latents), (evidence.frozen, elsewhere)))
         )
         return edited, control
 

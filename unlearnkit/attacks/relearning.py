@@ -16,6 +16,7 @@ from unlearnkit.attacks.trace import Trace, erased_latents, references
 from unlearnkit.config import option
 from unlearnkit.interfaces import Attempt, Case, Generator, Holds, Recovery
 from unlearnkit.metrics.gallery import front_images
+from unlearnkit.ticks import tick
 
 __all__ = ["Lesson", "Relearning", "Setting", "learn", "stranger"]
 
@@ -44,7 +45,7 @@ class Relearning(Guided):
     quick: ClassVar[Mapping[str, Any]] = MappingProxyType({"steps": 24})
 
     pictures: int = option(1, ge=1, help="number of pictures the attacker has (k)")
-    learning_rate: float = option(2e-4, gt=0, help="Adam's learning rate")
+    learning_rate: float = option(2e-4, gt=0, le=1e3, help="Adam's learning rate")
 
     def attack(self, case: Case) -> Recovery:
         """Fine-tune a copy of the edited generator, then one of the original."""
@@ -103,10 +104,12 @@ class Lesson:
 
 def learn(
     case: Case, generator: Generator, lesson: Lesson, trace: Trace, steps: int, setting: Setting, early: bool = False,
+    part: tuple[int, int] = (0, 1),
 ) -> Attempt:
     """Fine-tune a copy of ``generator``, and look for the person before each of ``steps`` steps and at the end.
 
-    ``early``: stop as soon as the judge recognises the person; the curve then stays where it is.
+    * ``early``: stop as soon as the judge recognises the person; the curve then stays where it is
+    * ``part``: number and count of the trainings that belong together, from 0, for the progress
     """
     learner = copy.deepcopy(generator)
     learner.module.requires_grad_(False)
@@ -116,6 +119,7 @@ def learn(
     optimiser, taught = setting.make(parameters), lesson.latents
     watched = taught if lesson.watched is None else lesson.watched
     for step in range(steps):
+        tick(part[0] * steps + step, part[1] * steps)
         which = torch.arange(len(taught) if lesson.batch is None else min(lesson.batch, len(taught)))
         which = ((which + step * len(which)) % len(taught)).to(taught.device)
         images = learner.render_front(taught[which])

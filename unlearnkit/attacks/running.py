@@ -96,7 +96,7 @@ def judge_levels(evidence: Evidence) -> Levels:
     """Similarity of strangers and of one person's pictures: the judge's own levels, else those of this evidence."""
     known = evidence.judge.levels()
     if known is not None and {"strangers", "same_person"} <= known.keys():
-        return Levels(known["strangers"], known["same_person"])
+        return Levels(known["strangers"], known["same_person"], known.get("border"))
     return levels(Identity().measure(evidence))
 
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from unlearnkit.cli.common import FILE, OUT, check_new_file
+from unlearnkit.cli.common import FILE, OUT, check_new_file, say_next
 from unlearnkit.cli.output import json_option, print_json, stdout_reserved
 
 
@@ -30,6 +30,8 @@ def command(edit: Path, base: Path | None, out: Path, as_json: bool) -> None:
                              "tensors_changed": applied.tensors_changed, "rounded_back": applied.rounded_back})
     else:
         click.echo(f"wrote {out}")
+        say_next("unlearnkit", "sample", "--generator", applied.generator, "--checkpoint", out, "--out", "faces.png",
+                 note="look at the edited generator")
     if applied.rounded_back:
         click.echo(
             f"warning: {applied.rounded_back:.1%} of the changed numbers were rounded back by the base's precision; "

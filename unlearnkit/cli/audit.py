@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from unlearnkit.cli.common import SEED, ComponentName, complete_device, console, table
+from unlearnkit.cli.common import SEED, ComponentName, complete_device, console, say_next, table
 from unlearnkit.cli.output import json_option, print_json, stdout_reserved
 
 if TYPE_CHECKING:
@@ -98,6 +98,9 @@ def _show(audit: Audit) -> None:
         out.print(escape(f"{who}: {result.finding.sentence} {result.remark}".rstrip()), soft_wrap=True)
     out.print(escape(f"numbers: {audit.numbers}"), soft_wrap=True)
     out.print(escape(f"page: {audit.page}"), soft_wrap=True)
+    edit, base = audit.numbers.parent / "edit.safetensors", audit.base
+    say_next("unlearnkit", "apply", edit, "--base", base, "--out", f"edited{base.suffix}",
+             note="write the edited checkpoint, if that is good enough")
 
 
 def _summary(audit: Audit) -> Table:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import click
 
+from unlearnkit.cli.common import say_next
+
 
 @click.command()
 @click.option("--cuda", is_flag=True, help="Build the kernels for NVIDIA GPUs (needs nvcc) instead of the CPU's.")
@@ -20,3 +22,4 @@ def command(cuda: bool, arch: str, force: bool) -> None:
 
     made = building.build("cuda" if cuda else "cpu", building.cache_folder(), arch=arch, force=force)
     click.echo(f"built: {made}")
+    say_next("unlearnkit", "doctor", note="what is used")

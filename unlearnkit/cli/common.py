@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import shlex
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -21,7 +22,8 @@ if TYPE_CHECKING:
 
 __all__ = [
     "FILE", "OUT", "SEED", "ComponentName", "check_new_file", "complete_component", "complete_device",
-    "complete_weights", "console", "device_option", "picture_options", "resolve_for", "settings_options", "table",
+    "complete_weights", "console", "device_option", "picture_options", "resolve_for", "say_next", "settings_options",
+    "table",
 ]
 
 FILE = click.Path(exists=True, dir_okay=False, readable=True, path_type=Path)
@@ -62,7 +64,7 @@ def complete_component(kind: str, incomplete: str) -> list[CompletionItem]:
 
 
 def complete_weights(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:
-    """Names of registered weight files that begin with ``incomplete``; imports no torch."""
+    """Names of registered weight files, and of their groups, that begin with ``incomplete``; imports no torch."""
     from click.shell_completion import CompletionItem
 
     from unlearnkit.cli.output import stdout_reserved
@@ -73,7 +75,9 @@ def complete_weights(ctx: click.Context, param: click.Parameter, incomplete: str
             files = registry().weights()
     except PluginError:
         return []
-    return [CompletionItem(name, help=file.purpose) for name, file in files.items() if name.startswith(incomplete)]
+    offered = {group: "a group of files" for file in files.values() for group in file.groups}
+    offered |= {name: file.purpose for name, file in files.items()}
+    return [CompletionItem(name, help=purpose) for name, purpose in offered.items() if name.startswith(incomplete)]
 
 
 def complete_device(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[str]:
@@ -165,6 +169,11 @@ def check_new_file(path: Path, option: str = "--out") -> None:
         raise ConfigError(f"{option}: {path} already exists and is never overwritten; choose another name")
     if not path.parent.is_dir():
         raise ConfigError(f"{option}: the folder {path.parent} does not exist; make it first")
+
+
+def say_next(*words: str | Path, note: str = "", err: bool = False) -> None:
+    """The last line of a command: the one that comes next, ready to be pasted; ``note`` says what it does."""
+    click.echo(f"next: {shlex.join(map(str, words))}" + (f"   # {note}" if note else ""), err=err)
 
 
 def console(stderr: bool = False) -> Console:

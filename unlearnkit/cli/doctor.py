@@ -16,7 +16,10 @@ from unlearnkit.cli.output import json_option, print_json, stdout_reserved
 
 _PACKAGES = (
     "unlearnkit", "torch", "torchvision", "numpy", "lpips", "facenet-pytorch", "pytorch-fid", "pooch", "safetensors",
+    "onnx", "dlib-bin",
 )
+_OPTIONAL = {"onnx": "sface", "dlib-bin": "dlib"}
+"""Packages of the extra `photoreal`, and the identity encoders that need them."""
 
 
 @attrs.frozen
@@ -63,7 +66,8 @@ def _versions() -> Iterator[Check]:
             version = importlib.metadata.version(package)
             yield Check("packages", package, "ok", version, {"version": version})
         except importlib.metadata.PackageNotFoundError:
-            yield Check("packages", package, "missing", f"not installed; pip install {package}")
+            why = f" (optional, for the identity encoder {_OPTIONAL[package]})" if package in _OPTIONAL else ""
+            yield Check("packages", package, "missing", f"not installed{why}; pip install {package}")
 
 
 def _machine() -> Iterator[Check]:
@@ -85,6 +89,9 @@ def _machine() -> Iterator[Check]:
 
 
 def _torch() -> Iterator[Check]:
+    from unlearnkit.waiting import choose_waiting
+
+    waiting = choose_waiting()  # before torch is imported
     import torch
 
     from unlearnkit.engine.machine import usable_threads
@@ -92,6 +99,7 @@ def _torch() -> Iterator[Check]:
     threads = usable_threads()
     yield Check("machine", "torch threads", "ok", f"{threads} (--set threads=N or OMP_NUM_THREADS changes it)",
                 {"count": threads})
+    yield Check("machine", "idle threads", "ok", waiting, {"waiting": waiting})
     if not torch.cuda.is_available():
         yield Check("machine", "CUDA devices", "missing", "none; everything runs on the CPU", {"count": 0})
         return

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from unlearnkit.cli.common import FILE, OUT, SEED, ComponentName, console, picture_options, settings_options
+from unlearnkit.cli.common import FILE, OUT, SEED, ComponentName, console, picture_options, say_next, settings_options
 from unlearnkit.cli.output import stdout_reserved
 from unlearnkit.errors import RunError
 
@@ -30,7 +30,8 @@ _WITH_RESUME = {"resume", "dry_run", "debug"}
 @click.option("--latent", type=FILE, help="File that holds the person's latent, instead of a picture.")
 @click.option("--latent-seed", type=SEED, metavar="N", help="Erase the person whom 'unlearnkit sample --seed N' draws.")
 @click.option("--person", multiple=True, metavar="NAME=PICTURE[,PICTURE…]",
-              help="One of several people to erase together; repeatable. Also NAME=FILE.safetensors, NAME=seed:N.")
+              help="One of several people to erase together; repeatable. Also NAME=FOLDER, NAME=FILE.safetensors, "
+              "NAME=seed:N.")
 @click.option("--base", type=_EDIT, metavar="RUN",
               help="Start from an earlier edit: a finished run's folder, or an edit.safetensors.")
 @click.option("--bystander", type=FILE, multiple=True,
@@ -76,9 +77,10 @@ def command(ctx: click.Context, out: Path | None, resume: Path | None, dry_run: 
         settings = RunOptions(**options).settings(out)
         from unlearnkit.workflows import run
 
-        if dry_run:
-            run.dry_run(settings, out)
+        note = run.dry_run(settings, out) if dry_run else None
     if dry_run:
+        if note:
+            click.echo(f"note: {note}", err=True)
         _print(settings.table())
     else:
         _show(run.start_run(settings, out, console()))
@@ -106,6 +108,7 @@ def _show(run: Run) -> None:
     out.print(f"measured with: {used}", soft_wrap=True, markup=False)
     out.print(f"run: {run.path}", soft_wrap=True, markup=False)
     out.print(f"report: {run.path / 'report.html'}", soft_wrap=True, markup=False)
+    say_next("unlearnkit", "audit", "--quick", run.path, note="can attacks bring the person back?")
 
 
 def _check_resume(ctx: click.Context, folder: Path) -> None:

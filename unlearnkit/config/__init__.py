@@ -10,6 +10,7 @@ from unlearnkit.config.resolve import resolve
 from unlearnkit.config.settings import (
     AUDIT,
     INVERT,
+    MEASURE,
     RUN,
     SAMPLE,
     SECTIONS,
@@ -23,7 +24,7 @@ from unlearnkit.config.tables import merge, nest, parse_set, read_toml, write_to
 from unlearnkit.options import Option, build, describe, option
 
 __all__ = [
-    "AUDIT", "INVERT", "RUN", "SAMPLE", "SECTIONS", "Choice", "Option", "PersonSettings", "RequestSettings", "Settings",
-    "Uses",
-    "build", "describe", "merge", "nest", "option", "parse_set", "read_toml", "resolve", "write_toml",
+    "AUDIT", "INVERT", "MEASURE", "RUN", "SAMPLE", "SECTIONS", "Choice", "Option", "PersonSettings", "RequestSettings",
+    "Settings", "Uses", "build", "describe", "merge", "nest", "option", "parse_set", "read_toml", "resolve",
+    "write_toml",
 ]

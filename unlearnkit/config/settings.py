@@ -29,8 +29,8 @@ if TYPE_CHECKING:
     )
 
 __all__ = [
-    "AUDIT", "INVERT", "RUN", "SAMPLE", "SECTIONS", "Choice", "LossSettings", "MetricSettings", "PersonSettings",
-    "RequestSettings", "RunSettings", "Settings", "Uses",
+    "AUDIT", "INVERT", "MEASURE", "RUN", "SAMPLE", "SECTIONS", "Choice", "LossSettings", "MetricSettings",
+    "PersonSettings", "RequestSettings", "RunSettings", "Settings", "Uses",
 ]
 
 C = TypeVar("C", bound="Component")
@@ -199,6 +199,10 @@ RUN = Uses(
     tuple(field.name for field in attrs.fields(RequestSettings)), lists=True,
 )
 SAMPLE = Uses("sample", ("generator",), ("seed", *_MACHINE))
+MEASURE = Uses(
+    "measure", ("generator", "identity", "judge", "perceptual", "inverter"), ("seed", "base", *_MACHINE), RUN.request,
+    lists=True,
+)
 AUDIT = Uses("audit", ("generator", "identity", "judge", "perceptual"), ("seed", "base", *_MACHINE))
 INVERT = Uses("invert", ("generator", "inverter"), _MACHINE, ("align", "face"))
 

@@ -44,6 +44,7 @@ class Applied:
     """What :func:`apply_edit` wrote.
 
     * ``tensors_changed``: how many
+    * ``generator``: the name of the component that reads ``out``
     * ``rounded_back``: the share of their numbers, in [0, 1], that the base's precision (float16, bfloat16) rounds to
       what they were before the edit; where it is large, the file may show the erased person again
     """
@@ -51,6 +52,7 @@ class Applied:
     out: Path
     tensors_changed: int
     rounded_back: float
+    generator: str
 
 
 def changed_tensors(before: Generator, after: Generator) -> dict[str, Tensor]:
@@ -277,4 +279,4 @@ def apply_edit(edit: Path, base: Path | None, out: Path, generator: type[Generat
             cls.write_edited(opened, tensors, part)
             if not part.is_file() or part.stat().st_size == 0:
                 raise PluginError(f"{cls.__name__}.write_edited wrote nothing to the file it was given")
-        return Applied(out, len(tensors), opened.rounded_back)
+        return Applied(out, len(tensors), opened.rounded_back, metadata["generator"])

@@ -20,6 +20,7 @@ from typing import Any
 
 from unlearnkit.config.settings import RunSettings
 from unlearnkit.engine.precision import float32_products
+from unlearnkit.waiting import waiting
 
 __all__ = ["applied", "cpu_quota", "keep_memory", "usable_threads"]
 
@@ -51,7 +52,7 @@ def applied(settings: RunSettings) -> Iterator[dict[str, Any]]:
         torch.set_num_threads(threads)
     try:
         with float32_products(settings.precision):
-            yield {"threads": threads, "allocator": memory, "precision": settings.precision}
+            yield {"threads": threads, "waiting": waiting(), "allocator": memory, "precision": settings.precision}
     finally:
         if threads != before:
             torch.set_num_threads(before)

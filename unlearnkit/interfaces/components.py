@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import torch
 from torch import Tensor, nn
 
-from unlearnkit.errors import ConfigError, EditError
+from unlearnkit.errors import CheckpointError, ConfigError, EditError
 from unlearnkit.interfaces.records import (
     About,
     Base,
@@ -34,7 +34,7 @@ from unlearnkit.interfaces.records import (
 from unlearnkit.options.domains import ANY
 
 if TYPE_CHECKING:
-    from unlearnkit.checkpoints import BaseFile
+    from unlearnkit.checkpoints import BaseFile, Checkpoint
 
 __all__ = [
     "Attack", "Component", "Generator", "IdentityEncoder", "Inverter", "Loss", "Method", "Metric", "Penalty",
@@ -187,6 +187,18 @@ class Generator(Component):
         base.write(tensors, out)
 
 
+    @classmethod
+    def state_for(cls, checkpoint: Checkpoint, program: str) -> dict[str, Tensor]:
+        """The tensors of a weight file under the names of ``program``: ``"nvidia"`` or ``"rosinality"``.
+
+        What ``unlearnkit convert`` asks for a new .pkl or .pt file. Called on the class, with no component prepared.
+
+        :raises CheckpointError: by default; and where a tensor has no place there.
+        """
+        raise CheckpointError(f"{checkpoint.path}: {cls.__name__} knows no names of {program}; choose a name that ends "
+                              "in .safetensors")
+
+
 class Inverter(Component):
     """Finds the latent of a picture."""
 
@@ -290,6 +302,8 @@ class IdentityEncoder(Component):
 
     differentiable: ClassVar[bool] = True
     """False for an encoder without gradients, such as one outside torch: it can judge, but not be used in a loss."""
+    levels_source: ClassVar[str] = ""
+    """Where :meth:`levels` come from: who measured them, on which pictures, how many; or who published them."""
 
     @abstractmethod
     def embed(self, images: Tensor) -> Tensor:
@@ -304,7 +318,12 @@ class IdentityEncoder(Component):
         return self.embed(images), None
 
     def levels(self) -> dict[str, float] | None:
-        """Mean similarity of ``same_person`` and ``strangers`` on real images; None if it is not known."""
+        """What a similarity means to this encoder, as far as it is known; None if nothing is.
+
+        ``same_person`` and ``strangers``: the mean similarity of two pictures of one person, and of two people.
+        ``border``: from which similarity on its publisher takes two pictures for one person; without it, half-way
+        between the two. See :attr:`levels_source`.
+        """
         return None
 
 

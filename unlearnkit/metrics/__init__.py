@@ -24,6 +24,8 @@ def unlearnkit_register_metrics(register: Register) -> None:
              "Does each random latent still give the same picture and the same person")
     register("prdc", "unlearnkit.metrics.prdc:PRDC",
              "Precision, recall, density and coverage: do pictures stay plausible, do they stay diverse")
+    register("faces", "unlearnkit.metrics.faces:FacesFound",
+             "Is what is drawn still a face (where a plugin has a detector for such faces)")
     register("geometry", "unlearnkit.metrics.geometry:Geometry",
              "Do heads keep their shape (for generators that know depth)")
     register("fid", "unlearnkit.metrics.fid:FID",
@@ -39,4 +41,5 @@ def unlearnkit_register_weights(register: RegisterWeights) -> None:
 @hookimpl
 def unlearnkit_defaults(settings: Mapping[str, Any]) -> Mapping[str, Any]:
     """All but those that need files, unless somebody asks for less."""
-    return {"metrics.names": ["identity", "earlier", "neighbours", "distribution", "preservation", "prdc", "geometry"]}
+    return {"metrics.names": ["identity", "earlier", "neighbours", "distribution", "preservation", "prdc", "faces",
+                              "geometry"]}

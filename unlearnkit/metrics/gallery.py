@@ -13,6 +13,7 @@ from torch import Tensor
 from unlearnkit.errors import ShapeError
 from unlearnkit.interfaces import Evidence, Generator, Number, Perceptual, Person, draw_people
 from unlearnkit.streams import stream
+from unlearnkit.ticks import tick
 
 __all__ = [
     "BATCH", "Cosine", "Faces", "Gallery", "Sample", "front_images", "similarity", "slices", "unusable",
@@ -121,7 +122,7 @@ class Gallery:
             features = [self._perceptual.features(image) for image in images]
             pooled = [self._pooled(image, seen) for image, seen in zip(images, features, strict=True)]
             faces.append([self._see(image) for image in images])
-            rows.append((*pooled, self._perceptual.distance(*features).double().cpu()))
+            rows.append((*pooled, self._perceptual.distance(*features).cpu().double()))
         (before, count_before), (after, count_after) = (_together(side) for side in zip(*faces, strict=True))
         pooled_before, pooled_after, distance = (torch.cat(column) for column in zip(*rows, strict=True))
         counts = _known({"before": count_before, "after": count_after})
@@ -142,7 +143,7 @@ class Gallery:
         # The network behind it is the dearest part of a sample: not twice where the default would do that.
         own = type(self._perceptual).pooled is not Perceptual.pooled
         vectors = self._perceptual.pooled(image) if own else features[-1].mean((2, 3))
-        return vectors.double().cpu()
+        return vectors.cpu().double()
 
     def _embed(self, generator: Generator, latents: Tensor, front: bool) -> tuple[Tensor, Tensor | None]:
         """Embeddings ``(M, V, D)`` of what a generator makes of latents in its evaluation views; counts of faces."""
@@ -206,6 +207,7 @@ def unusable_numbers(name: str, pictures: str = "Pictures") -> tuple[Number, ...
 def slices(total: int) -> Iterator[slice]:
     """Parts of at most ``BATCH``."""
     for start in range(0, total, BATCH):
+        tick(start, total)
         yield slice(start, min(start + BATCH, total))
 
 

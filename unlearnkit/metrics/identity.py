@@ -26,7 +26,7 @@ from unlearnkit.options.names import slugs
 
 __all__ = ["Identity", "group"]
 
-_LEVELS = ("strangers", "same_person")
+_LEVELS = ("strangers", "same_person", "border")
 
 
 @attrs.define
@@ -141,6 +141,7 @@ def _level_numbers() -> tuple[Number, ...]:
         Cosine("same_person", "Two pictures of the same erased person", count="n_same_person"),
         Cosine("strangers_level", "Two strangers, this judge's own level"),
         Cosine("same_person_level", "Two pictures of one person, this judge's own level"),
+        Cosine("border_level", "One person from here on, as this judge's publisher says"),
     )
 
 

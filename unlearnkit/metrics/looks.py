@@ -82,4 +82,4 @@ def _apart(evidence: Evidence) -> float:
 def _distances(evidence: Evidence, a: Tensor, b: Tensor) -> Tensor:
     """Perceptual distance of each pair ``(N,)`` float64 on the CPU, a few at a time."""
     features, distance = evidence.perceptual.features, evidence.perceptual.distance
-    return torch.cat([distance(features(a[part]), features(b[part])).double().cpu() for part in slices(len(a))])
+    return torch.cat([distance(features(a[part]), features(b[part])).cpu().double() for part in slices(len(a))])

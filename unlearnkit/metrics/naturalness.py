@@ -56,4 +56,4 @@ def _first(people: Sequence[Person]) -> list[Tensor]:
 def _pooled(evidence: Evidence, latents: Tensor) -> Tensor:
     """Feature vectors of the edited generator's pictures ``(N, D)`` float64 on the CPU."""
     images = front_images(evidence.edited, latents)
-    return torch.cat([evidence.perceptual.pooled(images[part]).double().cpu() for part in slices(len(images))])
+    return torch.cat([evidence.perceptual.pooled(images[part]).cpu().double() for part in slices(len(images))])

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import attrs
@@ -17,8 +17,9 @@ from unlearnkit.interfaces import Generator, Inverter, Person, Request, draw_peo
 from unlearnkit.people.latent_files import load_latent, person_of_seed
 from unlearnkit.people.pictures import load_picture
 from unlearnkit.streams import stream
+from unlearnkit.ticks import tick
 
-__all__ = ["Album", "check_request", "make_request", "read_album"]
+__all__ = ["Album", "check_request", "invert_pictures", "make_request", "read_album"]
 
 
 _NOBODY = "nobody to erase: give --image PICTURE, --latent FILE, --latent-seed NUMBER or --person NAME=PICTURE"
@@ -89,6 +90,18 @@ def make_request(
     return Request(people, tuple(bystanders), earlier)
 
 
+def invert_pictures(
+    paths: Sequence[Path], request: RequestSettings, generator: Generator, inverter: Inverter | None,
+    device: torch.device,
+) -> tuple[Tensor, Tensor] | None:
+    """Latents ``(M, num_ws, w_dim)`` and pictures ``(M, 3, H, W)`` of more files, read as the request says; or None.
+
+    :raises ConfigError: for a file that is not a picture, or without an inverter.
+    """
+    pictures = tuple(load_picture(path, generator.resolution, request.align, request.face) for path in paths)
+    return _Inversion(generator, inverter, device)(pictures) if pictures else None
+
+
 def _person(person: PersonSettings, pictures: tuple[Tensor, ...], erase: int, invert: _Inversion) -> Person:
     if pictures:
         return Person(person.name, *invert(pictures), erase)
@@ -104,6 +117,7 @@ def _bystanders(names: list[str], pictures: tuple[Tensor, ...], invert: _Inversi
     people: list[Person] = []
     size = micro_batch_size(torch.device("cpu"), invert.generator.resolution, len(pictures))
     for start in range(0, len(pictures), size):
+        tick(start, len(pictures))
         latents, images = invert(pictures[start : start + size])
         people += [Person(names[start + i], latents[i : i + 1], images[i : i + 1]) for i in range(len(latents))]
     return people

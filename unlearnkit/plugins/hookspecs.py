@@ -111,6 +111,15 @@ def unlearnkit_align_picture(
 
 
 @hookspec
+def unlearnkit_find_faces(images: Tensor, domain: str) -> Tensor | None:
+    """Confidence in [0, 1] of the likeliest face in each image ``(N, 3, H, W)`` in [-1, 1]: ``(N,)``, 0 for none.
+
+    ``domain`` says whose faces they should show; return None for one that the detector was not made for. From 0.9 on a
+    picture counts as a face. The first result that is not None is used.
+    """
+
+
+@hookspec
 def unlearnkit_run_started(run: Run) -> None:
     """Called once the run directory exists and every component is prepared, before the first step."""
 

@@ -114,10 +114,22 @@ class Registry:
         owners = self._weights().get(name, [])
         if not owners:
             known = self.weights()
-            raise PluginError(f"there is no weight file '{name}'.{nearest(name, known)} Available: {', '.join(known)}.")
+            names = [*sorted({group for file in known.values() for group in file.groups}), *known]
+            raise PluginError(f"there is no weight file '{name}'.{nearest(name, names)} Available: {', '.join(names)}.")
         if owners[1:] and owners[0][0].distribution != OWN_DISTRIBUTION:
             raise PluginError(_weights_twice(name, owners))
         return owners[0][1]
+
+    def weight_files(self, name: str) -> tuple[WeightFile, ...]:
+        """The registered weight file of that name, or all files of the group of that name.
+
+        :raises PluginError: if there is neither, or the file is registered twice.
+        """
+        known = self.weights()
+        groups = {group for file in known.values() for group in file.groups}
+        if name in known or name not in groups:
+            return (self.weight_file(name),)
+        return tuple(self.weight_file(other) for other, file in known.items() if name in file.groups)
 
     def _weights(self) -> dict[str, list[tuple[Plugin, WeightFile]]]:
         """Who registers which weight file, by name; unlearnkit itself comes first."""
@@ -168,6 +180,14 @@ class Registry:
             "unlearnkit_align_picture", picture=picture, size=size, name=name, face=face, required=required)
         if not answers and required:
             raise PluginError(f"{name}: no plugin aligns pictures; crop it as FFHQ does and give --align no")
+        return answers[0] if answers else None
+
+    def find_faces(self, images: Tensor, domain: str) -> Tensor | None:
+        """Confidence of the likeliest face in each image ``(N, 3, H, W)``: ``(N,)`` in [0, 1].
+
+        None if no plugin detects faces of this domain.
+        """
+        answers = self._call("unlearnkit_find_faces", images=images, domain=domain)
         return answers[0] if answers else None
 
     def run_started(self, run: Run) -> None:

@@ -106,7 +106,8 @@ def _earlier(known: Mapping[str, float], manifest: Mapping[str, Any]) -> Iterato
 
 def _levels(known: Mapping[str, float]) -> Iterator[tuple[str, str]]:
     scale = levels(known)
-    for title, value in (("two strangers", scale.strangers), ("same person", scale.same)):
+    titles = {"two strangers": scale.strangers, "same person": scale.same, "recognised from": scale.border}
+    for title, value in titles.items():
         if value is not None:
             yield title, f"{value:.2f}"
 

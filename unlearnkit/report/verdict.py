@@ -71,10 +71,12 @@ def verdict(
     """
     manifest = manifest or {}
     found = _verdict(metrics, manifest, people, bystanders)
+    if found.caution is None and (warning := _target_warning(manifest)):
+        found = attrs.evolve(found, caution=warning)
     if audit is not None:
         tone, answer = _audited(found.tone, found.answer, audit)
         found = attrs.evolve(found, tone=tone, answer=answer, audit=audit.sentence)
-    return attrs.evolve(found, world=world_sentence(manifest))
+    return attrs.evolve(found, world=_world(metrics, manifest))
 
 
 def _verdict(
@@ -104,6 +106,24 @@ def _verdict(
         tone, answer, person.sentence, others.sentence or None, kept, _caution(person, metrics, scale),
         tuple(text for text in sentences if text),
     )
+
+
+def _target_warning(manifest: Mapping[str, Any]) -> str | None:
+    """What the run said of an unnatural target before its first step."""
+    look = manifest.get("target_look")
+    warning = look.get("warning") if isinstance(look, Mapping) else None
+    return f"Before the first step: {warning}." if warning else None
+
+
+def _world(metrics: Metrics, manifest: Mapping[str, Any]) -> str | None:
+    """Whose pictures these are, and where the levels that they are held against come from."""
+    told = [world_sentence(manifest)]
+    if source := manifest.get("levels_source"):
+        told.append(f"Levels of the judge: {source}.")
+    elif metrics.get("same_person_level") is None and (pairs := metrics.get("n_same_person")):
+        told.append(f"Levels of the judge: measured on {pairs:.0f} pair{'s' if pairs > 1 else ''} of the person's "
+                    "pictures and on the bystanders of this run, for it has none of its own.")
+    return " ".join(text for text in told if text) or None
 
 
 def _together(person: _Part, others: _Part, harm: str) -> tuple[str, str]:
@@ -155,11 +175,11 @@ def _person(
     single = latents == 1 and metrics.get("erased_worst_view_after") is None
     numbers = f"similarity {before:.2f} → {after:.2f}"
     numbers += "" if single else " (least before, best recognised after)"
-    if scale.border is None or scale.strangers is None or scale.same is None:
+    if scale.border is None or scale.strangers is None:
         return _Part("unknown", "Unknown", f"Whether the person is forgotten, nobody can say: {numbers}, and from what "
                      "similarity this judge recognises somebody is unknown. A judge with levels (--judge), or a second "
                      "picture of the person, would tell.")
-    between = f"two strangers have {scale.strangers:.2f}, two pictures of one person {scale.same:.2f}"
+    between = scale.words
     if after >= scale.border:
         return _Part("bad", "Not forgotten", f"{_still(metrics, who, people)} still recognised: {numbers}; {between}.")
     if doubt := _doubt(metrics, before, scale, people, unlike):
@@ -199,7 +219,7 @@ def _doubt(metrics: Metrics, before: float, scale: Levels, people: int, unlike: 
 
 def _caution(person: _Part, metrics: Metrics, scale: Levels) -> str | None:
     """That what is left may be no face; and, of a run without the numbers of individuals, what its means hide."""
-    if strange := _strange(metrics):
+    if strange := _strange(metrics) or _faceless(metrics, "bystanders", "bystanders"):
         return strange
     if scale.border is None or "n_erased_recognised" in metrics or person.tone == "unknown":
         return None
@@ -211,11 +231,23 @@ def _caution(person: _Part, metrics: Metrics, scale: Levels) -> str | None:
 
 def _strange(metrics: Metrics) -> str | None:
     """A sentence if what is left is unlike everything that the generator drew before."""
+    if missing := _faceless(metrics):
+        return missing
     value = metrics.get("erased_strangeness")
     if value is None or value < STRANGE or value <= (metrics.get("strangeness_most") or 0):
         return None
     return (f"What is left of the person lies {value:.1f} times as far from what the generator drew before as its "
             "pictures from each other: it may be no face at all, so look at it.")
+
+
+def _faceless(metrics: Metrics, group: str = "erased", what: str = "erased pictures") -> str | None:
+    """A sentence if a detector, which finds the faces of random people, misses some in what is left."""
+    found, sought = metrics.get(f"{group}_faces"), metrics.get(f"n_{group}_faces_sought")
+    known, random = metrics.get("random_before_faces"), metrics.get("n_random_before_faces_sought")
+    if found is None or not sought or known is None or not random or found >= sought or known < 0.9 * random:
+        return None
+    return (f"No face is found in {sought - found:.0f} of {sought:.0f} {what} after, though before one is in "
+            f"{known:.0f} of {random:.0f} random people: look at them.")
 
 
 # ---------------------------------------------------------------- their other pictures

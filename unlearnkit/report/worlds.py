@@ -32,6 +32,9 @@ def mixed_sentence(manifest: Mapping[str, Any]) -> str | None:
     """Why nothing can be measured: networks that know other faces than the generator draws; None where all fits."""
     domains = _domains(manifest)
     wrong = mixed(domains)
+    if not wrong and drawn_domain(manifest) == ANY and domains.get("judge") == RENDERS:
+        return ("The judge knows the bundled synthetic renders only, and nothing says that this generator draws them: "
+                "no number of this run says whether anybody is forgotten. Choose a judge for its faces with --judge.")
     if not wrong:
         return None
     known = ", ".join(f"the {section} knows {words(domains[section])}" for section in wrong)

@@ -12,7 +12,8 @@ from statistics import fmean
 
 import attrs
 
-from unlearnkit.numbers import Levels, Number
+from unlearnkit.numbers import Number
+from unlearnkit.numbers import levels as judge_levels
 from unlearnkit.results.schema import RUN, Result
 
 __all__ = ["Column", "columns_of", "erasure", "forgotten", "kept", "levels", "preservation"]
@@ -202,7 +203,7 @@ def _relearning(result: Result) -> float | None:
     effort = found.numbers.get("effort_to_recognise")
     if effort is not None:
         return effort
-    return None if Levels(*levels(result)).border is None else float(found.budget)  # no border: nobody can tell
+    return None if judge_levels(result.metrics).border is None else float(found.budget)  # no border: nobody can tell
 
 
 def _best(attack: str) -> Read:

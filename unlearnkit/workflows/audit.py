@@ -1,6 +1,7 @@
 """Audit a run directory: rebuild its generators, attack, write ``audit.json`` and ``audit.html`` into it.
 
-The report is written anew, since its verdict counts the audit; nothing else of the run changes."""
+The report is written anew, since its verdict counts the audit, and the manifest notes the
+audit's hash; nothing else of the run changes."""
 
 from __future__ import annotations
 
@@ -41,11 +42,12 @@ LATENTS, EDIT = "latents.safetensors", "edit.safetensors"
 
 @attrs.frozen(eq=False)
 class Audit:
-    """The results of an audit, and the two files it wrote."""
+    """The results of an audit, the two files it wrote, and the base checkpoint of the run."""
 
     results: list[Result]
     numbers: Path
     page: Path
+    base: Path
 
 
 def audit_run(
@@ -83,17 +85,20 @@ def audit_run(
             "format": FORMAT, "run": run.manifest["name"], "seed": seed, "device": str(experiment.device),
             "quick": quick, "judge": run.chosen["judge"], "identity": run.chosen["identity"],
             "world": world_sentence({"domains": settings.domains()}),
-            "levels": {"strangers": scale.strangers, "same_person": scale.same, "border": scale.border},
+            "levels": {"strangers": scale.strangers, "same_person": scale.same, "border": scale.border,
+                       "words": scale.words},
+            "levels_source": evidence.judge.levels_source,
             "n_people": len(evidence.request.people),
             "n_pictures": {person.name: len(person.latents) for person in evidence.request.people},
             "settings": {name: complete(type(attack), attack) for name, attack in attacks.items()},
             "seconds": round(time.monotonic() - began, 3), "summary": [way.plain() for way in summary(results)],
             "results": [result.plain() for result in results],
         })
+        run.update_manifest(audits={numbers.name: sha256_file(numbers)})
         known = {person.name: references(Case(evidence, person))[0].cpu() for person in evidence.request.people}
         page = write_audit_page(run, stem, run.read_json(f"{stem}.json"), results, known)
         write_report(run)  # its verdict counts the audit
-    return Audit(results, numbers, page)
+    return Audit(results, numbers, page, experiment.edited.base.path)
 
 
 def attack_tables(sets: Iterable[str] | Mapping[str, Any]) -> dict[str, dict[str, Any]]:
@@ -130,8 +135,8 @@ def build_attacks(
     return attacks
 
 
-def load_edited(run: Run, settings: Settings) -> Experiment:
-    """Load a finished run into memory: its generators, people, targets and encoders.
+def load_edited(run: Run, settings: Settings, *, measures: bool = False) -> Experiment:
+    """Load a finished run into memory: its generators, people, targets and encoders; with ``measures`` its metrics too.
 
     If the run is based on an earlier edit, its frozen generator has that edit applied.
 
@@ -139,7 +144,7 @@ def load_edited(run: Run, settings: Settings) -> Experiment:
     """
     chain = None if settings.base is None else open_chain(_edit_below(run, settings.base))
     edit, latents = run.checked(EDIT), run.checked(LATENTS)  # before networks take their time
-    experiment = load(settings, chain, pictures=False, unlearns=False)
+    experiment = load(settings, chain, pictures=False, unlearns=False, measures=measures)
     experiment.put_on(edit)
     experiment.find_people(load_people(latents, experiment.device))
     return experiment

@@ -35,7 +35,7 @@ from unlearnkit.numbers import Number
 from unlearnkit.people.latents import load_people
 from unlearnkit.people.requests import Album, make_request, read_album
 from unlearnkit.streams import stream
-from unlearnkit.workflows.assembly import Parts, assemble, pick_device
+from unlearnkit.workflows.assembly import Parts, assemble, check_draws, pick_device
 
 __all__ = ["Experiment", "Outcome", "load", "prepare"]
 
@@ -220,24 +220,27 @@ class Experiment:
 
 
 def load(
-    settings: Settings, chain: Chain | None = None, *, pictures: bool = True, unlearns: bool = True
+    settings: Settings, chain: Chain | None = None, *, pictures: bool = True, unlearns: bool = True,
+    measures: bool = True,
 ) -> Experiment:
     """Load networks and pictures, and apply an earlier edit: everything that can fail because of user input.
 
     * ``chain``: the earlier edits that ``settings.base`` names
     * ``pictures`` False: the people are known already, and their picture files may be gone
-    * ``unlearns`` False: without method, losses and metrics, to evaluate an existing edit only
+    * ``unlearns`` False: without method, target selector and losses, to evaluate an existing edit only
+    * ``measures`` False: without inverter and metrics
 
     :raises UnlearnkitError: if a file is missing or damaged, or a picture shows no face.
     """
     started = time.monotonic()
     device = pick_device(settings.device)
     with applied(settings) as machine:
-        parts = assemble(settings, device, unlearns=unlearns)
+        parts = assemble(settings, device, unlearns=unlearns, measures=measures)
         original = None
         if chain is not None:
             original = copy.deepcopy(parts.generator)
             edit_files.put_on(parts.generator, chain.edit)
+        check_draws(parts.generator)
         frozen = copy.deepcopy(parts.generator)
         album = read_album(settings.request, parts.generator.resolution) if pictures else None
     seconds = {"load": round(time.monotonic() - started, 3)}

@@ -19,6 +19,7 @@ from unlearnkit.plugins import registry
 __all__ = ["Files", "People", "RunOptions", "absolute", "align_setting"]
 
 File: TypeAlias = str | Path
+_PICTURES = (".bmp", ".heic", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp")
 Files: TypeAlias = File | Sequence[File]
 People: TypeAlias = Sequence[str] | Mapping[str, Files]
 
@@ -113,13 +114,14 @@ class RunOptions:
 
 
 def _parsed_person(text: str) -> dict[str, Any]:
-    """``NAME=PICTURE[,PICTURE…]``, ``NAME=FILE.safetensors`` or ``NAME=seed:N`` as a person's table."""
+    """``NAME=PICTURE[,PICTURE…]``, ``NAME=FOLDER``, ``NAME=FILE.safetensors`` or ``NAME=seed:N`` as a table."""
     name, equals, sources = text.partition("=")
     if not equals or not name.strip() or not sources:
         raise ConfigError(
-            f"--person: got {text!r}, expected NAME=PICTURE[,PICTURE…], NAME=FILE.safetensors or NAME=seed:N"
+            f"--person: got {text!r}, expected NAME=PICTURE[,PICTURE…], NAME=FOLDER, NAME=FILE.safetensors or "
+            "NAME=seed:N"
         )
-    return _person(name, [sources] if os.path.isfile(sources) else sources.split(","))
+    return _person(name, [sources] if os.path.exists(sources) else sources.split(","))
 
 
 def _person(name: str, parts: Iterable[str]) -> dict[str, Any]:
@@ -129,7 +131,7 @@ def _person(name: str, parts: Iterable[str]) -> dict[str, Any]:
             return {"name": name, "latent_seed": int(sources[0].removeprefix("seed:"))}
         except ValueError:
             raise ConfigError(f"--person: got {sources[0]!r} for {name}, expected a whole number after seed:") from None
-    files = [Path(source) for source in sources]
+    files = [file for source in sources for file in _pictures_of(name, Path(source))]
     for file in files:
         if not file.is_file():
             raise ConfigError(f"--person: {name}'s file {str(file)!r} does not exist")
@@ -140,6 +142,19 @@ def _person(name: str, parts: Iterable[str]) -> dict[str, Any]:
         raise ConfigError(f"--person: got {','.join(sources)!r} for {name}, expected either pictures or a single "
                           "latent file")
     return {"name": name, "latent": absolute(latents[0])}
+
+
+def _pictures_of(name: str, source: Path) -> list[Path]:
+    """The pictures in a folder, in the order of their names; a file as it is.
+
+    :raises ConfigError: for a folder without pictures.
+    """
+    if not source.is_dir():
+        return [source]
+    found = sorted(path for path in source.iterdir() if path.suffix.lower() in _PICTURES and path.is_file())
+    if not found:
+        raise ConfigError(f"--person: {name}'s folder {str(source)!r} holds no picture ({', '.join(_PICTURES)})")
+    return found
 
 
 def align_setting(value: bool | str | None) -> bool | str | None:

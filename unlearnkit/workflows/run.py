@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import attrs
 import torch
 from rich.console import Console
 from torch import Tensor
@@ -31,6 +32,8 @@ from unlearnkit.streams import stream
 from unlearnkit.workflows.experiment import Experiment, load
 from unlearnkit.workflows.preflight import check
 from unlearnkit.workflows.progress import ProgressLine
+from unlearnkit.workflows.targets import look_at_targets
+from unlearnkit.workflows.write_back import doubt
 
 __all__ = ["continue_run", "dry_run", "start_run"]
 
@@ -53,7 +56,11 @@ def start_run(settings: Settings, out: Path | None, console: Console, kind: type
     with ProgressLine(console) as line:
         with line.task("loading networks"):
             experiment = load(settings, chain)
+            doubtful = doubt(experiment)
+        if doubtful:
+            line.note(f"note: {doubtful}")
         run = kind.create(out, settings.table(), _name(settings))
+        run.update_manifest(write_back=doubtful)
         _finish(run, experiment, line)
     return run
 
@@ -79,15 +86,15 @@ def continue_run(folder: Path, console: Console, kind: type[Run] = Run) -> Run:
     return run
 
 
-def dry_run(settings: Settings, out: Path | None) -> None:
-    """Run every check that :func:`start_run` does before it creates a folder.
+def dry_run(settings: Settings, out: Path | None) -> str | None:
+    """Run every check that :func:`start_run` does before it creates a folder; returns its note, see :func:`doubt`.
 
     :raises UnlearnkitError: as there; :class:`~unlearnkit.errors.Mistakes` if there are several.
     """
     chain = _chain(settings)
     check(settings, chain, out)
     toml_bytes(settings.table())
-    load(settings, chain)
+    return doubt(load(settings, chain))
 
 
 def _name(settings: Settings) -> str:
@@ -176,11 +183,17 @@ def _finish(run: Run, experiment: Experiment, line: ProgressLine) -> None:
         try:
             with _signals(progress):
                 kernels = dict(zip(("kernels", "instructions"), native.in_use(experiment.device.type), strict=True))
-                run.update_manifest(**experiment.machine, **kernels, domains=experiment.settings.domains())
+                source = experiment.parts.judge.levels_source
+                run.update_manifest(**experiment.machine, **kernels, domains=experiment.settings.domains(),
+                                    **({"levels_source": source} if source else {}))
                 _execute(run, experiment, progress)
-        except (Interrupted, KeyboardInterrupt):
+        except Interrupted:
             run.finish("interrupted")
             raise
+        except KeyboardInterrupt:
+            run.finish("interrupted")
+            raise Interrupted(f"stopped at once, what was not saved is done again; continue with: unlearnkit run "
+                              f"--resume {run.path}") from None
         except BaseException:
             run.finish("failed")
             raise
@@ -188,23 +201,32 @@ def _finish(run: Run, experiment: Experiment, line: ProgressLine) -> None:
 
 def _execute(run: Run, experiment: Experiment, progress: RunProgress) -> None:
     line = progress.line
+    line.check = progress.check
     _check_base(run, experiment)
     with line.task("finding the latents"):
         _find_people(run, experiment)
     run.write_json(NUMBERS_FILE, to_plain(experiment.declared))
+    if "target_look" not in run.manifest and (look := look_at_targets(experiment)):
+        run.update_manifest(target_look={**attrs.asdict(look), "warning": look.warning})
+        if look.warning:
+            line.note(f"warning: {look.warning}")
     registry().run_started(run)
     experiment.unlearn(progress)
     progress.check()
     edit = run.path / EDIT
     changed = experiment.save_edit(edit)
-    with line.task("measuring"):
-        outcome = experiment.measure(starting=lambda metric: progress.check())
+    with line.stages("measuring", list(experiment.parts.metrics)) as starting:
+        def begin(metric: str) -> None:
+            progress.check()
+            starting(metric)
+
+        outcome = experiment.measure(begin)
         run.write_json("metrics.json", outcome.numbers)
     with line.task("drawing the report"), experiment.phase("report"):
         show_people(run, experiment.evidence, experiment.targets)
         steps = getattr(experiment.parts.method, "steps", None)
         run.finish("finished", timings=experiment.seconds, tensors_changed=changed, steps=steps,
-                   edit=sha256_file(edit))
+                   edit=sha256_file(edit), metrics=sha256_file(run.path / "metrics.json"))
         write_report(run)
         registry().run_finished(run, outcome.numbers)
         run.clear_checkpoint()

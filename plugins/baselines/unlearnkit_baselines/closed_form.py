@@ -24,8 +24,9 @@ def solve(
         erase * mean |W c_u - W0 c_t|^2 + keep * mean |W c_r - W0 c_r|^2 + ridge * |W - W0|^2
 
     by its normal equations, in float64: UCE's closed form (Gandikota et al., WACV 2024) with means instead of sums.
+    On the CPU, since not every accelerator has float64.
     """
-    old = old.double()
+    old = old.cpu().double()
     a, b, r = (_homogeneous(rows) for rows in (erased, targets, kept))
     a, b = a * (erase / len(a)) ** 0.5, b * (erase / len(b)) ** 0.5
     r = r * (keep / len(r)) ** 0.5
@@ -79,12 +80,13 @@ class ClosedForm(Method):
 
     def _edit(self, layer: StyleLayer, erased: Tensor, targets: Tensor, kept: Tensor) -> tuple[float, float]:
         """Edit one layer; returns its :func:`_errors`."""
-        old = torch.cat([layer.gain * layer.weight.detach(), layer.bias.detach()[:, None]], 1).double()
+        old = torch.cat([layer.gain * layer.weight.detach(), layer.bias_gain * layer.bias.detach()[:, None]], 1)
+        old = old.cpu().double()
         a, b, r = (latents[:, layer.row] for latents in (erased, targets, kept))
         new = solve(old, a, b, r, erase=self.erase, keep=self.keep, ridge=self.ridge)
         with torch.no_grad():
             layer.weight.copy_(new[:, :-1] / layer.gain)
-            layer.bias.copy_(new[:, -1])
+            layer.bias.copy_(new[:, -1] / layer.bias_gain)
         return _errors(old, new, a, b, r)
 
     def _erased(self, job: Job) -> tuple[Tensor, Tensor]:
@@ -100,8 +102,8 @@ class ClosedForm(Method):
 
 
 def _homogeneous(rows: Tensor) -> Tensor:
-    """``(n, D)`` -> ``[w; 1]`` ``(n, D + 1)`` in float64."""
-    return torch.nn.functional.pad(rows.double(), (0, 1), value=1.0)
+    """``(n, D)`` -> ``[w; 1]`` ``(n, D + 1)`` in float64 on the CPU."""
+    return torch.nn.functional.pad(rows.cpu().double(), (0, 1), value=1.0)
 
 
 def _errors(old: Tensor, new: Tensor, erased: Tensor, targets: Tensor, kept: Tensor) -> tuple[float, float]:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
 
 from unlearnkit.plugins import Register, RegisterWeights, hookimpl
+from unlearnkit_faces.defaults import offers
 from unlearnkit_faces.files import FILES
 
 if TYPE_CHECKING:
@@ -12,14 +14,24 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 __all__ = [
-    "unlearnkit_align_picture", "unlearnkit_register_identity_encoders", "unlearnkit_register_inverters",
-    "unlearnkit_register_perceptuals", "unlearnkit_register_weights",
+    "unlearnkit_align_picture", "unlearnkit_defaults", "unlearnkit_find_faces",
+    "unlearnkit_register_identity_encoders", "unlearnkit_register_inverters", "unlearnkit_register_perceptuals",
+    "unlearnkit_register_weights",
 ]
 
 
 @hookimpl
 def unlearnkit_register_identity_encoders(register: Register) -> None:
-    """Register `facenet-vggface2`, `arcface-ir-se50` and `curricularface-ir101`."""
+    """Register the published networks that recognise people."""
+    register(
+        "sface", "unlearnkit_faces.sface:SFace",
+        "SFace (OpenCV's model zoo), small and differentiable; get it with 'unlearnkit fetch sface'")
+    register(
+        "dlib", "unlearnkit_faces.dlib_judge:Dlib",
+        "dlib's ResNet, a judge without gradients; needs the package dlib-bin and 'unlearnkit fetch dlib'")
+    register(
+        "mobilefacenet", "unlearnkit_faces.mobilefacenet:MobileFaceNet",
+        "MobileFaceNet, the smallest, differentiable; needs mobilefacenet.pt of foamliu/MobileFaceNet")
     register(
         "facenet-vggface2", "unlearnkit_faces.identity:Facenet",
         "FaceNet (Inception-ResNet-v1) trained on VGGFace2; weights file from facenet-pytorch")
@@ -33,7 +45,10 @@ def unlearnkit_register_identity_encoders(register: Register) -> None:
 
 @hookimpl
 def unlearnkit_register_perceptuals(register: Register) -> None:
-    """Register `lpips-vgg` and `lpips-alex`."""
+    """Register `lpips-vgg`, `lpips-alex` and `st-lpips`."""
+    register(
+        "st-lpips", "unlearnkit_faces.st_lpips:ShiftTolerantLpips",
+        "ST-LPIPS on AlexNet or VGG-16, tolerates small shifts; get it with 'unlearnkit fetch st-lpips-alex'")
     register(
         "lpips-vgg", "unlearnkit_faces.perceptual:LpipsVgg",
         "LPIPS 0.1 on VGG-16, as in GUIDE's losses; needs torchvision's VGG-16 weights")
@@ -58,6 +73,21 @@ def unlearnkit_register_weights(register: RegisterWeights) -> None:
     """Register the published files that these networks read."""
     for file in FILES:
         register(file)
+
+
+@hookimpl
+def unlearnkit_defaults(settings: Mapping[str, Any]) -> Mapping[str, Any] | None:
+    """Offer encoders and a judge for generators of photographs."""
+    return offers(settings)
+
+
+@hookimpl
+def unlearnkit_find_faces(images: Tensor, domain: str) -> Tensor | None:
+    """MTCNN's confidence in each image; None for anything but photographs, which are all that it knows."""
+    from unlearnkit.options.domains import PHOTOGRAPHS
+    from unlearnkit_faces.detection import confidences, is_installed
+
+    return confidences(images) if domain == PHOTOGRAPHS and is_installed() else None
 
 
 @hookimpl

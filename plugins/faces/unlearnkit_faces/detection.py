@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import importlib.util
 from functools import cache
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import attrs
 import numpy as np
@@ -15,9 +15,12 @@ from numpy.typing import NDArray
 
 from unlearnkit.errors import ConfigError, NoFaceError
 
+if TYPE_CHECKING:
+    from torch import Tensor
+
 __all__ = [
-    "Choice", "Face", "SeveralFacesError", "choose_face", "count_faces", "detect_faces", "from_the_left",
-    "is_installed", "most_likely", "sure_faces",
+    "Choice", "Face", "SeveralFacesError", "choose_face", "confidences", "count_faces", "detect_faces",
+    "from_the_left", "image_pixels", "is_installed", "most_likely", "sure_faces",
 ]
 
 Choice = int | str | None
@@ -69,6 +72,20 @@ def detect_faces(
         for box, probability, points in zip(boxes, probabilities, landmarks, strict=True)
     ]
     return sorted(faces, key=lambda face: face.height, reverse=True)
+
+
+def image_pixels(image: Tensor) -> NDArray[np.uint8]:
+    """An image ``(3, H, W)`` in [-1, 1], clamped, as :func:`detect_faces` takes it: ``(H, W, 3)``, 8-bit RGB."""
+    pixels: NDArray[np.uint8] = ((image.clamp(-1, 1) + 1) * 127.5).round().byte().permute(1, 2, 0).cpu().numpy()
+    return pixels
+
+
+def confidences(images: Tensor) -> Tensor:
+    """Confidence in [0, 1] of the likeliest face in each image ``(N, 3, H, W)``, 0 for none: ``(N,)``."""
+    import torch
+
+    found = [detect_faces(image_pixels(image)) for image in images.detach().nan_to_num(0.0)]
+    return torch.tensor([max((face.probability for face in faces), default=0.0) for faces in found])
 
 
 class SeveralFacesError(NoFaceError):

@@ -20,7 +20,7 @@ from unlearnkit.options.domains import PHOTOGRAPHS
 from unlearnkit.weights import WeightFile, find_file
 from unlearnkit_faces.alignment import similarity, warp
 from unlearnkit_faces.checks import check_pictures, prepared
-from unlearnkit_faces.detection import Face, count_faces, detect_faces, most_likely
+from unlearnkit_faces.detection import Face, count_faces, detect_faces, image_pixels, most_likely
 from unlearnkit_faces.files import ARCFACE, CURRICULARFACE, FACENET
 from unlearnkit_faces.irse import FaceNetwork, ir_101, ir_se50
 from unlearnkit_faces.weights import load_network, read_state
@@ -56,6 +56,12 @@ class Facenet(IdentityEncoder):
     _network: nn.Module | None = attrs.field(init=False, default=None, repr=False)
 
     source: ClassVar[WeightFile] = FACENET
+    levels_source: ClassVar[str] = (
+        "the border of the package deepface for its Facenet512, a conversion of the same network: cosine distance 0.30")
+
+    def levels(self) -> dict[str, float]:
+        """The border alone, 1 - 0.30: nobody has published what two strangers have on FFHQ-aligned pictures."""
+        return {"border": 0.70}
 
     def check(self) -> None:
         """Check that the weight file is there.
@@ -101,6 +107,12 @@ class ArcFace(IdentityEncoder):
     _network: FaceNetwork | None = attrs.field(init=False, default=None, repr=False)
 
     source: ClassVar[WeightFile] = ARCFACE
+    levels_source: ClassVar[str] = (
+        "the border of the package deepface for its ArcFace, another training with the same loss: cosine distance 0.68")
+
+    def levels(self) -> dict[str, float]:
+        """The border alone, 1 - 0.68; this file's publisher gives none."""
+        return {"border": 0.32}
 
     def check(self) -> None:
         """Check that the weight file is there.
@@ -194,8 +206,7 @@ class CurricularFace(IdentityEncoder):
 
     @staticmethod
     def _find(image: Tensor) -> list[Face]:
-        pixels = ((image.clamp(-1, 1) + 1) * 127.5).round().byte().permute(1, 2, 0).cpu().numpy()
-        return detect_faces(pixels, GUIDE_THRESHOLDS)
+        return detect_faces(image_pixels(image), GUIDE_THRESHOLDS)
 
 
 def _corners(faces: list[Face], side: int) -> np.ndarray:

@@ -28,10 +28,16 @@ def mean_radius(generator: Generator, samples: int = RADIUS_SAMPLES) -> float:
 class Ufo(TargetSelector):
     """Un-Identifying Face On latent space: ``w_t = w_avg - d * w_id / |w_id|``, ``w_id = w_u - w_avg``.
 
-    The norm runs over all ``num_ws * w_dim`` elements (GUIDE, section 3.2; d = 30 on EG3D's 14 x 512).
+    The norm runs over all ``num_ws * w_dim`` elements (GUIDE, section 3.2; d = 30 on EG3D's 14 x 512). ``rows``, ours,
+    changes nothing for a latent whose rows are all alike.
     """
 
     distance: float = option(30.0, help="distance of the target beyond the mean face (d)", unit="see unit", ge=0.0)
+    rows: str = option(
+        "each", choices=("each", "mean"),
+        help="each: away from the person in every row of the latent; mean: along the offset that all rows share, for "
+        "photos inverted into W+, most of whose offset is not common to its rows and leads off the manifold",
+    )
     unit: str = option(
         "latent", help="unit of distance: latent units, or the mean distance of random latents from w_avg",
         choices=("latent", "mean-radius"),
@@ -40,6 +46,8 @@ class Ufo(TargetSelector):
     def select(self, erased: Tensor, generator: Generator, rng: torch.Generator) -> Tensor:
         """``(P, num_ws, w_dim)`` -> the points at distance d beyond the mean. Deterministic; ``rng`` is unused."""
         offset = erased - generator.w_avg
+        if self.rows == "mean":
+            offset = offset.mean(1, keepdim=True).expand_as(offset)
         length = offset.flatten(1).norm(dim=1).clamp_min(1e-12)[:, None, None]
         scale = 1.0 if self.unit == "latent" else mean_radius(generator)
         return generator.w_avg - self.distance * scale * offset / length

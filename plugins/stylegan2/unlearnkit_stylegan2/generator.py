@@ -12,14 +12,14 @@ import attrs
 import torch
 from torch import Tensor, nn
 
-from unlearnkit.checkpoints import BaseFile, read_checkpoint
+from unlearnkit.checkpoints import BaseFile, Checkpoint, read_checkpoint
 from unlearnkit.config import option
 from unlearnkit.errors import CheckpointError, ConfigError, ShapeError, UnlearnkitError
 from unlearnkit.files.atomic import sha256_file
 from unlearnkit.interfaces import Base, Generator, Rendering, StyleLayer
 from unlearnkit.options.domains import ANY, PHOTOGRAPHS, RENDERS
 from unlearnkit_stylegan2.layers import NOISE_MODES
-from unlearnkit_stylegan2.layouts import layout_of
+from unlearnkit_stylegan2.layouts import Layout, layout_of
 from unlearnkit_stylegan2.loading import network_from_checkpoint
 from unlearnkit_stylegan2.network import Generator as Network
 from unlearnkit_stylegan2.network import SynthesisNetwork
@@ -205,6 +205,15 @@ class StyleGAN2(Generator):
         if layout is None:
             raise CheckpointError(f"{base.path}: is no StyleGAN2 generator; give the file that the edit was made for")
         base.write(layout.to_file(tensors), out)
+
+    @classmethod
+    def state_for(cls, checkpoint: Checkpoint, program: str) -> dict[str, Tensor]:
+        """The network's tensors, float32, as NVIDIA's or rosinality's program names and shapes them.
+
+        :raises CheckpointError: if the file is no StyleGAN2, or of an architecture that the other program lacks.
+        """
+        tensors = network_from_checkpoint(checkpoint).state_dict()
+        return Layout(program).to_file(tensors)
 
     @property
     def _device(self) -> torch.device:

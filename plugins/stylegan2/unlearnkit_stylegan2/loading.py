@@ -75,7 +75,7 @@ def estimate_w_avg(mapping: MappingNetwork, samples: int = ESTIMATE_SAMPLES, see
     with torch.no_grad():
         for start in range(0, samples, 1000):
             z = torch.randn(min(1000, samples - start), mapping.z_dim, generator=rng)
-            total += mapping(z.to(parameter.device))[:, 0].sum(0).double().cpu()
+            total += mapping(z.to(parameter.device))[:, 0].sum(0).cpu().double()
     return (total / samples).to(parameter)
 
 

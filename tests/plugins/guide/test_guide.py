@@ -37,6 +37,15 @@ def test_ufo_of_the_mean_itself_is_finite():
     assert Ufo().select(generator.w_avg[None].clone(), generator, None).isfinite().all()
 
 
+def test_ufo_along_what_all_rows_share():
+    generator = ToyGenerator()
+    alike = generator.w_avg + torch.randn(2, 1, 3)
+    torch.testing.assert_close(*(Ufo(rows=rows).select(alike, generator, None) for rows in ("each", "mean")))
+    unlike = generator.w_avg + torch.tensor([[[1.0, 5.0, 0.0], [1.0, -5.0, 0.0]]])
+    offset = Ufo(distance=2.0, rows="mean").select(unlike, generator, None) - generator.w_avg
+    torch.testing.assert_close(offset, torch.tensor([[[-(2**0.5), 0.0, 0.0]]]).expand(1, 2, 3))
+
+
 def test_average():
     generator = ToyGenerator()
     assert torch.equal(Average().select(torch.randn(2, 2, 3), generator, None), generator.w_avg.expand(2, 2, 3))

@@ -89,13 +89,18 @@ def check_faces_are_counted(subject: Subject) -> None:
 
 
 def check_levels_are_plausible(subject: Subject) -> None:
-    """``levels`` is None, or a cosine each for ``same_person`` and ``strangers``, the first one larger."""
+    """``levels`` is None, or cosines of which strangers < border < same_person, and a source of them."""
     levels = subject.component.levels()
     if levels is None:
         return
-    wanted = "None, or same_person > strangers, both in [-1, 1]"
-    expect(set(levels) == {"same_person", "strangers"}, wanted, f"{levels}")
-    expect(1 >= levels["same_person"] > levels["strangers"] >= -1, wanted, f"{levels}")
+    wanted = "None, or some of strangers < border < same_person, in [-1, 1]"
+    known = [levels[name] for name in ("strangers", "border", "same_person") if name in levels]
+    expect(0 < len(known) == len(levels), wanted, f"{levels}")
+    expect(known == sorted(set(known)) and known[0] >= -1 and known[-1] <= 1, wanted, f"{levels}")
+    expect("border" in levels or len(levels) == 2, "a border, or strangers and same_person to find it between",
+           f"{levels}")
+    source = subject.component.levels_source
+    expect(bool(source.strip()), "levels_source: who measured the levels, on what", repr(source))
 
 
 def _embed(subject: Subject, images: Tensor) -> Tensor:

@@ -29,6 +29,7 @@ class Number:
     * ``digits``: decimals shown in tables; 0 for whole numbers
     * ``short``: its label in the summary of a run and in comparisons: ``"random people"``; empty to show it only in the
       full table
+    * ``metric``: the name of the metric; unlearnkit sets it
     """
 
     name: str = attrs.field(validator=attrs.validators.matches_re(r"[a-z][a-z0-9_]*"))
@@ -41,6 +42,7 @@ class Number:
     most: float | None = attrs.field(default=None, validator=_bound)
     digits: int = attrs.field(default=3, validator=[attrs.validators.instance_of(int), attrs.validators.in_(range(10))])
     short: str = attrs.field(default="", validator=attrs.validators.instance_of(str))
+    metric: str = attrs.field(default="", validator=attrs.validators.instance_of(str))
 
 
 @attrs.frozen

@@ -25,6 +25,7 @@ INVERT = ("invert", "picture.png", "--generator", "outside-toy", "--out", "x")
 MEASURE = ("measure", "text.txt", "--generator", "outside-toy")
 # What is wrong stands last, or is a word without option right behind the command: so a test below counts them.
 MISTAKES = [
+    (("compare", "text.txt", "--full=1"), "does not take a value"),
     (("run", "--nonsense"), "--nonsense"),
     (("measure", "missing"), "missing"),
     (("measure", "folder"), "no run directory"),
@@ -175,6 +176,18 @@ MISTAKES = [
     (("audit", "folder", "--seed", "-1"), "--seed"),
     (("audit", "folder", "--device", "gpu"), "expected auto, cpu"),
     (("audit", "folder", "--quick=yes"), "does not take a value"),
+    (("certify", "missing", "--key", "text.txt", "--out", "x"), "missing"),
+    (("certify", "folder", "--out", "x", "--key", "text.txt"), "is no private key: expected an Ed25519 or ECDSA P-256"),
+    (("certify", "folder", "--out", "x"), "Missing --key"),
+    (("certify", "folder", "--key", "text.txt", "--out", "text.txt"), "never overwritten"),
+    (("certify", "folder", "--key", "text.txt", "--out", "x", "--checkpoint", "missing"), "missing"),
+    (("certify", "folder", "--key", "text.txt", "--out", "x", "--expires", "0"), "--expires"),
+    (("certify", "--new-key", "text.txt"), "never overwritten"),
+    (("certify", "--new-key", "missing/x"), "does not exist"),
+    (("certify", "folder", "--new-key", "x"), "stands alone"),
+    (("verify", "missing"), "missing"),
+    (("verify", "text.txt", "--checkpoint", "missing"), "missing"),
+    (("verify", "text.txt", "--public-key", "text.txt"), "is no public key"),
     (("compare",), "RESULTS"),
     (("compare", "missing"), "missing"),
     (("compare", "text.txt"), "text.txt is no JSON"),
@@ -215,7 +228,7 @@ MISTAKES = [
     (("show", "run", "missing"), "not a run folder"),
     (("completion", "tcsh"), "'tcsh' is not one of"),
     *(((name, "--json=yes"), "does not take a value")
-      for name in ("plugins", "doctor", "apply", "show", "audit", "compare")),
+      for name in ("plugins", "doctor", "apply", "show", "audit", "compare", "verify")),
 ]
 
 

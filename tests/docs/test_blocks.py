@@ -30,7 +30,7 @@ NOT_RUN: dict[str, str] = {}
 ELSEWHERE: dict[str, str] = {}
 """Commands that pages describe before they are merged; to be empty when they are."""
 TOOLS = {"pip", "pytest", "mkdocs", "nox", "pre-commit", "git", "mkdir", "cd", "echo", "export", "set", "for", "wait",
-         "jq", "done", "cp", "source", "ruff", "mypy", "lint-imports"}
+         "jq", "done", "cp", "source", "ruff", "mypy", "lint-imports", "openssl", "sha256sum"}
 PRELUDES = {
     "docs/audit.md": """
         from unlearnkit.testing import ToyGenerator, ToyIdentity, make_evidence

@@ -77,15 +77,17 @@ def test_names_depend_on_people_views_and_the_perceptual_label() -> None:
     metrics = {"identity": Identity(), "earlier": Earlier(), "distribution": Distribution(), "prdc": PRDC()}
     alone = declared(metrics, About(("Ada B.",), perceptual="LPIPS (VGG)"))
     assert alone["erased_after"] == Number(
-        "erased_after", "Erased person, after", "lower", count="n_erased", least=-1.0, most=1.0)
+        "erased_after", "Erased person, after", "lower", count="n_erased", least=-1.0, most=1.0, metric="identity")
     assert alone["precision_lpips_vgg"].title.startswith("Precision in LPIPS (VGG) features")
     assert alone["frechet_lpips_vgg_unpaired"].reference == "frechet_lpips_vgg_floor"
     assert not [name for name in alone if "front" in name or "view" in name or "ada" in name or "alike" in name]
     two = declared(metrics, About(("Ada B.", "Bo"), ("Cy",), has_views=True))
-    assert two["erased_after_ada_b"] == Number("erased_after_ada_b", "Ada B., after", "lower", least=-1.0, most=1.0)
+    assert two["erased_after_ada_b"] == Number(
+        "erased_after_ada_b", "Ada B., after", "lower", least=-1.0, most=1.0, metric="identity")
     assert two["others_change_bo"].title == "Other pictures of Bo, similarity before vs. after"
     assert two["earlier_cy_after"] == Number(
-        "earlier_cy_after", "Cy, erased earlier: after this run", "lower", count="n_earlier_cy", least=-1.0, most=1.0)
+        "earlier_cy_after", "Cy, erased earlier: after this run", "lower", count="n_earlier_cy", least=-1.0, most=1.0,
+        metric="earlier")
     assert {"erased_front_after", "bystanders_front_change", "erased_worst_view_after"} <= two.keys()
 
 

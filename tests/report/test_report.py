@@ -49,7 +49,7 @@ def test_page_holds_everything_and_asks_for_nothing(run):
     page = write_report(run).read_text()
     assert page.count("data:image/png;base64,") == len(load_images(run)) == 4 + 2 * (3 + 4 + 3 + 4)
     for text in ("similarity 0.93 → 0.11, below two strangers (0.15)", "Bystanders", "erased_change", "losses.local.mse",  # noqa: E501
-                 "ab" * 32, "lower is better", "41.2 s", "<svg", "local.identity"):
+                 "ab" * 32, "<td class=\"soft\">lower</td>", "41.2 s", "<svg", "local.identity"):
         assert text in page, text
     assert "<script" not in page and not re.search(r"(src|href)\s*=\s*\"(?!data:|#)", page)
     assert not re.search(r"url\((?!#)", page)
@@ -333,7 +333,8 @@ def test_page_shows_several_people_and_those_erased_earlier(run):
     roles = ("before", "then", "after")
     save_images(run, [Picture("earlier", "Ada B.", 0, role, torch.zeros(3, 8, 8), 0.5) for role in roles])
     page = write_report(run).read_text()
-    for text in (">Ada<", ">Bo B.<", "Ada B., erased earlier<", "Other pictures of the erased people, after",
+    for text in (">Ada<", ">Bo B.<", "Ada B., erased earlier <b>still recognised",
+                 "Other pictures of the erased people, after",
                  "came back (0.03 → 0.71)", "Ada B., erased earlier: before this run", "Bo B., after<",
                  "earlier edit 1: not here", "before this run</figcaption>"):
         assert text in page, text

@@ -82,7 +82,7 @@ def test_a_saved_edit_stands_in_for_unlearning(outside: Registry, tmp_path: Path
     first = prepared(outside)
     first.unlearn()
     assert first.save_edit(tmp_path / "edit.safetensors") > 0
-    again = load(first.settings, pictures=False, unlearns=False)
+    again = load(first.settings, pictures=False, unlearns=False, measures=False)
     again.put_on(tmp_path / "edit.safetensors")
     again.find_people((first.request, first.targets))
     assert again.parts.method is None and not again.parts.metrics

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from markupsafe import Markup
 
 from unlearnkit.attacks.words import effort_text, overall
-from unlearnkit.report.curves import COLOURS, INK, drawing, dress
+from unlearnkit.report.curves import COLOURS, INK, SMALL, drawing, dress
 from unlearnkit.report.numbers import seconds_text
 from unlearnkit.report.pictures import png
 from unlearnkit.report.template import fill
@@ -65,18 +65,18 @@ def attack_curve(result: Result, levels: Mapping[str, float | None]) -> str:
             if value is not None:
                 axes.axhline(value, color=INK, alpha=0.45, linewidth=1, linestyle="--" if key == "border" else ":")
                 axes.annotate(label, (1, value), xycoords=("axes fraction", "data"), xytext=(4, 0), color=INK,
-                              textcoords="offset points", fontsize=8, va="center", annotation_clip=False)
+                              textcoords="offset points", fontsize=SMALL, va="center", annotation_clip=False)
         lines = (("edited generator", result.edited, COLOURS[5], 2.2),
                  (f"control: {result.control_kind}", result.control, COLOURS[0], 1.5))
         for label, attempt, colour, width in lines:
             efforts, best = zip(*attempt.points, strict=True)
             axes.plot(efforts, best, color=colour, linewidth=width, label=label, drawstyle="steps-post")
         dress(axes, result.unit)
-        axes.set_ylabel("best similarity so far", color=INK, fontsize=9)
+        axes.set_ylabel("best similarity so far", color=INK, fontsize=SMALL)
         axes.set_xlim(0, result.budget)
-        axes.legend(frameon=False, labelcolor=INK, fontsize=8, loc="lower right")
+        axes.legend(frameon=False, labelcolor=INK, fontsize=SMALL, loc="lower right")
 
-    return drawing(draw, (7.4, 2.6))
+    return drawing(draw, (7.4, 3.2))
 
 
 def _data_uri(image: Tensor) -> str:

@@ -14,6 +14,7 @@ from unlearnkit.attacks.resemblance import Guided, Resemblance
 from unlearnkit.attacks.trace import Trace, erased_latents, references
 from unlearnkit.config import option
 from unlearnkit.interfaces import Attempt, Case, Generator, Recovery
+from unlearnkit.ticks import tick
 
 __all__ = ["Reinversion", "ReinversionW", "ReinversionWPlus"]
 
@@ -41,7 +42,8 @@ class Reinversion(Guided):
     """True: one row shared by all layers (W); False: one per layer (W+)."""
 
     learning_rate: float = option(
-        0.05, gt=0, unit="standard deviations of the latents", help="Adam's learning rate, decaying in the last quarter"
+        0.05, gt=0, le=1e3, unit="standard deviations of the latents",
+        help="Adam's learning rate, decaying in the last quarter",
     )
     start: str = option(
         "both", choices=("both", "mean"), help="start from the erased latent and the mean one, or from the mean alone"
@@ -77,6 +79,7 @@ class Reinversion(Guided):
         offsets = torch.zeros_like(starts, requires_grad=True)
         adam = torch.optim.Adam([offsets], lr=self.learning_rate)
         for step in range(self.steps):
+            tick(step, self.steps)
             images = generator.render_front(self._latents(starts, spread * offsets, generator))
             trace.see(images, [step] * len(images))
             (offsets.grad,) = torch.autograd.grad(resemblance.loss(images).sum(), [offsets])

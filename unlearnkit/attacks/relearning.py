@@ -16,6 +16,7 @@ from unlearnkit.attacks.trace import Trace, erased_latents, references
 from unlearnkit.config import option
 from unlearnkit.interfaces import Attempt, Case, Generator, Recovery
 from unlearnkit.metrics.gallery import front_images
+from unlearnkit.ticks import tick
 
 __all__ = ["Relearning"]
 
@@ -43,7 +44,7 @@ class Relearning(Guided):
     quick: ClassVar[Mapping[str, Any]] = MappingProxyType({"steps": 24})
 
     pictures: int = option(1, ge=1, help="number of pictures the attacker has (k)")
-    learning_rate: float = option(2e-4, gt=0, help="Adam's learning rate")
+    learning_rate: float = option(2e-4, gt=0, le=1e3, help="Adam's learning rate")
 
     def attack(self, case: Case) -> Recovery:
         """Fine-tune a copy of the edited generator, then one of the original."""
@@ -74,6 +75,7 @@ class Relearning(Guided):
         adam = torch.optim.Adam(parameters, lr=self.learning_rate)
         trace = Trace(case, unseen)
         for step in range(self.steps):
+            tick(step, self.steps)
             images = learner.render_front(latents)
             trace.see(images, [step] * len(images))
             adam.zero_grad(set_to_none=True)

@@ -14,6 +14,7 @@ from unlearnkit.attacks.trace import Trace, erased_latents, references
 from unlearnkit.config import option
 from unlearnkit.interfaces import Attack, Attempt, Case, Generator, Recovery
 from unlearnkit.metrics.gallery import BATCH, front_images
+from unlearnkit.ticks import tick
 
 __all__ = ["Neighbours", "RandomSearch"]
 
@@ -119,6 +120,7 @@ def _look(case: Case, edited: Tensor, control: Tensor) -> Recovery:
 def _tried(case: Case, generator: Generator, latents: Tensor, pictures: Tensor) -> Attempt:
     trace = Trace(case, pictures)
     for start in range(0, len(latents), BATCH):
+        tick(start, len(latents))
         part = latents[start : start + BATCH]
         trace.see(front_images(generator, part), range(start + 1, start + 1 + len(part)))
     return trace.attempt(len(latents), sampled=True)

@@ -1,7 +1,7 @@
 """The command ``unlearnkit``: one file a command, each imported only when it is needed. Imports no torch.
 
-Exit codes: 0 done, 1 a bug (with a traceback; please report it), 2 something the user can fix (one line),
-130 interrupted.
+Exit codes: 0 done, 1 a bug (with a traceback; please report it) or a certificate that 'verify' refuses, 2 something the
+user can fix (one line), 130 interrupted.
 """
 
 from __future__ import annotations
@@ -21,8 +21,8 @@ from unlearnkit.errors import ConfigError, Interrupted, Mistakes, UnlearnkitErro
 __all__ = ["cli", "main"]
 
 _COMMANDS = (
-    "run", "audit", "measure", "bench", "compare", "apply", "sample", "invert", "convert", "plugins", "show", "new",
-    "fetch", "doctor", "build-ext", "completion",
+    "run", "audit", "measure", "bench", "compare", "apply", "certify", "verify", "sample", "invert", "convert",
+    "plugins", "show", "new", "fetch", "doctor", "build-ext", "completion",
 )
 
 
@@ -79,7 +79,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
             check_arguments(arguments)
             code = cli.main(arguments, prog_name="unlearnkit", standalone_mode=False)
     except (KeyboardInterrupt, click.exceptions.Abort):
-        click.echo("interrupted", err=True)
+        click.echo(_interrupted(arguments), err=True)
         code = 130
     except Interrupted as stop:
         click.echo(" ".join(str(stop).split()) or "interrupted", err=True)
@@ -94,6 +94,19 @@ def main(arguments: Sequence[str] | None = None) -> None:
             click.echo(f"error: {' '.join(text.split())}", err=True)
         code = 2
     raise SystemExit(code if isinstance(code, int) else 0)
+
+
+def _interrupted(arguments: Sequence[str]) -> str:
+    """What is kept after Ctrl-C, by the command: results appear whole at the end, or not at all."""
+    command = next((word for word in arguments if word in _COMMANDS), "")
+    if command == "bench":
+        return "interrupted; finished cases are kept, the same command goes on"
+    if command == "run" and any(word.startswith("--resume") for word in arguments):
+        return "interrupted; the run is as it was, the same command goes on"
+    if command == "run":
+        return "interrupted before the run had a folder; nothing was written"
+    wholly = ("apply", "audit", "convert", "fetch", "invert", "measure", "sample")
+    return "interrupted; nothing was written, the same command begins again" if command in wholly else "interrupted"
 
 
 def check_arguments(arguments: Sequence[str]) -> None:

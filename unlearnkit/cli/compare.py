@@ -20,14 +20,15 @@ _RESULTS = click.Path(exists=True, path_type=Path)
 @click.command()
 @click.argument("results", type=_RESULTS, nargs=-1, required=True)
 @click.option("--mix-budgets", is_flag=True, help="Compare results of the bench that were granted different budgets.")
+@click.option("--full", is_flag=True, help="Print every table with its intervals, not only the answer on one screen.")
 @click.option("--markdown", type=OUT, metavar="FILE", help="Write the tables as Markdown.")
 @click.option("--latex", type=OUT, metavar="FILE", help="Write the tables as LaTeX (booktabs).")
 @click.option("--html", type=OUT, metavar="FILE", help="Write one page with tables, trade-off and pictures.")
 @click.option("--merge", type=OUT, metavar="FILE", help="Write all results into one file.")
 @json_option
 def command(
-    results: tuple[Path, ...], mix_budgets: bool, markdown: Path | None, latex: Path | None, html: Path | None,
-    merge: Path | None, as_json: bool,
+    results: tuple[Path, ...], mix_budgets: bool, full: bool, markdown: Path | None, latex: Path | None,
+    html: Path | None, merge: Path | None, as_json: bool,
 ) -> None:
     """Compare methods on RESULTS: run directories, folders of the bench, and files that --merge wrote.
 
@@ -57,9 +58,9 @@ def command(
 
         print_json("compare", plain(groups))
     else:
-        from unlearnkit.results.tables import print_groups
+        from unlearnkit.results.tables import print_groups, print_summary
 
-        print_groups(groups, console())
+        (print_groups if full else print_summary)(groups, console())
 
 
 def _write_files(

@@ -11,6 +11,7 @@ from unlearnkit.cli.common import (
     OUT,
     ComponentName,
     check_new_file,
+    console,
     picture_options,
     resolve_for,
     say_next,
@@ -42,13 +43,15 @@ def command(
     from unlearnkit.workflows.invert import invert
     from unlearnkit.workflows.options import absolute, align_setting
     from unlearnkit.workflows.preflight import check_device
+    from unlearnkit.workflows.progress import ProgressLine
 
     settings = resolve_for(INVERT, config, set, {
         "generator.name": generator, "generator.checkpoint": absolute(checkpoint), "inverter.name": inverter,
         "device": device, "request.align": align_setting(align), "request.face": face,
     })
     check_device(settings.device)
-    invert(settings, image, out)
+    with ProgressLine(console(stderr=True)) as line, line.task("finding the latent"):
+        invert(settings, image, out)
     file = settings.generator.options().get("checkpoint") if checkpoint is not None else None
     say_next("unlearnkit", "run", "--method", "guide", "--generator", settings.generator.name,
              *(() if file is None else ("--checkpoint", str(file))), "--latent", out, note="erase whom it shows")

@@ -77,9 +77,10 @@ def command(ctx: click.Context, out: Path | None, resume: Path | None, dry_run: 
         settings = RunOptions(**options).settings(out)
         from unlearnkit.workflows import run
 
-        if dry_run:
-            run.dry_run(settings, out)
+        note = run.dry_run(settings, out) if dry_run else None
     if dry_run:
+        if note:
+            click.echo(f"note: {note}", err=True)
         _print(settings.table())
     else:
         _show(run.start_run(settings, out, console()))

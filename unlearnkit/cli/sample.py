@@ -12,6 +12,7 @@ from unlearnkit.cli.common import (
     SEED,
     ComponentName,
     check_new_file,
+    console,
     resolve_for,
     say_next,
     settings_options,
@@ -45,13 +46,15 @@ def command(
     from unlearnkit.config import SAMPLE
     from unlearnkit.workflows.options import absolute
     from unlearnkit.workflows.preflight import check_device
+    from unlearnkit.workflows.progress import ProgressLine
     from unlearnkit.workflows.sample import sample
 
     settings = resolve_for(SAMPLE, config, set, {
         "generator.name": generator, "generator.checkpoint": absolute(checkpoint), "device": device, "seed": seed,
     }, edit)
     check_device(settings.device)
-    sample(settings, edit, out, count, truncation)
+    with ProgressLine(console(stderr=True)) as line, line.task("drawing"):
+        sample(settings, edit, out, count, truncation)
     if edit is None:
         say_next("unlearnkit", "run", "--method", "guide", "--generator", settings.generator.name,
                  *(() if checkpoint is None else ("--checkpoint", checkpoint)), "--latent-seed",

@@ -57,7 +57,7 @@ class PairLoop(Method):
     losses: tuple[str, ...] = option((), help="losses that are summed, by name")
     target: str | None = option("average", help="target selector, by name; None for a method without")
     steps: int = option(1000, help="optimiser steps", ge=1)
-    learning_rate: float = option(1e-4, help="Adam's learning rate", gt=0.0)
+    learning_rate: float = option(1e-4, help="Adam's learning rate", gt=0.0, le=1e3)
 
     def unlearn(self, job: Job) -> None:
         """Train ``job.edited``'s editable parameters; resumes from ``job.progress`` if it holds a checkpoint.

@@ -73,8 +73,8 @@ def write_bytes(path: Path, data: bytes, mode: int = 0o666) -> None:
     sync_folder(path.parent)
 
 
-def write_new(path: Path, data: bytes) -> None:
-    """Write a file that a user named: whole or not at all, never over another, its mode as the umask says.
+def write_new(path: Path, data: bytes, mode: int = 0o666) -> None:
+    """Write a file that a user named: whole or not at all, never over another; ``mode`` is its mode, less the umask.
 
     :raises FileExistsError: if the name is taken, also by a link that leads nowhere.
     :raises OSError: if it cannot be written.
@@ -83,7 +83,7 @@ def write_new(path: Path, data: bytes) -> None:
         raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), str(path))
     with scratch_folder(path.parent) as folder:
         part = folder / path.name
-        write_bytes(part, data)
+        write_bytes(part, data, mode)
         try:
             os.link(part, path)
         except FileExistsError:

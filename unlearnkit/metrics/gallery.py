@@ -13,6 +13,7 @@ from torch import Tensor
 from unlearnkit.errors import ShapeError
 from unlearnkit.interfaces import Evidence, Generator, Number, Perceptual, Person, draw_people
 from unlearnkit.streams import stream
+from unlearnkit.ticks import tick
 
 __all__ = [
     "BATCH", "Cosine", "Faces", "Gallery", "Sample", "front_images", "similarity", "slices", "unusable",
@@ -206,6 +207,7 @@ def unusable_numbers(name: str, pictures: str = "Pictures") -> tuple[Number, ...
 def slices(total: int) -> Iterator[slice]:
     """Parts of at most ``BATCH``."""
     for start in range(0, total, BATCH):
+        tick(start, total)
         yield slice(start, min(start + BATCH, total))
 
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 
+import attrs
+
 from unlearnkit.errors import ConfigError, PluginError, UnlearnkitError, one_line
 from unlearnkit.interfaces import Evidence, Metric
 from unlearnkit.numbers import About, Number
@@ -30,7 +32,7 @@ def declared(metrics: Mapping[str, Metric], about: About) -> dict[str, Number]:
         for number in numbers:
             if number.name in found:
                 raise ConfigError(f"metric '{owner}' declares '{number.name}' twice; each number needs its own name")
-            found[number.name] = number
+            found[number.name] = attrs.evolve(number, metric=owner)
     return found
 
 

@@ -17,6 +17,7 @@ from unlearnkit.interfaces import Generator, Inverter, Person, Request, draw_peo
 from unlearnkit.people.latent_files import load_latent, person_of_seed
 from unlearnkit.people.pictures import load_picture
 from unlearnkit.streams import stream
+from unlearnkit.ticks import tick
 
 __all__ = ["Album", "check_request", "invert_pictures", "make_request", "read_album"]
 
@@ -116,6 +117,7 @@ def _bystanders(names: list[str], pictures: tuple[Tensor, ...], invert: _Inversi
     people: list[Person] = []
     size = micro_batch_size(torch.device("cpu"), invert.generator.resolution, len(pictures))
     for start in range(0, len(pictures), size):
+        tick(start, len(pictures))
         latents, images = invert(pictures[start : start + size])
         people += [Person(names[start + i], latents[i : i + 1], images[i : i + 1]) for i in range(len(latents))]
     return people

@@ -7,9 +7,11 @@ import math
 from collections.abc import Callable, Sequence
 from typing import Any
 
-__all__ = ["COLOURS", "INK", "drawing", "dress", "loss_curves"]
+__all__ = ["COLOURS", "INK", "SMALL", "drawing", "dress", "loss_curves"]
 
 INK = "#010203"
+SMALL = 10.5
+"""Points of the smallest letters: 11 pixels where a drawing is as narrow as pages let it be."""
 COLOURS = ("#4e79e6", "#e0803c", "#2fa37c", "#b565c9", "#c9a227", "#d65a6f", "#4fb3c8", "#8a8f98")
 
 
@@ -28,7 +30,7 @@ def loss_curves(log: Sequence[dict[str, float]]) -> str | None:
     return drawing(draw)
 
 
-def drawing(draw: Callable[[Any], None], size: tuple[float, float] = (7.4, 3.2)) -> str:
+def drawing(draw: Callable[[Any], None], size: tuple[float, float] = (7.4, 3.6)) -> str:
     """An ``<svg>`` of what ``draw`` makes on matplotlib axes of ``size`` (inches); :data:`INK` is the page's ink."""
     from matplotlib import rc_context
     from matplotlib.backends.backend_svg import FigureCanvasSVG
@@ -50,9 +52,9 @@ def dress(axes: Any, label: str) -> None:
     axes.patch.set_alpha(0)
     axes.spines[["top", "right"]].set_visible(False)
     axes.spines[["left", "bottom"]].set_color(INK)
-    axes.tick_params(which="both", colors=INK, labelsize=8)
+    axes.tick_params(which="both", colors=INK, labelsize=SMALL)
     axes.grid(color=INK, alpha=0.12, linewidth=0.6)
-    axes.set_xlabel(label, color=INK, fontsize=9)
+    axes.set_xlabel(label, color=INK, fontsize=SMALL)
     axes.margins(x=0.01)
 
 
@@ -66,12 +68,17 @@ def _draw(axes: Any, log: Sequence[dict[str, float]], name: str, colour: str) ->
 
 
 def _dress(axes: Any, log: Sequence[dict[str, float]], names: Sequence[str]) -> None:
-    values = [entry[name] for entry in log for name in names if name in entry and math.isfinite(entry[name])]
-    if values and min(values) > 0 and max(values) > 20 * min(values):
+    values = sorted(entry[name] for entry in log for name in names if name in entry and math.isfinite(entry[name]))
+    # A few values of nearly zero, as of a loss that starts at its minimum, must not flatten all the others.
+    low, high = (values[round(share * (len(values) - 1))] for share in (0.02, 0.98)) if values else (0.0, 0.0)
+    if low <= 0 < high:
+        low = min(value for value in values if value > 1e-4 * high)
+    if low > 0 and high > 20 * low and values[0] >= 0:
         axes.set_yscale("log")
+        axes.set_ylim(bottom=max(low / 3, 1e-4 * high))
     dress(axes, "step")
     if names:
-        axes.legend(frameon=False, labelcolor=INK, fontsize=8, loc="upper left", bbox_to_anchor=(1.0, 1.0))
+        axes.legend(frameon=False, labelcolor=INK, fontsize=SMALL, loc="upper left", bbox_to_anchor=(1.0, 1.0))
 
 
 def _smooth(values: Sequence[float]) -> list[float]:

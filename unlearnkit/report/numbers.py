@@ -11,8 +11,8 @@ from unlearnkit.errors import ConfigError, RunError
 from unlearnkit.numbers import Number, from_plain
 from unlearnkit.options.names import slugs
 
-__all__ = ["NUMBERS_FILE", "Line", "bytes_text", "flat", "lines", "read_declared", "seconds_text", "slugs_of_several",
-           "value_text"]
+__all__ = ["NUMBERS_FILE", "Line", "by_metric", "bytes_text", "flat", "lines", "read_declared", "seconds_text",
+           "slugs_of_several", "value_text"]
 
 NUMBERS_FILE = "numbers.json"
 """The file of a run directory that holds what the metrics declared, see :func:`unlearnkit.numbers.to_plain`."""
@@ -20,13 +20,14 @@ NUMBERS_FILE = "numbers.json"
 
 @attrs.frozen
 class Line:
-    """One number to show: ``better`` is ``"higher"``, ``"lower"`` or empty."""
+    """One number to show: ``better`` is ``"higher"``, ``"lower"`` or empty; ``metric`` is whose it is, or empty."""
 
     name: str
     title: str
     value: str
     better: str
     count: str
+    metric: str = ""
 
 
 def flat(metrics: Mapping[str, Any] | None) -> dict[str, float | None]:
@@ -61,6 +62,7 @@ def lines(metrics: Mapping[str, float | None], declared: Mapping[str, Number]) -
         Line(
             name, f"{number.title} ({number.unit})" if number.unit else number.title,
             value_text(metrics[name], number.digits), number.better, _bare(metrics.get(number.count), ""),
+            number.metric,
         )
         for name, number in declared.items() if name in metrics
     ]
@@ -68,6 +70,14 @@ def lines(metrics: Mapping[str, float | None], declared: Mapping[str, Number]) -
         Line(name, name, _bare(value, "–"), "", "")
         for name, value in metrics.items() if name not in declared and name not in counts
     ]
+
+
+def by_metric(numbers: Sequence[Line]) -> list[tuple[str, list[Line]]]:
+    """The lines of each metric under its name, in the order in which the metrics first come; "other" for the rest."""
+    groups: dict[str, list[Line]] = {}
+    for line in numbers:
+        groups.setdefault(line.metric or "other", []).append(line)
+    return list(groups.items())
 
 
 def slugs_of_several(people: Sequence[str]) -> dict[str, str]:

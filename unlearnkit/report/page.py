@@ -17,6 +17,7 @@ from unlearnkit.report.curves import loss_curves
 from unlearnkit.report.earlier import earlier_people
 from unlearnkit.report.numbers import (
     NUMBERS_FILE,
+    by_metric,
     bytes_text,
     lines,
     read_declared,
@@ -45,13 +46,17 @@ _TITLES = {
 _ROWS = {"erased": "The erased person", "others": "Their other pictures", "bystanders": "Bystanders"}
 
 
-@attrs.frozen
+@attrs.define
 class Card:
-    """One latent: its pictures by role, in the order in which they are shown."""
+    """One latent: its pictures by role, in the order in which they are shown.
+
+    ``beyond``: its similarity lies on the wrong side of the border.
+    """
 
     person: str
     index: int
     pictures: list[dict[str, Any]]
+    beyond: bool = False
 
     @property
     def similarity(self) -> float | None:
@@ -91,7 +96,7 @@ def _context(run: Run) -> dict[str, Any]:
         "repeated": _repeated(erased),
         "groups": [(_TITLES[name][0], _note(run, name), cards[name], _repeated(cards[name])) for name in others],
         "turns": [{**turn, "data": _data_uri(run.path / turn["file"], "gif")} for turn in load_turns(run)],
-        "numbers": lines(metrics, declared),
+        "numbers": by_metric(lines(metrics, declared)),
         # Drawn by matplotlib, which escapes what it writes.
         "curves": None if curves is None else Markup(curves),
         "settings": _dotted(run.config),
@@ -117,7 +122,13 @@ def _cards(run: Run) -> dict[str, list[Card]]:
     for group in groups.values():
         for card in group.values():
             card.pictures.sort(key=lambda picture: ROLES.index(picture["role"]))
-    return {name: list(group.values()) for name, group in groups.items()}
+    border = levels(run_metrics(run)).border
+    found = {name: list(group.values()) for name, group in groups.items()}
+    for name, good in (("others", False), ("bystanders", True)):
+        for card in found.get(name, []):
+            card.beyond = _beyond(card.similarity, border, good)
+        found.get(name, []).sort(key=lambda card: _worse(card.similarity, good), reverse=True)
+    return found
 
 
 def _repeated(cards: list[Card]) -> set[str]:
@@ -138,18 +149,46 @@ def _scale(
     marks = levels(metrics)
     rows: list[dict[str, Any]] = []
     for group, title in _ROWS.items():
+        title += ", mean" if (metrics.get(f"n_{group}") or 0) > 1 else ""
         several = {f"_{slug}": name for slug, name in slugs_of_several(people).items()} if group == "erased" else {}
         for ending, name in several.items() or [("", title)]:
             before, after = (metrics.get(f"{group}_{when}{ending}") for when in ("before", "after"))
             rows.append({"title": name, "before": before, "after": after, "good": group == "bystanders"})
     rows += [{"title": f"{one.name}, erased earlier", "before": one.then, "after": one.after, "good": False}
              for one in earlier_people(metrics, manifest)]
+    rows += _individuals(metrics)
     rows = [row for row in rows if row["before"] is not None and row["after"] is not None]
+    for row in rows:
+        row["beyond"] = _beyond(row["after"], marks.border, row["good"])
+    rows.sort(key=lambda row: _worse(row["after"], row["good"]), reverse=True)
     low = min([0.0, *(row[when] for row in rows for when in ("before", "after"))])
     return {
-        "rows": rows, "strangers": marks.strangers, "same": marks.same,
+        "rows": rows, "strangers": marks.strangers, "same": marks.same, "border": marks.border,
         "at": lambda value: round(100 * (min(max(value, low), 1.0) - low) / (1.0 - low), 2),
     }
+
+
+def _individuals(metrics: Mapping[str, float | None]) -> list[dict[str, Any]]:
+    """The one picture of a group that decides, where the group is more than one."""
+    found = []
+    for group, title in (("erased", "Erased, best recognised"), ("others", "Other pictures, best recognised")):
+        if (metrics.get(f"n_{group}") or 0) > 1:
+            before, after = (metrics.get(f"{group}_{name}") for name in ("lowest_before", "worst_after"))
+            found.append({"title": title, "before": before, "after": after, "good": False})
+    if (metrics.get("n_bystanders") or 0) > 1:
+        found.append({"title": "Bystander who changed most", "before": 1.0,
+                      "after": metrics.get("bystanders_worst_change"), "good": True})
+    return found
+
+
+def _beyond(after: float | None, border: float | None, good: bool) -> bool:
+    """Whether somebody who should be gone is recognised, or somebody who should stay is not."""
+    return after is not None and border is not None and (after < border if good else after >= border)
+
+
+def _worse(after: float | None, good: bool) -> float:
+    """The larger, the worse; people who should be gone and those who should stay on one scale."""
+    return 0.0 if after is None else -after if good else after
 
 
 def _facts(manifest: Mapping[str, Any]) -> list[tuple[str, str]]:

@@ -16,20 +16,21 @@ from unlearnkit.files.plain import json_bytes
 from unlearnkit.numbers import Number
 from unlearnkit.results.schema import FORMAT, Result
 
-__all__ = ["FILE", "json_schema"]
+__all__ = ["FILE", "json_schema", "record_schema"]
 
 FILE = Path(__file__).with_name("result.schema.json")
-_TYPES = {str: "string", int: "integer", float: "number", type(None): "null"}
+_TYPES = {bool: "boolean", str: "string", int: "integer", float: "number", type(None): "null"}
 
 
 def json_schema() -> dict[str, Any]:
     """The schema of one result."""
-    schema = _record(Result)
+    schema = record_schema(Result)
     schema["properties"]["format"]["const"] = FORMAT
     return {"$schema": "https://json-schema.org/draft/2020-12/schema", "title": FORMAT, **schema}
 
 
-def _record(cls: type) -> dict[str, Any]:
+def record_schema(cls: type) -> dict[str, Any]:
+    """The schema of an attrs class whose fields say what they are in ``metadata["help"]``."""
     hints = get_type_hints(cls)
     # A number's name is its key; a later version may declare more of it.
     fields = [field for field in attrs.fields(cls) if cls is not Number or field.name != "name"]
@@ -52,7 +53,7 @@ def _schema(kind: Any) -> dict[str, Any]:
     if get_origin(kind) is tuple:
         return {"type": "array", "items": _schema(parts[0])}
     if attrs.has(kind):
-        return _record(kind)
+        return record_schema(kind)
     return {} if kind is Any else {"type": _TYPES[kind]}
 
 

@@ -12,6 +12,7 @@ import attrs
 from markupsafe import Markup
 
 from unlearnkit.report.template import fill
+from unlearnkit.results.answer import answer
 from unlearnkit.results.files import Found
 from unlearnkit.results.schema import RUN, Result
 from unlearnkit.results.statistics import Group, Row
@@ -53,7 +54,8 @@ def _group(group: Group, found: Sequence[Found]) -> dict[str, Any]:
     main, others = ([c for c in group.columns if c.headline is headline] for headline in (True, False))
     return {
         # Drawn by matplotlib, which escapes what it writes.
-        "group": group, "legend": legend(group), "plot": None if drawn is None else Markup(drawn),
+        "group": group, "answer": answer(group), "legend": legend(group),
+        "plot": None if drawn is None else Markup(drawn),
         "grid": _grid(here, group.rows), "failures": failures(group), "main": main, "others": others,
     }
 

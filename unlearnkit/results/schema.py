@@ -21,8 +21,8 @@ from unlearnkit.errors import ConfigError, RunError
 from unlearnkit.numbers import Number
 
 __all__ = [
-    "CHECKPOINT", "FORMAT", "PICTURES", "RUN", "AttackResult", "Budget", "Hardware", "Result", "from_plain",
-    "to_plain",
+    "CHECKPOINT", "FORMAT", "PICTURES", "RUN", "AttackResult", "Budget", "Hardware", "Result", "first_problem",
+    "from_plain", "make_converter", "to_plain",
 ]
 
 FORMAT = "unlearnkit-result-1"
@@ -153,8 +153,13 @@ def from_plain(value: Any, where: str) -> Result:
     try:
         return _CONVERTER.structure(value, Result)
     except Exception as error:  # cattrs raises groups of whatever went wrong
-        first = " ".join(cattrs.transform_error(error, "result", _words)[0].split())
-        raise RunError(f"{where} is damaged: {first[:200]}; make it again, or leave it out") from error
+        raise RunError(f"{where} is damaged: {first_problem(error, 'result')}; make it again, or leave it out") \
+            from error
+
+
+def first_problem(error: BaseException, name: str) -> str:
+    """One line about the first field that a converter of :func:`make_converter` refused; ``name``: of the record."""
+    return " ".join(cattrs.transform_error(error, name, _words)[0].split())[:200]
 
 
 def _words(error: BaseException, kind: type | None) -> str:
@@ -186,13 +191,14 @@ def _declarations(value: Any, _: Any) -> dict[str, Number]:
         raise ValueError(str(error)) from error
 
 
-def _make_converter() -> cattrs.Converter:
-    converter = cattrs.Converter(forbid_extra_keys=True)
-    for kind in (int, str):  # bool is an int in Python, and cattrs would turn 1.5 into 1
+def make_converter(forbid_extra_keys: bool = True) -> cattrs.Converter:
+    """A converter that takes nothing for a number or text but numbers and texts."""
+    converter = cattrs.Converter(forbid_extra_keys=forbid_extra_keys)
+    for kind in (bool, int, str):  # bool is an int in Python, and cattrs would turn 1.5 into 1
         converter.register_structure_hook(kind, _exactly(kind))
     converter.register_structure_hook(float, _number)
     converter.register_structure_hook_func(lambda kind: kind == dict[str, Number], _declarations)
     return converter
 
 
-_CONVERTER = _make_converter()
+_CONVERTER = make_converter()

@@ -116,7 +116,10 @@ def compare(results: Sequence[Result]) -> list[Group]:
     benched = {(result.generator, result.scenario) for result in results if result.profile != RUN}
     generators = [generator for generator, _ in benched]
     keys |= {(generator, ALL) for generator in generators if generators.count(generator) > 1}
-    return [_group(*key, [result for result in results if _belongs(result, *key)]) for key in sorted(keys, key=_order)]
+    # The generator that most was tried on comes first.
+    cases = {generator: -sum(result.generator == generator for result in results) for generator, _ in keys}
+    ordered = sorted(keys, key=lambda key: (cases[key[0]], _order(key)))
+    return [_group(*key, [result for result in results if _belongs(result, *key)]) for key in ordered]
 
 
 def _belongs(result: Result, generator: str, scenario: str) -> bool:

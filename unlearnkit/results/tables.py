@@ -12,12 +12,13 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from unlearnkit.results.answer import answer
 from unlearnkit.results.columns import Column
 from unlearnkit.results.statistics import Cell, Group, Row
 
 __all__ = [
     "LEGEND", "cell_text", "failures", "heading", "interval_text", "latex", "legend", "markdown", "mean_text",
-    "terminal", "terminal_columns",
+    "print_groups", "print_summary", "terminal", "terminal_columns",
 ]
 
 LEGEND = (
@@ -103,6 +104,38 @@ def terminal(group: Group, shown: Sequence[Column] | None = None) -> Table:
             style = "" if cell is None else _STYLES[cell.mark]
             texts.append(Text(f"{mean_text(cell, column)}\n{interval_text(cell, column)}".rstrip(), style))
         table.add_row(Text(row.method), *texts, _people(row))
+    return table
+
+
+def print_summary(groups: Sequence[Group], out: Console) -> None:
+    """One screen: the answer and means of the first group, a line a method, and which other groups there are."""
+    group = groups[0]
+    shown = terminal_columns(group)
+    table = _means(group, shown)
+    while len(shown) > 2 and out.measure(table, options=out.options.update(width=1000)).maximum > min(out.width, 100):
+        shown = shown[:-1]
+        table = _means(group, shown)
+    out.print(table)
+    for sentence in answer(group):
+        out.print(sentence, soft_wrap=True, markup=False)
+    for line in (*failures(group), *group.notes):
+        out.print(line, soft_wrap=True, markup=False)
+    others = ", ".join(other.title for other in groups[1:])
+    out.print(f"{f'Not shown: {others}. ' if others else ''}--full prints every table with its intervals, --html FILE "
+              "a page with pictures.", soft_wrap=True, markup=False)
+
+
+def _means(group: Group, shown: Sequence[Column]) -> Table:
+    """A table of means alone."""
+    title = f"{group.title}, means over {group.people()} people; bold: best, italic: not significantly worse"
+    table = Table(title=Text(title), title_justify="left", box=box.SIMPLE_HEAD, pad_edge=False)
+    table.add_column("method", max_width=32, no_wrap=True)
+    for column in shown:
+        table.add_column(Text(heading(group, column, _IN_TERMINAL[column.name])), justify="right", no_wrap=True)
+    for row in group.rows:
+        cells = [(row.cells.get(column.name), column) for column in shown]
+        table.add_row(Text(row.method), *(
+            Text(mean_text(cell, column), "" if cell is None else _STYLES[cell.mark]) for cell, column in cells))
     return table
 
 

@@ -16,7 +16,7 @@ __all__ = ["HASHED", "STATUSES", "cpu_model", "facts", "new", "now", "peak_memor
 STATUSES = ("running", "interrupted", "finished", "failed")
 """Possible statuses of a run. A killed run still says ``running``."""
 
-HASHED = {"edit.safetensors": "edit", "latents.safetensors": "latents"}
+HASHED = {"edit.safetensors": "edit", "latents.safetensors": "latents", "metrics.json": "metrics"}
 """Files of a run whose SHA-256 the manifest notes, and where."""
 
 _FORMAT = 1
@@ -116,6 +116,9 @@ def problem(value: Any) -> str | None:
     for key in ("name", *HASHED.values()):
         if not isinstance(value.get(key), str | None):
             return f"is damaged ('{key}' is no text)"
+    audits = value.get("audits", {})
+    if not isinstance(audits, dict) or not all(isinstance(noted, str) for noted in audits.values()):
+        return "is damaged ('audits' is no table of hashes by file)"
     base = value.get("base")
     if base is not None and not (isinstance(base, dict) and all(isinstance(text, str) for text in base.values())
                                  and "sha256" in base):

@@ -116,14 +116,17 @@ def unlearn(
 
 
 def load_generator(
-    generator: str = "stylegan2", *, checkpoint: str | Path | None = None, edit: str | Path | None = None,
+    generator: str | None = None, *, checkpoint: str | Path | None = None, edit: str | Path | None = None,
     set: Sequence[str] | Mapping[str, Any] = (), device: str | None = None,
 ) -> Generator:
     """Load a generator, optionally with an edit applied; its parameters are frozen.
 
+    Without a name it is the edit's, else the bundled StyleGAN2.
+
     :raises UnlearnkitError: if a file is missing or damaged, or the edit belongs to another checkpoint.
     """
-    options = {"generator.name": generator, "generator.checkpoint": absolute(_path(checkpoint)), "device": device}
+    name = generator or (None if edit is not None else "stylegan2")
+    options = {"generator.name": name, "generator.checkpoint": absolute(_path(checkpoint)), "device": device}
     tables = user_tables(None, set, options)
     settings = resolve(tables if edit is None else with_base_options(tables, Path(edit)), registry(), SAMPLE)
     loaded = prepared(settings.generator, pick_device(settings.device))

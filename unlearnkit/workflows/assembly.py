@@ -8,7 +8,7 @@ import attrs
 import torch
 
 from unlearnkit.config import Choice, Settings
-from unlearnkit.errors import ConfigError
+from unlearnkit.errors import CheckpointError, ConfigError
 from unlearnkit.interfaces import (
     Component,
     Generator,
@@ -21,7 +21,7 @@ from unlearnkit.interfaces import (
     TargetSelector,
 )
 
-__all__ = ["Parts", "assemble", "pick_device", "prepared"]
+__all__ = ["Parts", "assemble", "check_draws", "pick_device", "prepared"]
 
 C = TypeVar("C", bound=Component)
 
@@ -77,6 +77,17 @@ def assemble(
     if measures:
         parts.metrics = {name: prepared(choice, device) for name, choice in settings.metrics.items()}
     return parts
+
+
+@torch.no_grad()
+def check_draws(generator: Generator) -> None:
+    """Draw the mean face: weights may be finite, each of them, and still give no picture.
+
+    :raises CheckpointError: if that picture has numbers that are not finite.
+    """
+    if not generator.render_front(generator.w_avg[None]).isfinite().all():
+        raise CheckpointError(f"{generator.base.path}: the pictures that it draws have numbers that are not finite: "
+                              "its weights are absurdly large, or too large for this precision; get the file again")
 
 
 def pick_device(name: str) -> torch.device:

@@ -91,6 +91,7 @@ def audit_run(
             "settings": {name: complete(type(attack), attack) for name, attack in attacks.items()},
             "seconds": round(time.monotonic() - began, 3), "results": [result.plain() for result in results],
         })
+        run.update_manifest(audits={numbers.name: sha256_file(numbers)})
         known = {person.name: references(Case(evidence, person))[0].cpu() for person in evidence.request.people}
         page = write_audit_page(run, stem, run.read_json(f"{stem}.json"), results, known)
         write_report(run)  # its verdict counts the audit

@@ -35,7 +35,7 @@ from unlearnkit.numbers import Number
 from unlearnkit.people.latents import load_people
 from unlearnkit.people.requests import Album, make_request, read_album
 from unlearnkit.streams import stream
-from unlearnkit.workflows.assembly import Parts, assemble, pick_device
+from unlearnkit.workflows.assembly import Parts, assemble, check_draws, pick_device
 
 __all__ = ["Experiment", "Outcome", "load", "prepare"]
 
@@ -240,6 +240,7 @@ def load(
         if chain is not None:
             original = copy.deepcopy(parts.generator)
             edit_files.put_on(parts.generator, chain.edit)
+        check_draws(parts.generator)
         frozen = copy.deepcopy(parts.generator)
         album = read_album(settings.request, parts.generator.resolution) if pictures else None
     seconds = {"load": round(time.monotonic() - started, 3)}

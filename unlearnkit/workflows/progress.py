@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 
@@ -9,13 +10,20 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TaskID, TextColumn, TimeElapsedColumn
 from rich.progress import TimeRemainingColumn as Remaining
 
+from unlearnkit.report.numbers import seconds_text
+from unlearnkit.ticks import Listener, listening
+
 __all__ = ["ProgressLine"]
+
+_EVERY = 10.0
+"""Seconds between two plain lines of a phase."""
 
 
 class ProgressLine:
     """``with ProgressLine(console) as line``: phases by ``line.task``, steps by ``line.advance``.
 
     On a terminal and in a notebook it is a live bar; in a file or pipe, one plain line for every tenth of the steps.
+    ``check`` is asked at every tick, and may raise Interrupted.
     """
 
     def __init__(self, console: Console) -> None:
@@ -27,6 +35,7 @@ class ProgressLine:
         )
         self._steps: TaskID | None = None
         self._first = 0
+        self.check: Callable[[], None] = lambda: None
 
     def __enter__(self) -> ProgressLine:
         self.bar.start()
@@ -37,12 +46,29 @@ class ProgressLine:
 
     @contextmanager
     def task(self, name: str) -> Iterator[None]:
-        """A phase without steps."""
+        """A phase; ticks inside (:mod:`unlearnkit.ticks`) move its bar, and :attr:`check` is asked at each."""
         number = self.bar.add_task(name, total=1, note="")
         if not self.live:
-            self.console.print(name)
-        yield
-        self.bar.update(number, completed=1)
+            self.console.print(name, markup=False)
+        with listening(self._listener(number, name)):
+            yield
+        self.bar.update(number, total=1, completed=1)
+
+    def _listener(self, number: TaskID, name: str) -> Listener:
+        """Moves a bar; where there is none, prints a line with the time left now and then."""
+        began = told = time.monotonic()
+
+        def heard(done: int, total: int) -> None:
+            nonlocal told
+            self.check()
+            self.bar.update(number, total=total, completed=done)
+            now = time.monotonic()
+            if not self.live and 0 < done < total and now - told > _EVERY:
+                left = (now - began) / done * (total - done)
+                self.console.print(f"{name}: {done} of {total}, about {seconds_text(left)} left", markup=False)
+                told = now
+
+        return heard
 
     @contextmanager
     def stages(self, name: str, parts: Sequence[str]) -> Iterator[Callable[[str], None]]:
@@ -56,7 +82,12 @@ class ProgressLine:
             if not self.live:
                 self.console.print(f"{name}: {part} ({begun} of {len(parts)})", markup=False)
 
-        yield starting
+        def heard(done: int, total: int) -> None:
+            self.check()
+            self.bar.update(number, completed=begun - 1 + done / max(1, total))
+
+        with listening(heard):
+            yield starting
         self.bar.update(number, completed=len(parts), note="")
 
     def skip(self, steps: int) -> None:

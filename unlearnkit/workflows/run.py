@@ -33,6 +33,7 @@ from unlearnkit.workflows.experiment import Experiment, load
 from unlearnkit.workflows.preflight import check
 from unlearnkit.workflows.progress import ProgressLine
 from unlearnkit.workflows.targets import look_at_targets
+from unlearnkit.workflows.write_back import doubt
 
 __all__ = ["continue_run", "dry_run", "start_run"]
 
@@ -55,7 +56,11 @@ def start_run(settings: Settings, out: Path | None, console: Console, kind: type
     with ProgressLine(console) as line:
         with line.task("loading networks"):
             experiment = load(settings, chain)
+            doubtful = doubt(experiment)
+        if doubtful:
+            line.note(f"note: {doubtful}")
         run = kind.create(out, settings.table(), _name(settings))
+        run.update_manifest(write_back=doubtful)
         _finish(run, experiment, line)
     return run
 
@@ -81,15 +86,15 @@ def continue_run(folder: Path, console: Console, kind: type[Run] = Run) -> Run:
     return run
 
 
-def dry_run(settings: Settings, out: Path | None) -> None:
-    """Run every check that :func:`start_run` does before it creates a folder.
+def dry_run(settings: Settings, out: Path | None) -> str | None:
+    """Run every check that :func:`start_run` does before it creates a folder; returns its note, see :func:`doubt`.
 
     :raises UnlearnkitError: as there; :class:`~unlearnkit.errors.Mistakes` if there are several.
     """
     chain = _chain(settings)
     check(settings, chain, out)
     toml_bytes(settings.table())
-    load(settings, chain)
+    return doubt(load(settings, chain))
 
 
 def _name(settings: Settings) -> str:
@@ -182,9 +187,13 @@ def _finish(run: Run, experiment: Experiment, line: ProgressLine) -> None:
                 run.update_manifest(**experiment.machine, **kernels, domains=experiment.settings.domains(),
                                     **({"levels_source": source} if source else {}))
                 _execute(run, experiment, progress)
-        except (Interrupted, KeyboardInterrupt):
+        except Interrupted:
             run.finish("interrupted")
             raise
+        except KeyboardInterrupt:
+            run.finish("interrupted")
+            raise Interrupted(f"stopped at once, what was not saved is done again; continue with: unlearnkit run "
+                              f"--resume {run.path}") from None
         except BaseException:
             run.finish("failed")
             raise
@@ -192,6 +201,7 @@ def _finish(run: Run, experiment: Experiment, line: ProgressLine) -> None:
 
 def _execute(run: Run, experiment: Experiment, progress: RunProgress) -> None:
     line = progress.line
+    line.check = progress.check
     _check_base(run, experiment)
     with line.task("finding the latents"):
         _find_people(run, experiment)
@@ -216,7 +226,7 @@ def _execute(run: Run, experiment: Experiment, progress: RunProgress) -> None:
         show_people(run, experiment.evidence, experiment.targets)
         steps = getattr(experiment.parts.method, "steps", None)
         run.finish("finished", timings=experiment.seconds, tensors_changed=changed, steps=steps,
-                   edit=sha256_file(edit))
+                   edit=sha256_file(edit), metrics=sha256_file(run.path / "metrics.json"))
         write_report(run)
         registry().run_finished(run, outcome.numbers)
         run.clear_checkpoint()

@@ -12,7 +12,8 @@ from unlearnkit.engine.machine import applied
 from unlearnkit.people.latent_files import person_of_seed
 from unlearnkit.report.show import save_grid, save_turning_grid
 from unlearnkit.streams import stream
-from unlearnkit.workflows.assembly import pick_device, prepared
+from unlearnkit.ticks import tick
+from unlearnkit.workflows.assembly import check_draws, pick_device, prepared
 
 __all__ = ["sample"]
 
@@ -28,13 +29,16 @@ def sample(settings: Settings, edit: Path | None, out: Path, count: int, truncat
     generator = prepared(settings.generator, pick_device(settings.device))
     if edit is not None:
         put_on(generator, edit)
+    check_draws(generator)
     with applied(settings), torch.no_grad():
         latents = torch.cat([person_of_seed(generator, settings.seed + number) for number in range(count)])
         latents = generator.w_avg.lerp(latents, truncation)
         if out.suffix.lower() == ".gif":
             save_turning_grid(generator, latents, out)
             return
-        rng, images = stream(settings.seed, "sample/views"), []
+        rng = stream(settings.seed, "sample/views")
+        images: list[torch.Tensor] = []
         for part in latents.split(8):
+            tick(8 * len(images), count)
             images.append(generator.render(part, generator.sample_views(len(part), rng), rng).image.cpu())
     save_grid(torch.cat(images), out)

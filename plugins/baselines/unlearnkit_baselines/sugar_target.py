@@ -88,7 +88,7 @@ class SugarTarget(TargetSelector):
     distance: float = option(20.0, help="distance of the target from the mean face (d)", unit="latent units", ge=0.0)
     epochs: int = option(50, help="training epochs of U", ge=0)
     patience: int = option(20, help="epochs without improvement before early stopping", ge=1)
-    learning_rate: float = option(2e-4, help="Adam's learning rate for U", gt=0.0)
+    learning_rate: float = option(2e-4, help="Adam's learning rate for U", gt=0.0, le=1e3)
     mse: float = option(1e-2, help="weight of the mean squared feature difference", ge=0.0)
     identity: float = option(0.1, help="weight of 1 - identity similarity, scaled by the feature term", ge=0.0)
     perceptual: float = option(1.0, help="weight of the perceptual distance", ge=0.0)

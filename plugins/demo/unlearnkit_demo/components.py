@@ -16,6 +16,7 @@ from unlearnkit.config import option
 from unlearnkit.errors import CheckpointError, ConfigError
 from unlearnkit.interfaces import Generator, IdentityEncoder, Inverter, Perceptual
 from unlearnkit.options.domains import RENDERS
+from unlearnkit.ticks import tick
 from unlearnkit_demo.cameras import PITCH, YAW, portrait_cameras
 from unlearnkit_demo.networks import InversionEncoder, Trunk, build, normalised_maps, resized, unit
 
@@ -141,7 +142,8 @@ class DemoInverter(Inverter):
         adam = torch.optim.Adam([latents], lr=self.learning_rate)
         with torch.no_grad():
             reference = self._perceptual.features(images)
-        for _ in range(self.refine_steps):
+        for step in range(self.refine_steps):
+            tick(step, self.refine_steps)
             rendered = generator.render(latents, views).image
             perceptual = self._perceptual.distance(self._perceptual.features(rendered), reference).sum()
             loss = perceptual + F.l1_loss(rendered, images) * len(images)

@@ -19,6 +19,7 @@ from unlearnkit.errors import CheckpointError, ShapeError
 from unlearnkit.interfaces import Generator, Inverter, Perceptual
 from unlearnkit.options.domains import PHOTOGRAPHS
 from unlearnkit.plugins import registry
+from unlearnkit.ticks import tick
 from unlearnkit.weights import WeightFile, find_file
 from unlearnkit_faces.checks import check_pictures, prepared
 from unlearnkit_faces.e4e import SIDE, StyleEncoder
@@ -135,6 +136,7 @@ class _Search:
         offset = torch.zeros_like(start if options.space == "W+" else start[:, :1], requires_grad=True)
         optimiser = torch.optim.Adam([offset], lr=options.learning_rate)
         for step in range(options.steps):
+            tick(step, options.steps)
             for group in optimiser.param_groups:
                 group["lr"] = options.learning_rate * learning_rate_factor(step, options.steps)
             latent = start + self.spread * offset

@@ -17,6 +17,7 @@ import pytest
 from unlearnkit.config import AUDIT
 from unlearnkit.edits.file import changed_tensors
 from unlearnkit.errors import RunError
+from unlearnkit.files.atomic import sha256_file
 from unlearnkit.interfaces import Evidence
 from unlearnkit.plugins import Registry
 from unlearnkit.runs import Run
@@ -82,6 +83,8 @@ def test_an_audit_leaves_numbers_and_a_page(cli: Cli, mine: Path, outside_path: 
         assert effort is None or 0 <= effort <= result["budget"]
     after = {name: (mine / name).read_bytes() for name in before}
     assert after.pop("report.html") != before.pop("report.html"), "the report counts the audit"
+    manifest, noted = json.loads(before.pop("manifest.json")), json.loads(after.pop("manifest.json"))
+    assert noted.pop("audits") == {"audit.json": sha256_file(mine / "audit.json")} and noted == manifest
     assert after == before, "an audit changes nothing else that the run left"
     assert 'href="audit.html"' in (mine / "report.html").read_text()
 

@@ -109,7 +109,7 @@ class Request:
 
 @attrs.frozen(eq=False)
 class StyleLayer:
-    """One affine layer of synthesis, on row ``row`` of a latent: style = gain * weight @ w[row] + bias.
+    """One affine layer of synthesis, on row ``row`` of a latent: style = gain * weight @ w[row] + bias_gain * bias.
 
     * ``name``: of the layer in ``module.state_dict()``, without ``.weight`` and ``.bias``
     * ``weight`` ``(C, w_dim)``, ``bias`` ``(C,)``: the parameters themselves
@@ -120,6 +120,7 @@ class StyleLayer:
     weight: nn.Parameter
     bias: nn.Parameter
     gain: float
+    bias_gain: float = 1.0
 
 
 @attrs.frozen

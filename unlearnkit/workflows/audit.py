@@ -1,6 +1,7 @@
 """Audit a run directory: rebuild its generators, attack, write ``audit.json`` and ``audit.html`` into it.
 
-The report is written anew, since its verdict counts the audit; nothing else of the run changes."""
+The report is written anew, since its verdict counts the audit, and the manifest notes the
+audit's hash; nothing else of the run changes."""
 
 from __future__ import annotations
 

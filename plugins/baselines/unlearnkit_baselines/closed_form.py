@@ -80,12 +80,13 @@ class ClosedForm(Method):
 
     def _edit(self, layer: StyleLayer, erased: Tensor, targets: Tensor, kept: Tensor) -> tuple[float, float]:
         """Edit one layer; returns its :func:`_errors`."""
-        old = torch.cat([layer.gain * layer.weight.detach(), layer.bias.detach()[:, None]], 1).cpu().double()
+        old = torch.cat([layer.gain * layer.weight.detach(), layer.bias_gain * layer.bias.detach()[:, None]], 1)
+        old = old.cpu().double()
         a, b, r = (latents[:, layer.row] for latents in (erased, targets, kept))
         new = solve(old, a, b, r, erase=self.erase, keep=self.keep, ridge=self.ridge)
         with torch.no_grad():
             layer.weight.copy_(new[:, :-1] / layer.gain)
-            layer.bias.copy_(new[:, -1])
+            layer.bias.copy_(new[:, -1] / layer.bias_gain)
         return _errors(old, new, a, b, r)
 
     def _erased(self, job: Job) -> tuple[Tensor, Tensor]:

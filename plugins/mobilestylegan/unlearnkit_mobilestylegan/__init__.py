@@ -1,0 +1,38 @@
+"""MobileStyleGAN of FFHQ: photorealistic faces from a package registry. Imports no torch."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from unlearnkit.plugins import Register, RegisterWeights, hookimpl
+from unlearnkit_mobilestylegan.files import FILES
+
+# Its weights have a standard deviation of 0.04 where StyleGAN2's have 1, so a step of 2e-4 here is one of 1e-3 there,
+# and 20 to 30 of them suffice. A picture costs half a second of one core: few are measured by default.
+_LOOP = {"method.steps": 30, "method.learning_rate": 2e-4, "loss.guide-adjacency.samples": 1,
+         "loss.guide-global.samples": 1}
+_FEW = {"metrics.samples": 16, "metrics.names": ["identity", "earlier", "distribution", "preservation", "faces"],
+        "metric.faces.random": 8, "request.random_bystanders": 4, "inverter.name": "optimise"}
+
+
+@hookimpl
+def unlearnkit_register_generators(register: Register) -> None:
+    """Register the generator."""
+    register("mobilestylegan", "unlearnkit_mobilestylegan.generator:MobileStyleGAN",
+             "MobileStyleGAN of FFHQ, photorealistic faces, 1024 pixels; research only ('unlearnkit fetch photoreal')")
+
+
+@hookimpl
+def unlearnkit_register_weights(register: RegisterWeights) -> None:
+    """Register the files of the package that holds it."""
+    for file in FILES:
+        register(file)
+
+
+@hookimpl
+def unlearnkit_defaults(settings: Mapping[str, Any]) -> Mapping[str, Any] | None:
+    """Settings for a run of some minutes on two cores."""
+    if settings.get("generator", {}).get("name") != "mobilestylegan":
+        return None
+    return _FEW | (_LOOP if settings.get("method", {}).get("name") else {})

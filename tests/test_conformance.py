@@ -9,9 +9,9 @@ from typing import Any
 
 import pytest
 import torch
+from mobilestylegan_ir import write_ir
 from torch import nn
 
-from tests.plugins.mobilestylegan.ir import write_ir
 from unlearnkit.plugins import Registry, registry
 from unlearnkit.plugins.registration import KINDS
 from unlearnkit.testing import (

@@ -7,13 +7,13 @@ from pathlib import Path
 
 import pytest
 import torch
+from mobilestylegan_ir import write_ir
 from torch.nn import functional as F
 from unlearnkit_mobilestylegan.files import FILES, MAPPING, SYNTHESIS
 from unlearnkit_mobilestylegan.generator import MobileStyleGAN
 from unlearnkit_mobilestylegan.loading import network_of, tensors_of_files
 from unlearnkit_mobilestylegan.network import Layer, inverse_haar
 
-from tests.plugins.mobilestylegan.ir import write_ir
 from unlearnkit.edits.file import apply_edit, put_on, save_edit
 from unlearnkit.errors import CheckpointError, ConfigError, ShapeError
 from unlearnkit.weights import present

@@ -8,10 +8,10 @@ from pathlib import Path
 
 import pytest
 import torch
+from mobilestylegan_ir import random_state, write_ir, write_pair
 from unlearnkit_mobilestylegan.loading import network_of, tensors_of_files
 from unlearnkit_mobilestylegan.openvino import read_constants
 
-from tests.plugins.mobilestylegan.ir import random_state, write_ir, write_pair
 from unlearnkit.errors import CheckpointError
 
 

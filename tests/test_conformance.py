@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 import torch
+from mobilestylegan_ir import write_ir
 from torch import nn
 
 from unlearnkit.plugins import Registry, registry
@@ -90,6 +91,8 @@ SETTINGS = {
     ("perceptual", "st-lpips"): random_weights("weights", shift_tolerant),
     ("identity", "facenet-vggface2"): random_weights("weights", facenet),
     ("identity", "mobilefacenet"): random_weights("weights", mobilefacenet),
+    ("generator", "mobilestylegan"): lambda: {
+        "checkpoint": str(write_ir(Path(FOLDER.name) / "mobilestylegan")), "output_size": 64, "feature_resolution": 16},
     ("target", "sugar"): {"epochs": 3},
     ("method", "closed-form"): {"samples": 50},
 }

@@ -11,6 +11,7 @@ EDGES = {
     "unlearnkit/config/resolve.py", "unlearnkit/config/tables.py", "unlearnkit/config/settings.py",
     # What finished runs and results of other computers hold, read without the components that they name.
     "unlearnkit/results/runs.py", "unlearnkit/results/rows.py", "unlearnkit/results/notes.py",
+    "unlearnkit/certificates/account.py", "unlearnkit/certificates/collect.py",
 }
 NAMES = {"settings", "config", "table"}
 ALLOWED = 4

@@ -85,7 +85,7 @@ def test_a_run_with_everything_that_the_page_makes(afternoon: Path, tmp_path: Pa
     left = json.loads((run.path / "afternoon.json").read_text())
     page = (run.path / "report.html").read_text()
     row = page[page.index("<td>Brightness of random people, change<code"):].partition("</tr>")[0]
-    assert "brightness_shift" in row and "lower is better" in row and ">16<" in row, "title, direction and count"
+    assert "brightness_shift" in row and ">lower<" in row and ">16<" in row, "title, direction and count"
     assert "Brightness of random people, before" in page and ">n_brightness<" not in page
     assert metrics["n_brightness"] == 16 and left == {"as_bright": metrics["brightness_shift"] < 0.1}
 

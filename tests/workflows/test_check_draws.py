@@ -7,8 +7,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 import torch
+from cases import files
 
-from tests.cases import files
 from unlearnkit.checkpoints import read_checkpoint, write_like
 
 Cli = Callable[..., "subprocess.CompletedProcess[str]"]

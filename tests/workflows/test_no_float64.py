@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 import torch
+from no_float64 import NoFloat64
 
-from tests.no_float64 import NoFloat64
 from unlearnkit.attacks.running import run_attacks
 from unlearnkit.config import resolve
 from unlearnkit.plugins import registry

@@ -6,8 +6,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from cases import files
 
-from tests.cases import files
 from unlearnkit.config import resolve
 from unlearnkit.plugins import Registry, registry
 from unlearnkit.workflows.experiment import load

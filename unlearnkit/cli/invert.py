@@ -40,6 +40,7 @@ def command(
     check_new_file(out)
     check_new_file(out.with_name(f"{out.stem}-inverted.png"))
     from unlearnkit.config import INVERT
+    from unlearnkit.people.pictures import check_picture
     from unlearnkit.workflows.invert import invert
     from unlearnkit.workflows.options import absolute, align_setting
     from unlearnkit.workflows.preflight import check_device
@@ -50,6 +51,7 @@ def command(
         "device": device, "request.align": align_setting(align), "request.face": face,
     })
     check_device(settings.device)
+    check_picture(image, settings.request.align)
     with ProgressLine(console(stderr=True)) as line, line.task("finding the latent"):
         invert(settings, image, out)
     file = settings.generator.options().get("checkpoint") if checkpoint is not None else None

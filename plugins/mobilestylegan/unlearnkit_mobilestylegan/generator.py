@@ -41,7 +41,7 @@ class MobileStyleGAN(Generator):
         None, help="an edited generator (.safetensors that 'unlearnkit apply' wrote), or a folder with the four files "
         "of the package; by default the fetched ones")
     output_size: int = option(
-        256, choices=(64, 128, 256, 512, 1024),
+        256, choices=(8, 16, 32, 64, 128, 256, 512, 1024),
         help="pixels of a picture; smaller ones are the exact means of the largest")
     feature_resolution: int = option(
         64, choices=(8, 16, 32, 64, 128, 256, 512), help="resolution of the block whose output is the feature map")

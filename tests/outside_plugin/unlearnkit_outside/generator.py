@@ -48,6 +48,7 @@ class ToyGenerator(Generator):
 
     checkpoint: Path | None = option(None, help="state_dict of the network; by default made from the seed")
     network_seed: int = option(0, ge=0, help="seed of the weights where no file is given")
+    domain: ClassVar[str] = "synthetic-renders"  # it draws no faces, but tests judge it by the bundled networks
     base_options: ClassVar[tuple[str, ...]] = ("network_seed",)
     _network: ToyNetwork = attrs.field(init=False, repr=False)
     _base: Base = attrs.field(init=False, repr=False)

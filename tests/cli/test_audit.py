@@ -32,10 +32,14 @@ RUN = (
 )
 SHORT = tuple(
     word for text in ("neighbours.latents=6", "random-search.latents=5", "reinversion-w.steps=2",
-                      "reinversion-w-plus.steps=2", "relearning.steps=3")
+                      "reinversion-w-plus.steps=2", "relearning.steps=3", "difference-search.steps=2",
+                      "difference-search.random=4", "relearning-grid.steps=1", "benign-relearning.steps=2",
+                      "reinversion-bounded.steps=2", "membership.people=12")
     for word in ("--set", f"attack.{text}")
 )
-NAMES = ["neighbours", "random-search", "reinversion-w", "reinversion-w-plus", "relearning"]
+NAMES = ["benign-relearning", "difference-search", "membership", "mixtures", "neighbours", "random-search",
+         "read-difference", "reinversion-bounded", "reinversion-w", "reinversion-w-plus", "relearning",
+         "relearning-grid", "rounding"]
 
 
 @pytest.fixture(scope="module")
@@ -66,7 +70,8 @@ def test_an_audit_leaves_numbers_and_a_page(cli: Cli, mine: Path, outside_path: 
     before = {path.name: path.read_bytes() for path in mine.iterdir() if path.is_file() and path.name != ".lock"}
     done = cli("audit", mine, *SHORT, paths=(outside_path,))
     assert done.returncode == 0, done.stderr
-    for word in (*NAMES, "audit.json", "audit.html", "0 optimiser steps", "neighbours: 6 latents tried (1 of 5)"):
+    for word in (*NAMES, "audit.json", "audit.html", "0 optimiser steps", "neighbours: 6 latents tried (5 of 13)",
+                 "attacker who has"):
         assert word in done.stdout, done.stdout
     audit = strict(mine / "audit.json")
     assert audit["format"] == "unlearnkit-audit-1" and audit["seed"] == 0 and audit["device"] == "cpu"
@@ -78,9 +83,14 @@ def test_an_audit_leaves_numbers_and_a_page(cli: Cli, mine: Path, outside_path: 
         assert result[kind] == result["control"]["curve"][-1][1] and result["best"] == result["curve"][-1][1]
         assert result["curve"][-1][0] == result["budget"] == result["control"]["curve"][-1][0]
         assert ("speedup" in result) == (kind == "floor")
+        asks_who = result["attack"] in ("difference-search", "membership", "read-difference")
+        assert (result["identified"] is not None) == asks_who == (result["control"]["identified"] is not None)
+        assert result["holds"].keys() == {"base", "photo", "encoder", "compute"}
         assert result["tone"] in ("good", "mixed", "bad", "unknown") and result["verdict"].endswith(".")
         effort = result["effort_to_recognise"]
         assert effort is None or 0 <= effort <= result["budget"]
+    attackers = [way["attacker"] for way in audit["summary"]]
+    assert len(attackers) == len(set(attackers)) >= 5 and {way["attack"] for way in audit["summary"]} <= set(NAMES)
     after = {name: (mine / name).read_bytes() for name in before}
     assert after.pop("report.html") != before.pop("report.html"), "the report counts the audit"
     manifest, noted = json.loads(before.pop("manifest.json")), json.loads(after.pop("manifest.json"))

@@ -77,6 +77,15 @@ def test_doctor(cli: Cli, broken_path: Path) -> None:
         assert f"`{check['group']}`" in PAGE and all(f"`{field}`" in PAGE for field in (*check, *check["values"]))
 
 
+def test_show_attack_says_what_its_attacker_has(cli: Cli) -> None:
+    found = document(cli("show", "attack", "difference-search", "--json"))
+    assert found["holds"] == {"base": True, "photo": False, "encoder": True, "compute": "search"}
+    assert found["attacker_has"] == "the edited generator, its base, an identity encoder"
+    said = cli("show", "attack", "difference-search").stdout
+    assert "the attacker has the edited generator, its base, an identity encoder; computes: search" in said
+    assert "holds" not in document(cli("show", "method", "guide", "--json"))
+
+
 @pytest.mark.parametrize("arguments", [("plugins",), ("show", "attack"), ("show", "attack", "noisy"), ("doctor",)])
 def test_what_plugins_print_goes_to_standard_error(cli: Cli, noisy_path: Path, arguments: tuple[str, ...]) -> None:
     done = cli(*arguments, "--json", paths=(noisy_path,))

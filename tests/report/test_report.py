@@ -192,6 +192,13 @@ def audit_result(tone="bad", effort=11, attack="reinversion-w", answer="11 optim
     return {"tone": tone, "effort_to_recognise": effort, "attack": attack, "answer": answer}
 
 
+GIVEN_AWAY = audit_result("bad", 1, "read-difference", "1 face drawn") | {
+    "holds": {"base": True, "photo": False, "encoder": False, "compute": "arithmetic"},
+    "identified": {"rank": 1, "candidates": 20, "chance": 0.05},
+}
+NAMED = GIVEN_AWAY | {"tone": "mixed", "effort_to_recognise": None, "answer": "Named, not recognised"}
+
+
 @pytest.mark.parametrize(("results", "tone", "answer", "says"), [
     ([audit_result(), audit_result(effort=40, answer="40 latents tried")], "bad",
      "Gone from its place; comes back after 11 optimiser steps", "2 of 2 attempts to bring the person back succeed"),
@@ -199,6 +206,12 @@ def audit_result(tone="bad", effort=11, attack="reinversion-w", answer="11 optim
      "Gone from its place; comes back after 11 optimiser steps", "1 of 2 attempts to bring the person back succeeds"),
     ([audit_result(effort=0, answer="No effort needed")], "bad", "Gone from its place; comes back without effort", ""),
     ([audit_result("good", None)] * 2, "good", "Forgotten; 2 attempts to bring them back fail", "none succeeds"),
+    ([audit_result(), GIVEN_AWAY], "bad", "Gone from its place; the edit gives away whom it erases",
+     "2 of 2 attempts to bring the person back succeed; without a photo, read-difference names the person first of 20 "
+     "people; by reinversion-w, the person comes back after 11 optimiser steps."),
+    ([GIVEN_AWAY], "bad", "Gone from its place; the edit gives away whom it erases", "first of 20 people."),
+    ([audit_result(), NAMED], "bad", "Gone from its place; comes back after 11 optimiser steps", "2 of 2 attempts"),
+    ([NAMED], "mixed", "Gone from its place; is named first, though not recognised", ""),
     ([audit_result("unknown", None)], "mixed", "Forgotten; whether they come back is unknown", "inconclusive"),
 ])
 def test_the_headline_counts_the_audit(run, results, tone, answer, says):

@@ -102,6 +102,12 @@ def test_the_latest_audit_and_the_person_who_came_back_best(tmp_path: Path) -> N
     found = audit["relearning"]
     assert (found.budget, found.curve[1]) == (20, (20.0, 0.7))
     assert (found.numbers["effort_to_recognise"], found.numbers["control_best"]) == (7, 0.2)
+    assert "place" not in found.numbers
+    asks_who = attack("ada", 0.9, 1) | {"identified": {"rank": 2, "candidates": 20, "chance": 0.05}}
+    (folder / "audit-11.json").write_text(json.dumps({"format": "unlearnkit-audit-1", "results": [asks_who]}))
+    placed = read_run(folder).audit
+    assert placed is not None
+    assert (placed["relearning"].numbers["place"], placed["relearning"].numbers["candidates"]) == (2.0, 20.0)
     (folder / "audit-11.json").write_text('{"results": [{"attack": "x"}]}')
     with pytest.raises(RunError, match=r"audit-11\.json is damaged"):
         read_run(folder)

@@ -23,6 +23,7 @@ from unlearnkit.interfaces import (
     Attack,
     Attempt,
     Base,
+    Holds,
     Inverter,
     Loss,
     Method,
@@ -1006,6 +1007,25 @@ class OddControl(GoodAttack):
 @broken("attack/check_it_says_what_it_counts", "a quick budget of at most 3")
 class SlowQuick(GoodAttack):
     quick: ClassVar = {"glances": 9}
+
+
+@broken("attack/check_it_says_what_the_attacker_holds", "a Holds in 'holds'")
+class NoHolds(GoodAttack):
+    holds = ("base", "photo")
+
+
+@broken("attack/check_it_says_what_the_attacker_holds", "guesses (G, 3")
+class NoGuesses(GoodAttack):
+    holds = Holds(base=True)
+
+
+@broken("attack/check_it_says_what_the_attacker_holds", "whoever was erased")
+class KnowsThePerson(GoodAttack):
+    holds = Holds(base=True)
+
+    def look(self, case, generator):
+        found = GoodAttack.look(self, case, generator)
+        return Attempt(found.points, found.image, guesses=found.image[None])
 
 
 @broken("attack/check_curves_rise_within_the_budget", "never falls")

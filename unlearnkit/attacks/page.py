@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from markupsafe import Markup
 
+from unlearnkit.attacks.summary import summary
 from unlearnkit.attacks.words import effort_text, overall
 from unlearnkit.report.curves import COLOURS, INK, SMALL, drawing, dress
 from unlearnkit.report.numbers import seconds_text
@@ -36,6 +37,7 @@ def write_audit_page(
         "name": audit["run"], "people": " and ".join(known), "several": len(known) > 1,
         "verdict": overall(result.finding for result in results), "levels": audit["levels"], "audit": audit,
         "time": seconds_text(audit["seconds"]), "cards": [_card(result, audit["levels"], known) for result in results],
+        "ways": summary(results),
         "settings": [(f"attack.{attack}.{key}", str(value)) for attack, table in audit["settings"].items()
                      for key, value in table.items()],
     }

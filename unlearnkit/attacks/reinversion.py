@@ -11,9 +11,9 @@ import torch
 from torch import Tensor
 
 from unlearnkit.attacks.resemblance import Guided, Resemblance
-from unlearnkit.attacks.trace import Trace, erased_latents, references
+from unlearnkit.attacks.trace import Trace, erased_latents, judged_on, references
 from unlearnkit.config import option
-from unlearnkit.interfaces import Attempt, Case, Generator, Recovery
+from unlearnkit.interfaces import Attempt, Case, Generator, Holds, Recovery
 from unlearnkit.ticks import tick
 
 __all__ = ["Reinversion", "ReinversionW", "ReinversionWPlus"]
@@ -35,6 +35,7 @@ class Reinversion(Guided):
     is the judge's similarity level of two strangers.
     """
 
+    holds: ClassVar[Holds] = Holds(photo=True, encoder=True, compute="search")
     control: ClassVar[str] = "ceiling"
     control_is: ClassVar[str] = "the same search in the original generator"
     quick: ClassVar[Mapping[str, Any]] = MappingProxyType({"steps": 15})
@@ -59,8 +60,7 @@ class Reinversion(Guided):
             self._search(case, generator, starts, resemblance, pictures)
             for generator in (case.evidence.edited, case.evidence.frozen)
         )
-        judged = f"all {len(pictures)} pictures of the person" if len(pictures) > 1 else "the person's picture"
-        return Recovery(edited, control, judged)
+        return Recovery(edited, control, judged_on(pictures))
 
     def _starts(self, case: Case) -> Tensor:
         """Erased latents followed by as many mean latents, ``(2E, 1 or num_ws, w_dim)``; or the mean ones alone."""

@@ -14,11 +14,11 @@ from torch import Tensor
 from unlearnkit.attacks.resemblance import Guided, Resemblance
 from unlearnkit.attacks.trace import Trace, erased_latents, references
 from unlearnkit.config import option
-from unlearnkit.interfaces import Attempt, Case, Generator, Recovery
+from unlearnkit.interfaces import Attempt, Case, Generator, Holds, Recovery
 from unlearnkit.metrics.gallery import front_images
 from unlearnkit.ticks import tick
 
-__all__ = ["Relearning"]
+__all__ = ["Lesson", "Relearning", "Setting", "learn", "stranger"]
 
 _STRANGERS = 16
 """Random people to choose a stranger from."""
@@ -39,6 +39,7 @@ class Relearning(Guided):
     not count as recovering the person. Fine-tuning happens on copies of the generators.
     """
 
+    holds: ClassVar[Holds] = Holds(photo=True, encoder=True, compute="training")
     control: ClassVar[str] = "floor"
     control_is: ClassVar[str] = "the original generator learns the same pictures where it shows a stranger"
     quick: ClassVar[Mapping[str, Any]] = MappingProxyType({"steps": 24})
@@ -57,32 +58,80 @@ class Relearning(Guided):
         elsewhere = stranger(case) + latents - latents[:1]
         resemblance = Resemblance(case, pictures[:k], self)
         edited, control = (
-            self._learn(case, generator, start, resemblance, unseen)
+            learn(case, generator, Lesson(start, resemblance), Trace(case, unseen), self.steps,
+                  Setting(self.learning_rate))
             for generator, start in ((evidence.edited, latents), (evidence.frozen, elsewhere))
         )
         held_out = f"{len(unseen)} pictures that it was not fine-tuned on"
         judged = held_out if len(pictures) > k else "the fine-tuned pictures"
         return Recovery(edited, control, judged)
 
-    def _learn(
-        self, case: Case, generator: Generator, latents: Tensor, resemblance: Resemblance, unseen: Tensor
-    ) -> Attempt:
-        learner = copy.deepcopy(generator)
-        parameters = list(learner.editable_parameters().values())
-        learner.module.requires_grad_(False)
-        for parameter in parameters:
-            parameter.requires_grad_(True)
-        adam = torch.optim.Adam(parameters, lr=self.learning_rate)
-        trace = Trace(case, unseen)
-        for step in range(self.steps):
-            tick(step, self.steps)
-            images = learner.render_front(latents)
-            trace.see(images, [step] * len(images))
-            adam.zero_grad(set_to_none=True)
-            resemblance.loss(images).mean().backward()
-            adam.step()
-        trace.see(front_images(learner, latents), [self.steps] * len(latents))
-        return trace.attempt(self.steps)
+
+@attrs.frozen
+class Setting:
+    """How a generator is fine-tuned; ``styles_only``: the style layers alone."""
+
+    learning_rate: float
+    optimiser: str = "adam"
+    styles_only: bool = False
+
+    def parameters(self, generator: Generator) -> list[torch.nn.Parameter]:
+        """The parameters of ``generator`` that are trained."""
+        layers = generator.style_layers() if self.styles_only else []
+        styles = [parameter for layer in layers for parameter in (layer.weight, layer.bias)]
+        return styles or list(generator.editable_parameters().values())
+
+    def make(self, parameters: list[torch.nn.Parameter]) -> torch.optim.Optimizer:
+        """The optimiser; SGD has Nesterov's momentum, and a learning rate 100 times as large."""
+        if self.optimiser == "sgd":
+            return torch.optim.SGD(parameters, lr=100 * self.learning_rate, momentum=0.9, nesterov=True)
+        return torch.optim.Adam(parameters, lr=self.learning_rate)
+
+
+@attrs.frozen(eq=False)
+class Lesson:
+    """What is taught: ``latents`` ``(N, num_ws, w_dim)`` shall show pictures; ``resemblance`` compares with those.
+
+    * ``watched``: the latents at which the person is looked for; None: the taught ones
+    * ``batch``: how many pictures a step takes, in turn; None: all
+    """
+
+    latents: Tensor
+    resemblance: Resemblance
+    watched: Tensor | None = None
+    batch: int | None = None
+
+
+def learn(
+    case: Case, generator: Generator, lesson: Lesson, trace: Trace, steps: int, setting: Setting, early: bool = False,
+    part: tuple[int, int] = (0, 1),
+) -> Attempt:
+    """Fine-tune a copy of ``generator``, and look for the person before each of ``steps`` steps and at the end.
+
+    * ``early``: stop as soon as the judge recognises the person; the curve then stays where it is
+    * ``part``: number and count of the trainings that belong together, from 0, for the progress
+    """
+    learner = copy.deepcopy(generator)
+    learner.module.requires_grad_(False)
+    parameters = setting.parameters(learner)
+    for parameter in parameters:
+        parameter.requires_grad_(True)
+    optimiser, taught = setting.make(parameters), lesson.latents
+    watched = taught if lesson.watched is None else lesson.watched
+    for step in range(steps):
+        tick(part[0] * steps + step, part[1] * steps)
+        which = torch.arange(len(taught) if lesson.batch is None else min(lesson.batch, len(taught)))
+        which = ((which + step * len(which)) % len(taught)).to(taught.device)
+        images = learner.render_front(taught[which])
+        shown = images if lesson.watched is None else front_images(learner, watched)
+        trace.see(shown, [step] * len(shown))
+        if early and trace.recognised:
+            return trace.attempt(steps)
+        optimiser.zero_grad(set_to_none=True)
+        lesson.resemblance.loss(images, which).mean().backward()
+        optimiser.step()
+    trace.see(front_images(learner, watched), [steps] * len(watched))
+    return trace.attempt(steps)
 
 
 def stranger(case: Case) -> Tensor:

@@ -45,13 +45,15 @@ class Resemblance:
             self._features = self._perceptual.features(pictures)
             self._embedded = None if self._identity is None else self._identity.embed(pictures)
 
-    def loss(self, images: Tensor) -> Tensor:
-        """One value per image ``(N,)``, differentiable."""
-        weights = self._weights
-        total = weights.pixel_weight * (images - self._pictures).abs().flatten(1).mean(1)
+    def loss(self, images: Tensor, which: Tensor | None = None) -> Tensor:
+        """One value per image ``(N,)``, differentiable; ``which``: the pictures ``(N,)`` to compare with, else all."""
+        weights, at = self._weights, slice(None) if which is None else which
+        total = weights.pixel_weight * (images - self._pictures[at]).abs().flatten(1).mean(1)
         if weights.perceptual_weight:
-            distance = self._perceptual.distance(self._perceptual.features(images), self._features)
+            known = [features[at] for features in self._features]
+            distance = self._perceptual.distance(self._perceptual.features(images), known)
             total = total + weights.perceptual_weight * distance
         if self._identity is not None and self._embedded is not None and weights.identity_weight:
-            total = total + weights.identity_weight * (1 - (self._identity.embed(images) * self._embedded).sum(1))
+            alike = (self._identity.embed(images) * self._embedded[at]).sum(1)
+            total = total + weights.identity_weight * (1 - alike)
         return total

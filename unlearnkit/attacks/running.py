@@ -8,8 +8,9 @@ from typing import Any
 import attrs
 from torch import Tensor
 
+from unlearnkit.attacks.identification import Identified, identify
 from unlearnkit.attacks.words import Finding, finding, speedup
-from unlearnkit.interfaces import Attack, Attempt, Case, Evidence, IdentityEncoder
+from unlearnkit.interfaces import Attack, Attempt, Case, Evidence, Holds, IdentityEncoder
 from unlearnkit.metrics.identity import Identity
 from unlearnkit.report.verdict import Levels, levels
 
@@ -25,10 +26,13 @@ class Result:
     * ``speedup``: control effort / effort, for attacks with a floor; 1 means as forgotten as somebody never seen, more
       that the edit only hides the person. ``speedup_is``: ``exact``, ``at least``, ``at most`` (one of the two was not
       recognised within the budget) or ``unknown``
+    * ``identified``: the person's rank among candidates, for attacks without a photo; ``control_identified`` is the
+      same for the control
     """
 
     attack: str
     person: str
+    holds: Holds
     unit: str
     budget: int
     edited: Attempt
@@ -40,16 +44,22 @@ class Result:
     control_effort: int | None
     speedup: float | None
     speedup_is: str
+    identified: Identified | None
+    control_identified: Identified | None
+    remark: str
     finding: Finding
 
     def plain(self) -> dict[str, Any]:
         """Plain values for JSON, without the pictures."""
-        control = {"kind": self.control_kind, "is": self.control_is, **_plain(self.control, self.control_effort)}
+        control = {"kind": self.control_kind, "is": self.control_is, **_plain(self.control, self.control_effort),
+                   "identified": _identified(self.control_identified)}
         floor = {"speedup": self.speedup, "speedup_is": self.speedup_is} if self.control_kind == "floor" else {}
         return {
-            "attack": self.attack, "person": self.person, "unit": self.unit, "budget": self.budget,
+            "attack": self.attack, "person": self.person, "holds": attrs.asdict(self.holds),
+            "unit": self.unit, "budget": self.budget,
             **_plain(self.edited, self.effort_to_recognise), self.control_kind: control.pop("best"), **floor,
             "tone": self.finding.tone, "answer": self.finding.answer, "verdict": self.finding.sentence,
+            "identified": _identified(self.identified), "remark": self.remark,
             "judged_on": self.judged_on, "control": control,
         }
 
@@ -99,11 +109,17 @@ def _run(name: str, attack: Attack, case: Case, scale: Levels) -> Result:
     recovery = attack.attack(case)
     effort, control = (effort_to_recognise(attempt, case.border) for attempt in (recovery.edited, recovery.control))
     ratio, exact = speedup(effort, control, attack.budget) if attack.control == "floor" else (None, "unknown")
+    identified, beside = (None if attempt.guesses is None else identify(case, attempt.guesses)
+                          for attempt in (recovery.edited, recovery.control))
     return Result(
-        name, case.person.name, attack.unit, attack.budget, recovery.edited, recovery.control, attack.control,
-        attack.control_is, recovery.judged_on, effort, control, ratio, exact,
-        finding(attack, recovery, (effort, control), (ratio, exact), scale),
+        name, case.person.name, attack.holds, attack.unit, attack.budget, recovery.edited, recovery.control,
+        attack.control, attack.control_is, recovery.judged_on, effort, control, ratio, exact, identified, beside,
+        recovery.remark, finding(attack, recovery, (effort, control), (ratio, exact), scale, identified),
     )
+
+
+def _identified(found: Identified | None) -> dict[str, Any] | None:
+    return None if found is None else {**attrs.asdict(found), "chance": found.chance}
 
 
 def _plain(attempt: Attempt, effort: int | None) -> dict[str, Any]:

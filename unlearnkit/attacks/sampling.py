@@ -10,9 +10,9 @@ import attrs
 import torch
 from torch import Tensor
 
-from unlearnkit.attacks.trace import Trace, erased_latents, references
+from unlearnkit.attacks.trace import Trace, erased_latents, judged_on, references
 from unlearnkit.config import option
-from unlearnkit.interfaces import Attack, Attempt, Case, Generator, Recovery
+from unlearnkit.interfaces import Attack, Attempt, Case, Generator, Holds, Recovery
 from unlearnkit.metrics.gallery import BATCH, front_images
 from unlearnkit.ticks import tick
 
@@ -35,6 +35,7 @@ class Neighbours(Attack):
     generator; comparing the ``share`` of both shows how many neighbours are still recognised as the person.
     """
 
+    holds: ClassVar[Holds] = Holds(photo=True)
     unit: ClassVar[str] = "latents tried"
     control: ClassVar[str] = "ceiling"
     control_is: ClassVar[str] = "the same latents through the original generator"
@@ -86,6 +87,7 @@ class RandomSearch(Attack):
     of the best match among as many strangers before anything was erased.
     """
 
+    holds: ClassVar[Holds] = Holds(photo=True)
     unit: ClassVar[str] = "latents tried"
     control: ClassVar[str] = "floor"
     control_is: ClassVar[str] = "the same random people in the original generator"
@@ -113,7 +115,7 @@ def _look(case: Case, edited: Tensor, control: Tensor) -> Recovery:
     pictures = references(case)
     return Recovery(
         _tried(case, case.evidence.edited, edited, pictures), _tried(case, case.evidence.frozen, control, pictures),
-        f"all {len(pictures)} pictures of the person" if len(pictures) > 1 else "the person's picture",
+        judged_on(pictures),
     )
 
 

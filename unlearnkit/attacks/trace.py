@@ -12,7 +12,8 @@ from unlearnkit.errors import UnlearnkitError
 from unlearnkit.interfaces import Attempt, Case
 from unlearnkit.metrics.gallery import BATCH, front_images
 
-__all__ = ["Trace", "erased_latents", "references"]
+__all__ = ["Trace", "erased_latents", "judged_on", "references"]
+
 
 def erased_latents(case: Case) -> Tensor:
     """The latents of the person that the method erased: ``(E, num_ws, w_dim)``."""
@@ -25,6 +26,11 @@ def references(case: Case) -> Tensor:
     if case.person.pictures is not None:
         return case.person.pictures.to(frozen.w_avg)
     return front_images(frozen, case.person.latents.to(frozen.w_avg))
+
+
+def judged_on(pictures: Tensor) -> str:
+    """In words, what a likeness to all these pictures ``(M, 3, H, W)`` refers to."""
+    return f"all {len(pictures)} pictures of the person" if len(pictures) > 1 else "the person's picture"
 
 
 class Trace:
@@ -41,6 +47,11 @@ class Trace:
         self._points: list[tuple[int, float]] = []
         self._best, self._image = -math.inf, pictures[0]
         self._seen = self._recognised = 0
+
+    @property
+    def recognised(self) -> bool:
+        """True once the judge has recognised the person."""
+        return self._recognised > 0
 
     @torch.no_grad()
     def likeness(self, images: Tensor) -> Tensor:

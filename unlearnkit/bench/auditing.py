@@ -7,6 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from unlearnkit.attacks.identification import Identified
 from unlearnkit.attacks.running import run_attacks
 from unlearnkit.interfaces import Evidence, IdentityEncoder
 from unlearnkit.plugins import registry
@@ -33,11 +34,16 @@ def audit(
                 "best": result.edited.points[-1][1], "control_best": result.control.points[-1][1],
                 "share_recognised": result.edited.share, "effort_to_recognise": _float(result.effort_to_recognise),
                 "control_effort": _float(result.control_effort), "speedup": result.speedup,
+                **_place(result.identified),
             },
             curve=tuple((float(effort), float(best)) for effort, best in result.edited.points),
         )
         for result in found if result.person == person
     }
+
+
+def _place(found: Identified | None) -> dict[str, float | None]:
+    return {} if found is None else {"place": float(found.rank), "candidates": float(found.candidates)}
 
 
 def _float(value: int | None) -> float | None:

@@ -58,7 +58,8 @@ QUICK = Profile(
 FULL = Profile(
     name="full", generators=("stylegan2", "eg3d"), scenarios=("random", "ind", "ood", "multi"),
     identities={"stylegan2": 3, "eg3d": 2}, seeds=1,
-    steps={"stylegan2": 30, "eg3d": 20}, samples=100, only={"eg3d": ("ind",)}, audited=(("stylegan2", "ind"),),
+    steps={"stylegan2": 30, "eg3d": 20}, samples=100, only={"eg3d": ("ind",)},
+    audited=(("stylegan2", "ind"), ("eg3d", "ind")),
 )
 TUNE = Profile(
     name="tune", generators=("stylegan2",), scenarios=("tune",), identities={"stylegan2": 2}, seeds=1,

@@ -13,6 +13,7 @@ from unlearnkit.cli.output import json_option, print_json, stdout_reserved
 
 if TYPE_CHECKING:
     from rich.console import Console
+    from rich.table import Table
 
     from unlearnkit.workflows.audit import Audit
 
@@ -90,12 +91,25 @@ def _show(audit: Audit) -> None:
             f"{result.edited.points[-1][1]:.2f}", beside.get("floor", ""), beside.get("ceiling", ""),
         )
     out = console()
+    out.print(_summary(audit))
     out.print(rows)
     for result in audit.results:
         who = f"{result.attack} ({result.person})" if people else result.attack
-        out.print(escape(f"{who}: {result.finding.sentence}"), soft_wrap=True)
+        out.print(escape(f"{who}: {result.finding.sentence} {result.remark}".rstrip()), soft_wrap=True)
     out.print(escape(f"numbers: {audit.numbers}"), soft_wrap=True)
     out.print(escape(f"page: {audit.page}"), soft_wrap=True)
     edit, base = audit.numbers.parent / "edit.safetensors", audit.base
     say_next("unlearnkit", "apply", edit, "--base", base, "--out", f"edited{base.suffix}",
              note="write the edited checkpoint, if that is good enough")
+
+
+def _summary(audit: Audit) -> Table:
+    """For each kind of attacker their easiest way, the weakest point first."""
+    from rich.markup import escape
+
+    from unlearnkit.attacks.summary import summary
+
+    rows = table("attacker who has", "gets the person back after", "by", "best")
+    for way in summary(audit.results):
+        rows.add_row(escape(way.attacker), escape(way.after), escape(way.attack), f"{way.best:.2f}")
+    return rows

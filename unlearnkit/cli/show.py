@@ -87,8 +87,11 @@ def _component(kind: str, name: str) -> dict[str, Any]:
 
     found = registry()
     entry = found.get(kind, name)
-    options = [attrs.asdict(option) for option in describe(found.component_class(kind, name))]
-    return {"kind": kind, **_registration(entry), "options": options, "preset": dict(sorted(entry.preset.items()))}
+    cls: Any = found.component_class(kind, name)
+    holds = {"holds": attrs.asdict(cls.holds), "attacker_has": cls.holds.words} if kind == "attack" else {}
+    options = [attrs.asdict(option) for option in describe(cls)]
+    return {"kind": kind, **_registration(entry), **holds, "options": options,
+            "preset": dict(sorted(entry.preset.items()))}
 
 
 def _registration(entry: Registration) -> dict[str, Any]:
@@ -194,6 +197,9 @@ def _show_component(document: dict[str, Any]) -> None:
     out, options = console(), document["options"]
     title = f"{document['kind']} {document['name']}: {document['description']}"
     out.print(escape(f"{title}\nfrom {_owner(document)}, {document['path']}"), soft_wrap=True)
+    if "holds" in document:
+        out.print(f"the attacker has {document['attacker_has']}; computes: {document['holds']['compute']}",
+                  soft_wrap=True)
     columns: dict[str, list[str]] = {
         "option": [option["name"] for option in options],
         "type": [option["type"] for option in options],

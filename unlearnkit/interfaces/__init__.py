@@ -22,6 +22,7 @@ from unlearnkit.interfaces.records import (
     Base,
     Case,
     Evidence,
+    Holds,
     Job,
     Measures,
     Number,
@@ -38,7 +39,7 @@ from unlearnkit.interfaces.records import (
 )
 
 __all__ = [
-    "About", "Attack", "Attempt", "Base", "Case", "Component", "Evidence", "Generator", "IdentityEncoder", "Inverter",
-    "Job", "Loss", "Measures", "Method", "Metric", "Number", "Pairs", "Penalty", "Perceptual", "Person", "Progress",
-    "Recovery", "Rendering", "Request", "Step", "StyleLayer", "TargetSelector", "draw_people", "unit",
+    "About", "Attack", "Attempt", "Base", "Case", "Component", "Evidence", "Generator", "Holds", "IdentityEncoder",
+    "Inverter", "Job", "Loss", "Measures", "Method", "Metric", "Number", "Pairs", "Penalty", "Perceptual", "Person",
+    "Progress", "Recovery", "Rendering", "Request", "Step", "StyleLayer", "TargetSelector", "draw_people", "unit",
 ]

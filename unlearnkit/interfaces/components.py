@@ -21,6 +21,7 @@ from unlearnkit.interfaces.records import (
     Base,
     Case,
     Evidence,
+    Holds,
     Job,
     Measures,
     Number,
@@ -369,6 +370,11 @@ class Attack(Component):
     Success is the judge's similarity to the person's pictures; :class:`unlearnkit.attacks.trace.Trace` tracks it.
     """
 
+    holds: ClassVar[Holds] = Holds(base=True, photo=True, encoder=True, compute="training")
+    """What the attacker has; everything, unless an attack says otherwise.
+
+    Without a photo (``Holds(base=True)``) nothing of ``case.person`` may reach the attack but through the trace, which
+    only scores it, and its attempts carry ``guesses``."""
     unit: ClassVar[str]
     """Unit of effort: ``"optimiser steps"``."""
     control: ClassVar[str]

@@ -30,7 +30,7 @@ _DRAWS = 8
 """Maximum number of redraws: a generator may map everything to the same latent."""
 
 __all__ = [
-    "About", "Attempt", "Base", "Case", "Evidence", "Job", "Measures", "Number", "Pairs", "Person", "Progress",
+    "About", "Attempt", "Base", "Case", "Evidence", "Holds", "Job", "Measures", "Number", "Pairs", "Person", "Progress",
     "Recovery", "Rendering", "Request", "Step", "StyleLayer", "draw_people", "unit",
 ]
 
@@ -283,6 +283,32 @@ class Evidence:
         return draw_people(self.frozen, count, rng, self.request.gone)
 
 
+@attrs.frozen
+class Holds:
+    """What an attacker has beside the edited generator: its checkpoint, or the edit and its base.
+
+    * ``base``: the generator before the edit, which is public for most users
+    * ``photo``: a picture of the person, and so their latent. Without one, the attacker does not know whom they look
+      for
+    * ``encoder``: an identity encoder, never the judge
+    * ``compute``: the most that the attack computes: ``"arithmetic"`` on weights, ``"renderings"``, ``"search"``
+      (gradients to latents) or ``"training"`` (gradients to weights)
+    """
+
+    base: bool = False
+    photo: bool = False
+    encoder: bool = False
+    compute: str = attrs.field(
+        default="renderings", validator=attrs.validators.in_(("arithmetic", "renderings", "search", "training"))
+    )
+
+    @property
+    def words(self) -> str:
+        """``the edited generator, its base``: everything but the compute."""
+        things = {"its base": self.base, "a photo of the person": self.photo, "an identity encoder": self.encoder}
+        return ", ".join(["the edited generator", *(name for name, there in things.items() if there)])
+
+
 @attrs.frozen(eq=False)
 class Case:
     """The input of an attack: the frozen and edited generators, and the person to recover.
@@ -309,23 +335,28 @@ class Attempt:
     * ``image`` ``(3, H, W)``: the face most similar to the person
     * ``share``: fraction of the rendered faces that the judge recognises, in [0, 1]; None without a border, or if an
       optimiser produced them
+    * ``guesses`` ``(G, 3, H, W)``: the faces that an attacker puts forward who asks *whom* the edit erases, chosen
+      without the judge; the audit scores them as identification. None for an attacker who looks for a person they know
     """
 
     points: tuple[tuple[int, float], ...]
     image: Tensor
     share: float | None = None
+    guesses: Tensor | None = None
 
 
 @attrs.frozen(eq=False)
 class Recovery:
     """The result of an attack on the edited generator (``edited``), and of the same procedure on its ``control``.
 
-    ``judged_on``: in words, the pictures of the person that the similarity refers to.
+    * ``judged_on``: in words, the pictures of the person that the similarity refers to
+    * ``remark``: a sentence that belongs to the result, such as the setting that was the worst; may be empty
     """
 
     edited: Attempt
     control: Attempt
     judged_on: str
+    remark: str = ""
 
 
 def draw_people(generator: Generator, count: int, rng: torch.Generator, erased: Tensor) -> Tensor:

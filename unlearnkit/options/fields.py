@@ -192,8 +192,9 @@ def _check(_: Any, field: Any, value: Any) -> None:
     choices, bounds = metadata.get("choices"), metadata.get("bounds", {})
     if value is None:
         return
-    valid = choices is None or value in choices
-    for item in value if isinstance(value, tuple | list) else (value,):
+    valid, items = True, value if isinstance(value, tuple | list) else (value,)
+    for item in items:
+        valid = valid and (choices is None or item in choices)
         if isinstance(item, int | float):
             valid = valid and math.isfinite(item)
             valid = valid and all(_BOUNDS[name][1](item, bound) for name, bound in bounds.items())

@@ -53,16 +53,47 @@ def audited(audits: Mapping[str, Sequence[Mapping[str, Any]]]) -> Audited | None
                            for tone in ("bad", "mixed", "unknown"))
     tried = f"{len(results)} attempt{'s' if len(results) > 1 else ''} to bring the person back"
     if bad or mixed:
-        first = min(bad or mixed, key=lambda result: result["effort_to_recognise"] or 0)
-        clause = f"comes back after {first['answer']}" if first["effort_to_recognise"] else "comes back without effort"
-        which = f"{len(bad + mixed)} of {tried} succeed" + ("s" if len(bad + mixed) == 1 else "")
-        return Audited("bad" if bad else "mixed", clause, f"Audit: {which}; by {first['attack']}, the person {clause}.")
+        giving = [result for result in bad if _without_photo(result)]
+        known = [result for result in bad or mixed if result not in giving]
+        sentence = f"Audit: {len(bad + mixed)} of {tried} succeed" + ("s" * (len(bad + mixed) == 1))
+        clause = ""
+        if giving:  # the weakest point of all: nobody has to know whom they look for
+            weakest = min(giving, key=_effort)
+            clause = "the edit gives away whom it erases"
+            sentence += f"; without a photo, {weakest['attack']} names the person first of " \
+                        f"{weakest['identified']['candidates']} people"
+        if known:
+            first = min(known, key=_effort)
+            sentence += f"; by {first['attack']}, the person {_comes_back(first)}"
+        sentence, clause = f"{sentence}.", clause or _comes_back(first)
+        return Audited("bad" if bad else "mixed", clause, sentence)
     if unknown:
         return Audited("unknown", "whether they come back is unknown",
                        f"Audit: {len(unknown)} of {tried} {'is' if len(unknown) == 1 else 'are'} inconclusive; "
                        "no other succeeds.")
     return Audited("good", f"{len(results)} attempts to bring them back fail" if len(results) > 1 else
                    "one attempt to bring them back fails", f"Audit: {tried}, and none succeeds within its budget.")
+
+
+def _effort(result: Mapping[str, Any]) -> float:
+    """The effort to order successes by; who was named but not recognised took more than any budget."""
+    effort = result["effort_to_recognise"]
+    return float("inf") if effort is None else float(effort)
+
+
+def _comes_back(result: Mapping[str, Any]) -> str:
+    effort = result["effort_to_recognise"]
+    if effort is None:
+        return "is named first, though not recognised"
+    return f"comes back after {result['answer']}" if effort else "comes back without effort"
+
+
+def _without_photo(result: Mapping[str, Any]) -> bool:
+    """True if an attacker without a photo named the person; audits made before that was asked say nothing of it."""
+    holds, identified = result.get("holds"), result.get("identified")
+    if not isinstance(holds, Mapping) or not isinstance(identified, Mapping):
+        return False
+    return holds.get("photo") is False and identified.get("rank") == 1 and "candidates" in identified
 
 
 def _is_result(result: object) -> bool:

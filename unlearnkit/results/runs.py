@@ -137,6 +137,8 @@ def _attack(result: Table) -> dict[str, Any]:
     control = result["control"]
     numbers = {name: result.get(name) for name in _NUMBERS}
     numbers |= {"control_best": result.get(control["kind"]), "control_effort": control["effort_to_recognise"]}
+    if found := result.get("identified"):
+        numbers |= {"place": float(found["rank"]), "candidates": float(found["candidates"])}
     return {"unit": result["unit"], "budget": result["budget"], "numbers": numbers, "curve": result["curve"]}
 
 

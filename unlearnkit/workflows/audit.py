@@ -15,6 +15,7 @@ from rich.console import Console
 
 from unlearnkit.attacks.page import write_audit_page
 from unlearnkit.attacks.running import Result, judge_levels, run_attacks
+from unlearnkit.attacks.summary import summary
 from unlearnkit.attacks.trace import references
 from unlearnkit.config import AUDIT, Settings, build, nest, parse_set
 from unlearnkit.edits.chain import edit_file, open_chain, read_links
@@ -90,7 +91,8 @@ def audit_run(
             "n_people": len(evidence.request.people),
             "n_pictures": {person.name: len(person.latents) for person in evidence.request.people},
             "settings": {name: complete(type(attack), attack) for name, attack in attacks.items()},
-            "seconds": round(time.monotonic() - began, 3), "results": [result.plain() for result in results],
+            "seconds": round(time.monotonic() - began, 3), "summary": [way.plain() for way in summary(results)],
+            "results": [result.plain() for result in results],
         })
         run.update_manifest(audits={numbers.name: sha256_file(numbers)})
         known = {person.name: references(Case(evidence, person))[0].cpu() for person in evidence.request.people}

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from unlearnkit.config import build
-from unlearnkit.interfaces import Attack, Attempt, Case, Generator, Recovery
+from unlearnkit.interfaces import Attack, Attempt, Case, Generator, Holds, Recovery
 from unlearnkit.testing.expect import expect, expect_tensor, same_bits, twice, unchanged
 from unlearnkit.testing.subject import Subject
 from unlearnkit.testing.world import ToyIdentity, make_evidence
@@ -28,6 +28,25 @@ def check_it_says_what_it_counts(subject: Subject) -> None:
     whole: Attack = build(subject.cls, subject.options())
     quick: Attack = build(subject.cls, {**subject.options(), **attack.quick})
     expect(quick.budget <= whole.budget, f"a quick budget of at most {whole.budget}", quick.budget)
+
+
+def check_it_says_what_the_attacker_holds(subject: Subject) -> None:
+    """``holds`` is a record, and without a photo the faces put forward are the same whoever was erased."""
+    attack: Attack = subject.component
+    holds = getattr(attack, "holds", None)
+    expect(isinstance(holds, Holds), "a Holds in 'holds'", repr(holds))
+    if attack.holds.photo:
+        return
+    case = _case(subject, subject.world())
+    person = case.person
+    other = attrs.evolve(person, latents=person.latents.flip(-1) + 1, pictures=None)
+    mine, theirs = (attack.attack(each) for each in (case, attrs.evolve(case, person=other, target=None)))
+    for found in (mine.edited, mine.control):
+        side = case.evidence.frozen.resolution
+        given = None if found.guesses is None else tuple(found.guesses.shape[1:])
+        expect(given == (3, side, side), f"guesses (G, 3, {side}, {side}) from an attack without a photo", given)
+    expect(same_bits(mine.edited.guesses, theirs.edited.guesses),
+           "an attacker without a photo to put the same faces forward, whoever was erased", "other faces")
 
 
 def check_curves_rise_within_the_budget(subject: Subject) -> None:

@@ -89,8 +89,9 @@ def _component(kind: str, name: str) -> dict[str, Any]:
     entry = found.get(kind, name)
     cls: Any = found.component_class(kind, name)
     holds = {"holds": attrs.asdict(cls.holds), "attacker_has": cls.holds.words} if kind == "attack" else {}
+    levels = {"levels_source": cls.levels_source} if kind == "identity" else {}
     options = [attrs.asdict(option) for option in describe(cls)]
-    return {"kind": kind, **_registration(entry), **holds, "options": options,
+    return {"kind": kind, **_registration(entry), **holds, **levels, "options": options,
             "preset": dict(sorted(entry.preset.items()))}
 
 
@@ -200,6 +201,8 @@ def _show_component(document: dict[str, Any]) -> None:
     if "holds" in document:
         out.print(f"the attacker has {document['attacker_has']}; computes: {document['holds']['compute']}",
                   soft_wrap=True)
+    if "levels_source" in document:
+        out.print(escape(f"levels as a judge: {document['levels_source'] or 'unknown'}"), soft_wrap=True)
     columns: dict[str, list[str]] = {
         "option": [option["name"] for option in options],
         "type": [option["type"] for option in options],

@@ -27,6 +27,7 @@ from unlearnkit.people.latents import load_people, save_people
 from unlearnkit.plugins import registry
 from unlearnkit.report import NUMBERS_FILE, write_report
 from unlearnkit.report.show import show_people
+from unlearnkit.report.worlds import mixed_sentence
 from unlearnkit.runs import Run
 from unlearnkit.streams import stream
 from unlearnkit.workflows.experiment import Experiment, load
@@ -57,8 +58,9 @@ def start_run(settings: Settings, out: Path | None, console: Console, kind: type
         with line.task("loading networks"):
             experiment = load(settings, chain)
             doubtful = doubt(experiment)
-        if doubtful:
-            line.note(f"note: {doubtful}")
+        for note in (doubtful, mixed_sentence({"domains": settings.domains()})):
+            if note:
+                line.note(f"note: {note}")
         run = kind.create(out, settings.table(), _name(settings))
         run.update_manifest(write_back=doubtful)
         _finish(run, experiment, line)

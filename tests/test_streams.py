@@ -196,6 +196,7 @@ def test_no_purpose_of_a_run_sees_the_people_of_another(tmp_path: Path, monkeypa
         "unlearnkit_guide.targets:mean_radius": 1000,
         "unlearnkit_guide.losses:pairs": 3 * (2 * 2 + 2),
         "unlearnkit.workflows.run:_distances": 1000,
+        "unlearnkit.workflows.targets:look_at_targets": 16,
         "unlearnkit.metrics.neighbours:measure": 256,
         "unlearnkit.metrics.gallery:sample": 12,
         "unlearnkit.metrics.looks:_apart": 8,

@@ -45,7 +45,7 @@ def complete(cli: Cli, outside_path: Path) -> Callable[..., list[str]]:
     (("run", "--device", "cu"), "cuda"),
     (("sample", "--generator", "outside-t"), "outside-toy"),
     (("invert", "me.png", "--inverter", "e4"), "e4e"),
-    (("audit", "runs/mine", "--attack", "rel"), "relearning"),
+    (("audit", "runs/mine", "--attack", "ran"), "random-search"),
     (("show", "targ"), "target"),
     (("show", "loss", "outside-p"), "outside-pixels"),
     (("completion", "f"), "fish"),

@@ -35,7 +35,7 @@ class Likelihood:
 
     def __init__(self, latents: Tensor) -> None:
         """Measure mean and covariance of random ``latents`` ``(N, num_ws, w_dim)``, whose rows are one distribution."""
-        rows = leaky_relu(latents[:, 0].double(), 5.0)
+        rows = leaky_relu(latents[:, 0].cpu().double(), 5.0)
         self._mean = rows.mean(0)
         values, self._axes = torch.linalg.eigh(torch.cov(rows.T))
         deviations = values.clamp_min(0).sqrt()
@@ -43,7 +43,7 @@ class Likelihood:
 
     def whiten(self, latents: Tensor) -> Tensor:
         """Latents ``(N, L, w_dim)`` -> P_N+ ``(N, L, w_dim)``."""
-        return ((leaky_relu(latents.double(), 5.0) - self._mean) @ self._axes / self._deviations).to(latents)
+        return ((leaky_relu(latents.cpu().double(), 5.0) - self._mean) @ self._axes / self._deviations).to(latents)
 
     def colour(self, points: Tensor) -> Tensor:
         """P_N+ ``(N, L, w_dim)`` -> latents: the inverse of :meth:`whiten`, differentiable."""

@@ -78,8 +78,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
         with steady_streams():
             check_arguments(arguments)
             code = cli.main(arguments, prog_name="unlearnkit", standalone_mode=False)
-    except (KeyboardInterrupt, click.exceptions.Abort):
-        click.echo(_interrupted(arguments), err=True)
+    except (KeyboardInterrupt, click.exceptions.Abort) as stop:
+        # click turns the one into the other; a run says in it how to go on.
+        click.echo(str(stop) or str(stop.__cause__ or "") or _interrupted(arguments), err=True)
         code = 130
     except Interrupted as stop:
         click.echo(" ".join(str(stop).split()) or "interrupted", err=True)

@@ -53,8 +53,8 @@ def command(
         "generator.name": generator, "generator.checkpoint": absolute(checkpoint), "device": device, "seed": seed,
     }, edit)
     check_device(settings.device)
-    with ProgressLine(console(stderr=True)) as line, line.task("drawing"):
-        sample(settings, edit, out, count, truncation)
+    with ProgressLine(console(stderr=True)) as line:
+        sample(settings, edit, out, count, truncation, lambda: line.task("drawing"))
     if edit is None:
         say_next("unlearnkit", "run", "--method", "guide", "--generator", settings.generator.name,
                  *(() if checkpoint is None else ("--checkpoint", checkpoint)), "--latent-seed",

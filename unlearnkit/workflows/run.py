@@ -194,8 +194,8 @@ def _finish(run: Run, experiment: Experiment, line: ProgressLine) -> None:
             raise
         except KeyboardInterrupt:
             run.finish("interrupted")
-            raise Interrupted(f"stopped at once, what was not saved is done again; continue with: unlearnkit run "
-                              f"--resume {run.path}") from None
+            raise KeyboardInterrupt(f"stopped at once, what was not saved is done again; continue with: unlearnkit run "
+                                    f"--resume {run.path}") from None
         except BaseException:
             run.finish("failed")
             raise

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 
 import torch
@@ -18,11 +20,15 @@ from unlearnkit.workflows.assembly import check_draws, pick_device, prepared
 __all__ = ["sample"]
 
 
-def sample(settings: Settings, edit: Path | None, out: Path, count: int, truncation: float) -> None:
+def sample(
+    settings: Settings, edit: Path | None, out: Path, count: int, truncation: float,
+    around: Callable[[], AbstractContextManager[object]] = nullcontext,
+) -> None:
     """Write a grid of ``count`` images, with an edit applied if one is given.
 
     They are the people of ``run --latent-seed`` with seeds ``seed``, ``seed + 1``, and so on. ``truncation`` 1 keeps
     their latents, 0 gives the mean. A generator with views uses random ones; in a .gif all heads turn together.
+    ``around`` makes the context of the drawing itself, once everything is loaded: a progress bar.
 
     :raises ConfigError: for a .gif of a generator without views.
     """
@@ -38,7 +44,8 @@ def sample(settings: Settings, edit: Path | None, out: Path, count: int, truncat
             return
         rng = stream(settings.seed, "sample/views")
         images: list[torch.Tensor] = []
-        for part in latents.split(8):
-            tick(8 * len(images), count)
-            images.append(generator.render(part, generator.sample_views(len(part), rng), rng).image.cpu())
+        with around():
+            for part in latents.split(8):
+                tick(8 * len(images), count)
+                images.append(generator.render(part, generator.sample_views(len(part), rng), rng).image.cpu())
     save_grid(torch.cat(images), out)

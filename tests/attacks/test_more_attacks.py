@@ -5,6 +5,7 @@ from __future__ import annotations
 import attrs
 import pytest
 import torch
+from torch.nn.functional import leaky_relu
 
 from unlearnkit.attacks.bounded import Likelihood, ReinversionBounded
 from unlearnkit.attacks.finetuning import BenignRelearning, RelearningGrid
@@ -100,14 +101,18 @@ def test_others_alone_bring_back_what_was_only_negated() -> None:
     assert found.edited.points[0][1] < 0 and found.edited.points[-1][1] > 0.9
 
 
-def test_random_latents_are_normal_in_p_n() -> None:
-    generator = ToyGenerator()
-    latents = random_latents(generator, 4000, 1)
-    space = Likelihood(latents)
+@pytest.mark.parametrize("slope", [1.0, 0.2])
+def test_random_latents_are_normal_in_p_n(slope: float) -> None:
+    """Whatever the last leaky ReLU of a mapping network is, also where there is none."""
+    latents = leaky_relu(random_latents(ToyGenerator(), 4000, 1), slope)
+    space = Likelihood(latents, slope)
     points = space.whiten(latents)
     assert space.colour(points).allclose(latents, atol=1e-4)
     assert torch.cov(points[:, 0].T).allclose(torch.eye(3), atol=1e-2)
     assert float(space.radius(points).square().mean()) == pytest.approx(1, abs=0.01)
+    assert float(points[:, 0].pow(3).mean(0).abs().max()) < 0.1  # not skewed, as leaky ReLU's outputs are
+    bent = Likelihood(latents, 0.2 if slope == 1 else 1.0)
+    assert float(bent.whiten(latents)[:, 0].pow(3).mean(0).abs().max()) > 0.3
 
 
 def test_bounded_latents_stay_inside_their_radius() -> None:

@@ -104,6 +104,12 @@ def test_nothing_is_read_where_nothing_was_written() -> None:
     assert not read_directions(ToyGenerator(), ToyGenerator()).any()
 
 
+def test_a_generator_without_style_layers_gives_nothing_to_read_and_the_remark_says_so() -> None:
+    plain = ReadDifference().attack(case_of(make_evidence(ToyGenerator(), ToyGenerator())))
+    assert "has no style layers" in plain.remark and "says nothing about the edit" in plain.remark
+    assert ReadDifference().attack(case_of(erase("gradient"))).remark == ""
+
+
 def test_an_edit_names_the_person_without_a_photo() -> None:
     evidence = erase("gradient")
     results = run_attacks(evidence, {"read": ReadDifference()}, identity=ToyIdentity(), scale=Levels(0.0, 0.98))

@@ -203,6 +203,20 @@ def test_a_choice_serves_many_runs(outside: Registry) -> None:
         _ = second.w_avg
 
 
+def test_an_offer_for_whatever_is_chosen_is_dropped_where_there_is_no_such_option(
+    outside: Registry, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also where the method names the target: the plugin that offers the option does not."""
+    monkeypatch.setattr(outside, "defaults", lambda settings: {"target.unit": "mean-radius", "target.distance": 9.0})
+    table = resolve(USER, outside).table()
+    assert table["target"]["name"] == "outside-shift" and "unit" not in table["target"]
+    assert table["target"]["distance"] == 2.5, "the method's preset is above what plugins offer"
+    named = {"target.name": "outside-shift", "target.unit": "mean-radius"}
+    monkeypatch.setattr(outside, "defaults", lambda settings: named)
+    with pytest.raises(ConfigError, match=r"no setting 'target.unit'"):
+        resolve(USER, outside)
+
+
 def test_the_user_wins(outside: Registry) -> None:
     more = {"target.distance": 7, "method.steps": 3, "loss.outside-pixels.weight": 2, "seed": 5}
     table = resolve(merge(USER, more), outside).table()

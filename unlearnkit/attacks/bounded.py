@@ -27,15 +27,19 @@ _FLOOR = 1e-3
 class Likelihood:
     """The space P_N+ (Zhu et al., arXiv 2012.09036, section 3.1), in which random latents are about normal.
 
-    Undoing the last leaky ReLU of the mapping network (slope 0.2) gives P; whitening P by the mean and covariance of
-    random latents gives P_N, and one such row for each layer P_N+. The radius of a latent is the root of the mean
-    square of its coordinates there, the Mahalanobis distance divided by that of a typical random latent: about 1 for
-    those.
+    Undoing the last leaky ReLU of the mapping network (``Generator.latent_slope``) gives P; whitening P by the mean and
+    covariance of random latents gives P_N, and one such row for each layer P_N+. The radius of a latent is the root of
+    the mean square of its coordinates there, the Mahalanobis distance divided by that of a typical random latent: about
+    1 for those.
     """
 
-    def __init__(self, latents: Tensor) -> None:
-        """Measure mean and covariance of random ``latents`` ``(N, num_ws, w_dim)``, whose rows are one distribution."""
-        rows = leaky_relu(latents[:, 0].cpu().double(), 5.0)
+    def __init__(self, latents: Tensor, slope: float) -> None:
+        """Measure mean and covariance of random ``latents`` ``(N, num_ws, w_dim)``, whose rows are one distribution.
+
+        ``slope``: of the leaky ReLU that the latents went through, 1 for none.
+        """
+        self._slope = slope
+        rows = leaky_relu(latents[:, 0].cpu().double(), 1 / slope)
         self._mean = rows.mean(0)
         values, self._axes = torch.linalg.eigh(torch.cov(rows.T))
         deviations = values.clamp_min(0).sqrt()
@@ -43,12 +47,13 @@ class Likelihood:
 
     def whiten(self, latents: Tensor) -> Tensor:
         """Latents ``(N, L, w_dim)`` -> P_N+ ``(N, L, w_dim)``."""
-        return ((leaky_relu(latents.cpu().double(), 5.0) - self._mean) @ self._axes / self._deviations).to(latents)
+        straight = leaky_relu(latents.cpu().double(), 1 / self._slope)
+        return ((straight - self._mean) @ self._axes / self._deviations).to(latents)
 
     def colour(self, points: Tensor) -> Tensor:
         """P_N+ ``(N, L, w_dim)`` -> latents: the inverse of :meth:`whiten`, differentiable."""
         axes, deviations, mean = (part.to(points) for part in (self._axes, self._deviations, self._mean))
-        return leaky_relu((points * deviations) @ axes.T + mean, 0.2)
+        return leaky_relu((points * deviations) @ axes.T + mean, self._slope)
 
     @staticmethod
     def radius(points: Tensor) -> Tensor:
@@ -89,7 +94,7 @@ class ReinversionBounded(Guided):
         """Search the edited generator, then the original one."""
         evidence, pictures = case.evidence, references(case)
         random = evidence.random_latents(_SAMPLES, evidence.stream("attack/reinversion-bounded"))
-        space = Likelihood(random)
+        space = Likelihood(random, evidence.frozen.latent_slope)
         bound, whose = _bystanders_radius(evidence, space, random)
         own = float(space.radius(space.whiten(erased_latents(case)[:1])))
         edited, control = (self._search(case, generator, space, bound, random)

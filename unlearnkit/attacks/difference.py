@@ -21,6 +21,8 @@ __all__ = ["DifferenceSearch", "ReadDifference", "gap", "read_directions", "shuf
 
 _SAMPLES = 2000
 """Random latents for their mean distance from w_avg."""
+_NO_LAYERS = ("This generator has no style layers, so there is nothing to read and only the mean latent was drawn: "
+              "that nobody was found says nothing about the edit.")
 
 
 def shuffled(case: Case) -> Generator:
@@ -77,7 +79,8 @@ class ReadDifference(Attack):
         pictures = references(case)
         edited, control = (self._read(case, generator, pictures)
                            for generator in (case.evidence.edited, shuffled(case)))
-        return Recovery(edited, control, judged_on(pictures))
+        layers = case.evidence.frozen.style_layers()
+        return Recovery(edited, control, judged_on(pictures), "" if layers else _NO_LAYERS)
 
     def _read(self, case: Case, edited: Generator, pictures: Tensor) -> Attempt:
         frozen = case.evidence.frozen

@@ -61,15 +61,15 @@ def _resolve(given: Tables, registry: Registry, uses: Uses, mistakes: Gather) ->
             _check_table(key, table)
             uses.check(key, table)
             user[key] = table
-    below = _below(user, registry, uses, mistakes)
-    settings = merge(below, user)
+    offers, presets = _below(user, registry, uses, mistakes)
+    settings = merge(merge(offers, presets), user)
     resolved: Tables = {}
     with mistakes:
         top = build(RunSettings, _top(settings))
         resolved |= {field.name: getattr(top, field.name) for field in attrs.fields(RunSettings)}
     for section in uses.sections:
         with mistakes:
-            resolved[section] = _choice(section, settings, user, below, registry)
+            resolved[section] = _choice(section, settings, user, (offers, presets), registry)
     with mistakes:
         if uses.request:
             resolved["request"] = _request(settings.get("request", {}))
@@ -86,8 +86,8 @@ def _resolve(given: Tables, registry: Registry, uses: Uses, mistakes: Gather) ->
 
 # ---------------------------------------------------------------- defaults below the user's settings
 
-def _below(user: Tables, registry: Registry, uses: Uses, mistakes: Gather) -> Tables:
-    """Plugin defaults and presets; either may name components with presets or defaults of their own, so iterate."""
+def _below(user: Tables, registry: Registry, uses: Uses, mistakes: Gather) -> tuple[Tables, Tables]:
+    """Plugin defaults, and presets; either may name components with presets or defaults of their own, so iterate."""
     offers: Tables = {}
     presets: Tables = {}
     known = user
@@ -97,10 +97,9 @@ def _below(user: Tables, registry: Registry, uses: Uses, mistakes: Gather) -> Ta
         before, known = known, merge(offers, merge(presets, user))
         if known == before:
             break
-    below = merge(offers, presets)
-    for key, table in below.items():
+    for key, table in merge(offers, presets).items():
         _check_table(key, table)
-    return below
+    return offers, presets
 
 
 def _presets(
@@ -131,7 +130,10 @@ def _method_defaults(method: type, table: Tables) -> Tables:
 
 # ---------------------------------------------------------------- one section at a time
 
-def _choice(section: str, settings: Tables, user: Tables, below: Tables, registry: Registry) -> Choice[Any] | None:
+def _choice(
+    section: str, settings: Tables, user: Tables, below: tuple[Tables, Tables], registry: Registry
+) -> Choice[Any] | None:
+    """``below``: plugin defaults, and presets."""
     kind, table = SECTIONS[section], dict(settings.get(section, {}))
     name = table.pop("name", None)
     if name is None:
@@ -142,17 +144,20 @@ def _choice(section: str, settings: Tables, user: Tables, below: Tables, registr
             raise ConfigError(f"{section} has settings but no name; set {section}.name")
         return None
     cls = registry.component_class(kind, name)
-    given, by_name = user.get(section, {}), below.get(section, {}).get("name") == name
-    return Choice(name, build(cls, _applicable(cls, table, given, by_name), section))
+    meant = set(user.get(section, {}))
+    for layer in below:  # who names a component means its options, and whoever does not means them where they exist
+        if layer.get(section, {}).get("name") == name:
+            meant |= layer[section].keys()
+    return Choice(name, build(cls, _applicable(cls, table, meant), section))
 
 
-def _applicable(cls: type, table: Tables, given: Tables, by_name: bool) -> Tables:
-    """Drop defaults and presets for options that this component lacks, unless they address it ``by_name``.
+def _applicable(cls: type, table: Tables, meant: set[str]) -> Tables:
+    """Drop defaults and presets for options that this component lacks, unless they are ``meant`` for it.
 
     A preset such as ``generator.noise`` applies to any generator; not every one has that option.
     """
     known = {field.alias or field.name for field in attrs.fields(cls) if field.init}
-    return {key: value for key, value in table.items() if key in known or key in given or by_name}
+    return {key: value for key, value in table.items() if key in known or key in meant}
 
 
 def _lists(settings: Tables, user: Tables, registry: Registry, mistakes: Gather) -> Tables:
@@ -187,8 +192,7 @@ def _listed(
     for name in names:
         with mistakes:
             cls = registry.component_class(kind, name)
-            options = _applicable(cls, tables.get(name, {}), user.get(kind, {}).get(name, {}), True)
-            choices[name] = Choice(name, build(cls, options, f"{kind}.{name}"))
+            choices[name] = Choice(name, build(cls, tables.get(name, {}), f"{kind}.{name}"))
     return choices
 
 

@@ -70,6 +70,10 @@ class Generator(Component):
     """Options without which this base cannot be made or drawn from: a class label, the seed of a network that is read
     from no file. An edit carries them, so that nobody has to give them again."""
 
+    latent_slope: ClassVar[float] = 1.0
+    """Slope of the leaky ReLU that ends the mapping network, which bends the latents' distribution: 0.2 for StyleGAN's,
+    1 where no leaky ReLU does, or where z is the latent."""
+
     resolution: int
     z_dim: int
     w_dim: int

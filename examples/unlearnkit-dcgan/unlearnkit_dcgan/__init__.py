@@ -10,7 +10,7 @@ WEIGHTS = WeightFile(
     name="dcgan-digiface",
     purpose="generator dcgan",
     file_name="gan_face_generate_1.1.1_weights.tar",
-    licence="MIT (the package's); trained on DigiFace-1M, which Microsoft releases for non-commercial research only",
+    licence="MIT (the package's); trained on Microsoft's DigiFace-1M, whose own terms see there",
     size=14_322_251,
     sha256="0c3b90b138cfc4e8a73310b9fd5ce2a8f1f3a542a037de277412307fcd28771f",
     package="gan-face-generate==1.1.1",
@@ -19,9 +19,12 @@ WEIGHTS = WeightFile(
     setting="--set generator.checkpoint=FILE",
 )
 
-# z ~ N(0, I) of 100 numbers lies 10 from the origin, where no face is: a target is one mean distance beyond, a
-# neighbour nearer than half of that.
-_LATENTS = {"target.distance": 1.0, "target.unit": "mean-radius", "loss.guide-adjacency.alpha_max": 5.0}
+# z ~ N(0, I) of 100 numbers lies about 10 from the origin, and faces are nowhere else: so does a target, and neighbours
+# are near. Options that a method does not have are dropped.
+_LATENTS = {
+    "target.distance": 10.0, "loss.guide-adjacency.alpha_max": 5.0, "loss.sugar-adjacency.alpha_max": 5.0,
+    "loss.hinge.alpha_max": 5.0, "loss.sugar-ewc.distance": 10.0, "method.steps": 100,
+}
 _NETWORKS = {"identity.name": "sface", "perceptual.name": "st-lpips", "judge.name": "dlib", "inverter.name": "optimise"}
 
 

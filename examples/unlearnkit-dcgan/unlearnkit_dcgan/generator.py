@@ -1,6 +1,7 @@
 """A DCGAN (Radford et al., arXiv 1511.06434): transposed convolutions from z to a picture, and no mapping network."""
 
 from collections.abc import Callable, Mapping
+from itertools import pairwise
 from pathlib import Path
 from typing import ClassVar
 
@@ -23,7 +24,7 @@ class Network(nn.Module):
     def __init__(self, channels: list[int]) -> None:
         super().__init__()
         layers: list[nn.Module] = []
-        for index, (before, after) in enumerate(zip(channels, channels[1:], strict=False)):
+        for index, (before, after) in enumerate(pairwise(channels)):
             stride, padding = (1, 0) if index == 0 else (2, 1)
             layers.append(nn.ConvTranspose2d(before, after, 4, stride, padding, bias=False))
             layers += [nn.Tanh()] if index == len(channels) - 2 else [nn.BatchNorm2d(after), nn.ReLU()]
@@ -62,7 +63,8 @@ def network_of(state: Mapping[str, Tensor], where: Path) -> Network:
                               "missing, unknown or of another shape")
     if not all(bool(value.isfinite().all()) for value in state.values()):
         raise CheckpointError(f"{where}: has numbers that are not finite; get the file again")
-    network.load_state_dict({name: value.clone() for name, value in state.items()}, assign=True)
+    network.load_state_dict({
+        name: value.float() if value.is_floating_point() else value for name, value in state.items()}, assign=True)
     return network.eval()  # its normalisation must not depend on the batch
 
 
@@ -104,7 +106,7 @@ class Dcgan(Generator):
 
     @property
     def w_avg(self) -> Tensor:
-        return torch.zeros(1, self.w_dim, device=self.module.main[0].weight.device)
+        return next(self.module.parameters()).new_zeros(1, self.w_dim)
 
     def map(self, z: Tensor) -> Tensor:
         return z[:, None]

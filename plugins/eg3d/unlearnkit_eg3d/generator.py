@@ -50,6 +50,7 @@ class EG3D(Generator):
     pitch: float = option(-0.2, gt=-1.5, lt=1.5, unit="radians", help="cameras are so far above the front")
 
     has_views: ClassVar[bool] = True
+    latent_slope: ClassVar[float] = 0.2
     resolution: int = attrs.field(init=False, default=0)
     z_dim: int = attrs.field(init=False, default=0)
     w_dim: int = attrs.field(init=False, default=0)

@@ -37,6 +37,7 @@ class MobileStyleGAN(Generator):
     """
 
     domain: ClassVar[str] = PHOTOGRAPHS
+    latent_slope: ClassVar[float] = 0.2
     checkpoint: Path | None = option(
         None, help="an edited generator (.safetensors that 'unlearnkit apply' wrote), or a folder with the four files "
         "of the package; by default the fetched ones")

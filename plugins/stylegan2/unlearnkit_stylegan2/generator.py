@@ -91,6 +91,7 @@ class StyleGAN2(Generator):
     label: int | None = option(None, ge=0, help="class to draw, for a class-conditional network")
 
     base_options: ClassVar[tuple[str, ...]] = ("label",)
+    latent_slope: ClassVar[float] = 0.2
     resolution: int = attrs.field(init=False, default=0)
     z_dim: int = attrs.field(init=False, default=0)
     w_dim: int = attrs.field(init=False, default=0)

@@ -28,6 +28,7 @@ BATCH = 2
 def check_sizes_are_stated(subject: Subject) -> None:
     """``resolution``, ``z_dim``, ``w_dim`` and ``num_ws`` are positive whole numbers; ``w_avg`` fits them."""
     made: Generator = subject.component
+    expect(0 < made.latent_slope <= 1, "latent_slope above 0 and at most 1", made.latent_slope)
     for name in ("resolution", "z_dim", "w_dim", "num_ws"):
         value = getattr(made, name, None)
         expect(type(value) is int and value > 0, f"{name} to be a positive whole number", repr(value))

@@ -110,3 +110,37 @@ def test_the_first_command_of_its_readme_runs(example: tuple[Path, Path], cli: C
     assert done.returncode == 0, done.stderr
     found = json.loads((tmp_path / "run" / "metrics.json").read_text())
     assert found["erased_after"] < 1 if source.name == "unlearnkit-dcgan" else found["blur_detail_left"] < 1
+
+
+@pytest.mark.slow
+def test_a_generator_without_w_is_edited_written_and_attacked(
+    example: tuple[Path, Path], cli: Cli, tmp_path: Path
+) -> None:
+    source, site = example
+    if source.name != "unlearnkit-dcgan":
+        pytest.skip("an example of something else")
+    settings = [*short(source, site, tmp_path), "--latent-seed", "1", "--set", "metrics.samples=2", "--set",
+                "request.random_bystanders=1"]
+
+    def run(method: str, *more: str) -> subprocess.CompletedProcess[str]:
+        return cli("run", "--generator", "dcgan", "--method", method, "--out", method, *settings, *more, paths=(site,))
+
+    def succeeds(done: subprocess.CompletedProcess[str]) -> str:
+        assert done.returncode == 0, done.stderr
+        return done.stdout
+
+    # What the plugin offers for targets fits other targets than UFO, or is dropped.
+    succeeds(run("sugar", "--steps", "1", "--set", "target.epochs=1"))
+    succeeds(run("average-target", "--steps", "1"))
+    succeeds(run("legato", "--steps", "1", "--set", "method.hidden=4"))
+    succeeds(cli("apply", "average-target/edit.safetensors", "--base", "tiny.pt", "--out", "new.pt", paths=(site,)))
+    succeeds(cli("convert", "--generator", "dcgan", "new.pt", "new.safetensors", paths=(site,)))
+    for file in ("new.pt", "new.safetensors"):
+        succeeds(cli("sample", "--generator", "dcgan", "--checkpoint", file, "--out", f"{file}.png", paths=(site,)))
+    assert (tmp_path / "new.pt.png").read_bytes() == (tmp_path / "new.safetensors.png").read_bytes()
+    attacks = ("--attack", "read-difference", "--attack", "reinversion-bounded")
+    assert "has no style layers" in succeeds(cli("audit", "--quick", "average-target", *attacks, paths=(site,)))
+    for refused, words in ((run("closed-form"), "error: Dcgan has no style layers to edit; choose a method"),
+                           (cli("convert", "--generator", "dcgan", "new.pt", "other.pt", paths=(site,)),
+                            "Dcgan knows no names of rosinality; choose a name that ends in .safetensors")):
+        assert refused.returncode == 2 and words in refused.stderr

@@ -23,7 +23,7 @@ WEIGHTS = WeightFile(
 # are near. Options that a method does not have are dropped.
 _LATENTS = {
     "target.distance": 10.0, "loss.guide-adjacency.alpha_max": 5.0, "loss.sugar-adjacency.alpha_max": 5.0,
-    "loss.hinge.alpha_max": 5.0, "loss.sugar-ewc.distance": 10.0, "method.steps": 100,
+    "loss.hinge.alpha_max": 5.0, "loss.sugar-ewc.distance": 10.0, "method.steps": 60, "method.learning_rate": 3e-4,
 }
 _NETWORKS = {"identity.name": "sface", "perceptual.name": "st-lpips", "judge.name": "dlib", "inverter.name": "optimise"}
 

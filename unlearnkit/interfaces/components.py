@@ -7,7 +7,8 @@ Constructors are cheap; :meth:`Component.prepare` loads networks onto a device.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -111,6 +112,15 @@ class Generator(Component):
 
         ``rng`` (CPU) feeds random noise where the options ask for it; without it noise must be constant or off.
         """
+
+    @contextmanager
+    def drafting(self) -> Iterator[None]:
+        """While a method trains and an inverter searches: pictures may be cheaper ones that stand in for the real ones.
+
+        Same shapes, and the same for the edited and the frozen generator. Nothing is measured or shown in here. By
+        default, and where the user's options do not ask for it, the pictures are the real ones.
+        """
+        yield
 
     @abstractmethod
     def editable_parameters(self) -> dict[str, nn.Parameter]:

@@ -132,10 +132,11 @@ class Experiment:
             if self.chain is not None and self.chain.latents is not None:
                 before = load_people(self.chain.latents, self.device)[0]
                 earlier = (*before.earlier, *before.people)
-            request = make_request(
-                self.settings.request, self.album, self.edited, self.parts.inverter, self.settings.seed, self.device,
-                earlier,
-            )
+            with self.edited.drafting():
+                request = make_request(
+                    self.settings.request, self.album, self.edited, self.parts.inverter, self.settings.seed,
+                    self.device, earlier,
+                )
         with self.phase("target"):
             self._people = request, self._choose_targets(request.erased)
 
@@ -146,7 +147,7 @@ class Experiment:
         """
         if self.parts.method is None:
             raise ConfigError("no method is chosen; give --method NAME")
-        with self.phase("unlearn"):
+        with self.phase("unlearn"), self.frozen.drafting(), self.edited.drafting():
             self.parts.method.unlearn(self.job(progress))
 
     def job(self, progress: Progress | None = None) -> Job:
@@ -216,7 +217,8 @@ class Experiment:
         if self.parts.target is not None:
             freeze(self.edited.module)
             measures = Measures(self.parts.perceptual, self.parts.identity)
-            self.parts.target.fit(erased, self.edited, measures, stream(self.settings.seed, "target-fit"))
+            with self.edited.drafting():
+                self.parts.target.fit(erased, self.edited, measures, stream(self.settings.seed, "target-fit"))
 
 
 def load(

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import ClassVar
 
@@ -18,6 +19,7 @@ from unlearnkit.files.atomic import sha256_file
 from unlearnkit.interfaces import Base, Generator, Rendering, StyleLayer
 from unlearnkit.options.domains import PHOTOGRAPHS
 from unlearnkit.weights import find_file
+from unlearnkit_mobilestylegan.drafts import Draft, fit_draft
 from unlearnkit_mobilestylegan.files import MAPPING, SYNTHESIS
 from unlearnkit_mobilestylegan.loading import network_of, tensors_of_files
 from unlearnkit_mobilestylegan.network import MobileStyleGAN as Network
@@ -47,12 +49,18 @@ class MobileStyleGAN(Generator):
     feature_resolution: int = option(
         64, choices=(8, 16, 32, 64, 128, 256, 512), help="resolution of the block whose output is the feature map")
 
+    training_resolution: int | None = option(
+        None, choices=(64, 128, 256), help="while a method trains and an inverter searches, synthesis stops at the block "
+        "of this many pixels, and a head fitted when loading makes the picture (faster); by default it is whole")
+
     resolution: int = attrs.field(init=False, default=0)
     z_dim: int = attrs.field(init=False, default=0)
     w_dim: int = attrs.field(init=False, default=0)
     num_ws: int = attrs.field(init=False, default=0)
     _network: Network | None = attrs.field(init=False, default=None, repr=False)
     _base: Base | None = attrs.field(init=False, default=None, repr=False)
+    _draft: Draft | None = attrs.field(init=False, default=None, repr=False)
+    _drafting: bool = attrs.field(init=False, default=False, repr=False)
 
     def check(self) -> None:
         """Look for the files.
@@ -82,6 +90,11 @@ class MobileStyleGAN(Generator):
         self._base = Base(files[-1], kind, sha256_file(files[-1]))
         self.resolution, self.num_ws = self.output_size, network.synthesis.num_rows
         self.z_dim = self.w_dim = int(network.mapping.w_avg.shape[0])
+        if self.training_resolution is not None:
+            if self.training_resolution > network.resolution // 2:
+                raise ConfigError(f"training_resolution: got {self.training_resolution}, but the last block of this "
+                                  f"network has {network.resolution // 2} pixels")
+            self._draft = fit_draft(self._network, self.training_resolution)
 
     def _files(self) -> list[Path]:
         """The edited generator, or graph and numbers of mapping and synthesis."""
@@ -138,11 +151,22 @@ class MobileStyleGAN(Generator):
             given = tuple(latents.shape) if views is None else "views"
             raise ShapeError(f"got {given}, expected latents (N, {self.num_ws}, {self.w_dim}) and no views")
         latents = latents.to(self.module.mapping.w_avg)
+        if self._drafting and self._draft is not None:
+            return Rendering(*self._draft(self.module, latents, self.output_size, self.feature_resolution))
         if torch.is_grad_enabled() or len(latents) < 2:
             return Rendering(*self.module.synthesis(latents, self.output_size, self.feature_resolution))
         drawn = [self.module.synthesis(latent[None], self.output_size, self.feature_resolution) for latent in latents]
         images, features = zip(*drawn, strict=True)
         return Rendering(torch.cat(images), torch.cat(features))
+
+    @contextmanager
+    def drafting(self) -> Iterator[None]:
+        """Draft pictures in here, if ``training_resolution`` is set."""
+        before, self._drafting = self._drafting, True
+        try:
+            yield
+        finally:
+            self._drafting = before
 
     def editable_parameters(self) -> dict[str, nn.Parameter]:
         """The parameters of synthesis; the mapping network, and so the latent space, stays as it is."""

@@ -146,15 +146,22 @@ class Synthesis(nn.Module):
         Smaller pictures are the 2 × 2 means of larger ones, exactly: a mean of the last wavelet is half its low band,
         so that wavelet is left out where nobody sees it.
         """
+        x, features = self.trunk(latents, feature)
+        bands = self.to_image(x, latents[:, -1])
+        if output > bands.shape[2]:
+            return inverse_haar(bands), features
+        return F.avg_pool2d(0.5 * bands[:, :3], bands.shape[2] // output), features
+
+    def trunk(self, latents: Tensor, feature: int, stop: int | None = None) -> tuple[Tensor, Tensor]:
+        """What the block of ``stop`` pixels puts out (by default the last one), and the features of ``feature``."""
         x = self.first(self.const.expand(len(latents), -1, -1, -1), latents[:, 0])
         features = x
         for number, block in enumerate(self.blocks):
             x = block(x, latents[:, 3 * number + 1 : 3 * number + 4])
             features = x if x.shape[2] == feature else features
-        bands = self.to_image(x, latents[:, -1])
-        if output > bands.shape[2]:
-            return inverse_haar(bands), features
-        return F.avg_pool2d(0.5 * bands[:, :3], bands.shape[2] // output), features
+            if x.shape[2] == stop:
+                break
+        return x, features
 
 
 class MobileStyleGAN(nn.Module):

@@ -163,5 +163,5 @@ def test_the_head_is_the_least_squares_solution(generator: MobileStyleGAN) -> No
 
 def test_features_beyond_the_draft_are_refused(tmp_path: Path) -> None:
     made = MobileStyleGAN(checkpoint=write_ir(tmp_path / "ir"), feature_resolution=128, training_resolution=64)
-    with pytest.raises(ConfigError, match=r"feature_resolution: got 128, .* stops at 64; raise training_resolution too"):
+    with pytest.raises(ConfigError, match=r"got 128, .* stops at 64; raise training_resolution too"):
         made.check()

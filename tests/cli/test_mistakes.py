@@ -197,6 +197,7 @@ MISTAKES = [
     (("compare", "text.txt", "--latex", "missing/x.tex"), "--latex: the folder missing does not exist"),
     (("compare", "text.txt", "--html", "folder"), "--html: folder is a folder"),
     (("compare", "text.txt", "--merge", "folder"), "--merge: folder is a folder"),
+    (("compare", "text.txt", "--site", "folder"), "--site: folder already exists"),
     (("bench", "--quick=yes"), "does not take a value"),
     (("bench", "--methods", "nonsense"), "there is no method 'nonsense'"),
     (("bench", "--methods", "guide", "--tune", "guide"), "exclude each other"),

@@ -8,7 +8,7 @@ from typing import Any
 from unlearnkit.plugins import Register, RegisterWeights, hookimpl
 from unlearnkit_mobilestylegan.files import FILES
 
-# Most of the offset of a portrait in W+ is not common to its rows, and leads off what this generator can draw; along the
+# Part of a portrait's offset in W+ is not common to its rows, and leads off what this generator can draw; along the
 # common part, at distance 20, targets are ordinary faces.
 _TARGET = {"target.rows": "mean", "target.distance": 20.0}
 # Its weights have a standard deviation of 0.04 where StyleGAN2's have 1, so a step of 2e-4 here is one of 1e-3 there,

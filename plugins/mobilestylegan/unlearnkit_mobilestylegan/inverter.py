@@ -8,6 +8,7 @@ from typing import ClassVar, cast
 import attrs
 import torch
 from torch import Tensor
+from unlearnkit_faces.pictures import picture_distance
 
 from unlearnkit.attacks.bounded import Likelihood
 from unlearnkit.config import option
@@ -43,7 +44,7 @@ class EncoderInverter(Inverter):
         help="the same of each row's own offset; 0 keeps the offsets that the encoder estimates")
     identity_weight: float = option(1.0, ge=0, help="weight of 1 - cosine similarity by the identity encoder sface")
     perceptual_weight: float = option(1.0, ge=0, help="weight of the perceptual distance st-lpips")
-    pixel_weight: float = option(1.0, ge=0, help="weight of the mean absolute difference of pixels")
+    pixel_weight: float = option(1.0, ge=0, help="weight of the absolute difference of pixels and image gradients")
     stay: float = option(
         0.05, ge=0, help="weight of the squared distance of the common row from the encoder's estimate")
     together: float = option(0.5, ge=0, help="weight of the squared offsets of the rows from the common one")
@@ -131,7 +132,7 @@ class EncoderInverter(Inverter):
             drawn = shrunk(generator.render_front(likelihood.colour(common + offsets)))
             loss = (self.identity_weight * (1 - (self._identity.embed(drawn) * person).sum())
                     + self.perceptual_weight * self._perceptual.distance(self._perceptual.features(drawn), seen).sum()
-                    + self.pixel_weight * (drawn - image).abs().mean()
+                    + self.pixel_weight * picture_distance(drawn, image).sum()
                     + self.stay * (common - centre).square().mean() + self.together * offsets.square().mean())
             # Not loss.backward(): it would leave gradients in the generator's parameters.
             common.grad, offsets.grad = torch.autograd.grad(loss, [common, offsets])

@@ -77,9 +77,10 @@ class Plan:
         left = f"{_count(len(self.todo), 'case')} to do: {about(self.seconds())}" if self.todo else "nothing to do"
         found = [f"{_count(len(everything), 'case')}: {_count(len(methods), 'method')}, "
                  f"{_count(len(people), 'person', 'people')} ({where}); {done}{left}"]
-        if everything[0].profile.name != "tune" and (untuned := self._untuned()):
+        if not everything[0].profile.tunes and (untuned := self._untuned()):
             found.append(f"never tuned: {', '.join(untuned)}. 'unlearnkit compare' does not put untuned methods beside "
-                         f"tuned ones; tune first: unlearnkit bench --tune {','.join(untuned)}")
+                         f"tuned ones; tune first: unlearnkit bench {_option(everything[0].profile)}--tune "
+                         f"{','.join(untuned)}")
         return found
 
     def _untuned(self) -> list[str]:
@@ -153,6 +154,11 @@ def parse_part(text: str) -> tuple[int, int]:
     if not (part.isdecimal() and parts.isdecimal() and 1 <= int(part) <= int(parts)):
         raise ConfigError(f"part: got {text!r}, expected I/N with 1 ≤ I ≤ N, such as 1/2")
     return int(part), int(parts)
+
+
+def _option(profile: Profile) -> str:
+    """The option of ``unlearnkit bench`` that chooses the profile whose people this one's methods are tuned on."""
+    return "--photoreal " if profile.name == "photoreal" else ""
 
 
 def _count(number: int, word: str, several: str = "") -> str:

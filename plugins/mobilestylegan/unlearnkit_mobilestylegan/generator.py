@@ -27,6 +27,8 @@ from unlearnkit_mobilestylegan.network import MobileStyleGAN as Network
 __all__ = ["MobileStyleGAN"]
 
 _IR, _OWN = "openvino-ir-10", "unlearnkit-mobilestylegan-1"
+_FITTED: dict[tuple[str, int, str], Draft] = {}
+"""By the file's SHA-256, resolution and device."""
 
 
 @attrs.define(eq=False)
@@ -94,7 +96,14 @@ class MobileStyleGAN(Generator):
             if self.training_resolution > network.resolution // 2:
                 raise ConfigError(f"training_resolution: got {self.training_resolution}, but the last block of this "
                                   f"network has {network.resolution // 2} pixels")
-            self._draft = fit_draft(self._network, self.training_resolution)
+            self._draft = self._fitted(self._network, self.training_resolution)
+
+    def _fitted(self, network: Network, resolution: int) -> Draft:
+        """The head for drafts; the same file is fitted once in a process, which takes longer than reading it."""
+        key = self.base.sha256, resolution, str(network.mapping.w_avg.device)
+        if key not in _FITTED:
+            _FITTED[key] = fit_draft(network, resolution)
+        return _FITTED[key]
 
     def _files(self) -> list[Path]:
         """The edited generator, or graph and numbers of mapping and synthesis."""

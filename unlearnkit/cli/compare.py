@@ -24,11 +24,14 @@ _RESULTS = click.Path(exists=True, path_type=Path)
 @click.option("--markdown", type=OUT, metavar="FILE", help="Write the tables as Markdown.")
 @click.option("--latex", type=OUT, metavar="FILE", help="Write the tables as LaTeX (booktabs).")
 @click.option("--html", type=OUT, metavar="FILE", help="Write one page with tables, trade-off and pictures.")
+@click.option("--predicts", type=_RESULTS, metavar="FILE",
+              help="Does the order of methods in RESULTS hold in these, of another world? Folder or merged file of the "
+                   "bench; with --markdown or --json.")
 @click.option("--merge", type=OUT, metavar="FILE", help="Write all results into one file.")
 @json_option
 def command(
     results: tuple[Path, ...], mix_budgets: bool, full: bool, markdown: Path | None, latex: Path | None,
-    html: Path | None, merge: Path | None, as_json: bool,
+    html: Path | None, predicts: Path | None, merge: Path | None, as_json: bool,
 ) -> None:
     """Compare methods on RESULTS: run directories, folders of the bench, and files that --merge wrote.
 
@@ -36,6 +39,7 @@ def command(
     unlearnkit compare runs/a runs/b
     unlearnkit compare runs/benchmarks/full --html compare.html
     unlearnkit compare mine.json theirs.json --markdown table.md
+    unlearnkit compare bundled.json --predicts photoreal.json
     """
     from unlearnkit.results import compare, merge_results, read_results
     from unlearnkit.results.files import check_budgets
@@ -44,6 +48,11 @@ def command(
     for option, path in outputs.items():
         if path is not None:
             check_new_file(path, option)
+    if predicts is not None:
+        if wrong := [option for option in ("--latex", "--html", "--merge") if outputs[option] is not None]:
+            raise click.UsageError(f"--predicts prints, and writes --markdown; it writes no {wrong[0]}")
+        _predict(results, predicts, markdown, as_json)
+        return
     with stdout_reserved(as_json):
         found = read_results(results)
         if not mix_budgets:
@@ -61,6 +70,24 @@ def command(
         from unlearnkit.results.tables import print_groups, print_summary
 
         (print_groups if full else print_summary)(groups, console())
+
+
+def _predict(results: Sequence[Path], predicts: Path, markdown: Path | None, as_json: bool) -> None:
+    """Hold the order of methods in one world against that in another."""
+    from unlearnkit.results import prediction_words as words
+    from unlearnkit.results import read_results
+    from unlearnkit.results.prediction import predictions, world
+
+    with stdout_reserved(as_json):
+        first = world([item.result for item in read_results(results)], ", ".join(map(str, results)))
+        second = world([item.result for item in read_results([predicts])], str(predicts))
+        found = predictions(first, second)
+        if markdown is not None:
+            _write(markdown, words.markdown(found, first, second))
+    if as_json:
+        print_json("predicts", words.plain(found, first, second))
+    else:
+        words.print_predictions(found, first, second, console())
 
 
 def _write_files(

@@ -33,8 +33,8 @@ class SecondJudge(Metric):
     chooses it to see to. Pictures in which it finds no face, or several, are left out.
     """
 
-    encoder: str | None = option(None, help="the identity encoder, with its default options: neither the judge nor one that "
-                                 "losses use")
+    encoder: str | None = option(
+        None, help="the identity encoder, with its default options: neither the judge nor one that losses use")
     _encoder: IdentityEncoder | None = attrs.field(init=False, default=None, repr=False)
 
     def check(self) -> None:

@@ -1,10 +1,10 @@
 """Does one world predict another: do methods stand in the same order in both? Imports no torch.
 
 For each column that both worlds have, the methods' means over people are ranked in each, and Spearman's rank
-correlation says how alike the two orders are: 1 the same, 0 unrelated, -1 turned round. People were sampled, and so were
-the means: the 95 % interval is a bootstrap over people, of both worlds at once (percentiles of 2,000 resamples). Chance
-alone makes two orders of the same truth differ, so the correlation is, on average, lower than that of the true means: a
-high one says that the order holds, a low one may also mean that there were too few people.
+correlation says how alike the two orders are: 1 the same, 0 unrelated, -1 turned round. People were sampled, and so
+were the means: the 95 % interval is a bootstrap over people, of both worlds at once (percentiles of 2,000 resamples).
+Chance alone makes two orders of the same truth differ, so the correlation is, on average, lower than that of the true
+means: a high one says that the order holds, a low one may also mean that there were too few people.
 
 What a reader takes from a table is which of two methods is better. So, beside the whole order, every pair is counted
 that one world tells apart (paired t-test over people, Holm's correction over the pairs, 5 %): it stands if the other

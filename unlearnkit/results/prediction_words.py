@@ -16,8 +16,8 @@ __all__ = ["markdown", "plain", "print_predictions", "sentences"]
 LEGEND = (
     "Spearman's rank correlation of the methods' means, with its 95 % interval (bootstrap over people of both worlds). "
     "It holds if the interval lies above 0.5, in part if above 0, and does not hold if it includes 0 and lies below "
-    "0.5. Pairs: of those methods that the first world tells apart (paired t-test, Holm's correction, 5 %), how many the "
-    "second tells apart the same way (stand), not at all (open), or the other way round (fall)."
+    "0.5. Pairs: of those methods that the first world tells apart (paired t-test, Holm's correction, 5 %), how many "
+    "the second tells apart the same way (stand), not at all (open), or the other way round (fall)."
 )
 _VERDICTS = ("holds", "holds in part", "cannot be told", "does not hold", "is turned round")
 _HEAD = ("column", "correlation", "methods", "people", "stand", "open", "fall", "verdict")
@@ -106,7 +106,8 @@ def plain(found: Sequence[Prediction], first: World, second: World) -> dict[str,
         "first": first.generator, "second": second.generator, "sentences": sentences(found, first, second),
         "columns": [{
             "name": p.column.name, "title": p.column.title, "scenarios": list(p.scenarios),
-            "correlation": p.correlation, "low": p.low, "high": p.high, "methods": list(p.methods), "people": list(p.people), "verdict": p.verdict,
+            "correlation": p.correlation, "low": p.low, "high": p.high,
+            "methods": list(p.methods), "people": list(p.people), "verdict": p.verdict,
             "places": {name: list(places) for name, places in p.places.items()},
             **{kind: [[pair.better, pair.worse] for pair in getattr(p, kind)] for kind in ("stands", "open", "falls")},
         } for p in found],

@@ -82,9 +82,9 @@ PHOTOREAL = Profile(
     settings={
         # A picture takes half a second of one core: few are measured, and methods train on drafts.
         "generator.output_size": 256, "generator.training_resolution": 128, "request.align": False,
-        "inverter.name": "optimise", "inverter.steps": 120, "inverter.candidates": 150, "judge.name": "dlib", "identity.name": "sface",
-        "perceptual.name": "st-lpips", "metrics.names": ["identity", "preservation", "distribution", "faces"],
-        "metric.faces.random": 2,
+        "identity.name": "sface", "perceptual.name": "st-lpips", "judge.name": "dlib",
+        "inverter.name": "optimise", "inverter.steps": 120, "inverter.candidates": 150,
+        "metrics.names": ["identity", "preservation", "distribution", "faces"], "metric.faces.random": 8,
     },
 )
 """Photorealistic people, drawn when they are first needed; the user has fetched generator and networks."""

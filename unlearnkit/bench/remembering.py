@@ -67,7 +67,7 @@ class RememberingInverter(Inverter):
 
 
 class Renderings:
-    """Pictures by latent and view, at most half a gigabyte of them."""
+    """Pictures of a generator by latent and view, at most half a gigabyte of them."""
 
     def __init__(self) -> None:
         self._pictures: dict[bytes, Tensor] = {}
@@ -89,13 +89,12 @@ _FROZEN: dict[tuple[str, str], Renderings] = {}
 
 
 def remembered(evidence: Evidence, settings: str) -> Evidence:
-    """The same evidence, of which every picture is drawn once: of the frozen generator, once in this process.
+    """The same evidence, whose frozen generator draws each picture once in this process, not once a case.
 
     ``settings``: everything, beside its checkpoint, that the frozen generator's pictures depend on.
     """
-    before = _FROZEN.setdefault((evidence.frozen.base.sha256, settings), Renderings())
-    return attrs.evolve(evidence, frozen=cast(Generator, _Remembering(evidence.frozen, before)),
-                        edited=cast(Generator, _Remembering(evidence.edited, Renderings())))
+    known = _FROZEN.setdefault((evidence.frozen.base.sha256, settings), Renderings())
+    return attrs.evolve(evidence, frozen=cast(Generator, _Remembering(evidence.frozen, known)))
 
 
 class _Remembering:

@@ -66,19 +66,18 @@ class SecondJudge(Metric):
         if type(self._encoder) is type(evidence.judge):
             raise ConfigError(f"metric second-judge: {self.encoder} is the judge already; choose another encoder with "
                               "metric.second-judge.encoder")
-        own = attrs.evolve(evidence, judge=self._encoder)  # kept here: a gallery lives as long as its evidence
-        gallery = Gallery.of(own)
+        gallery = Gallery(attrs.evolve(evidence, judge=self._encoder))
+        gallery.fronts = Gallery.of(evidence).fronts.judged_by(self._encoder)
         people = [(gallery.look(person.latents, person.pictures, front=True), person.n_erased)
                   for person in evidence.request.people]
         erased = [_part(faces, slice(count)) for faces, count in people]
         others = [_part(faces, slice(count, None)) for faces, count in people]
         beside = [gallery.look(person.latents, person.pictures, front=True) for person in evidence.request.bystanders]
-        random = evidence.random_latents(evidence.samples, evidence.stream("sample"))
         numbers = _mean("erased_before", [similarity(part.reference, part.before) for part in erased])
         numbers |= _mean("erased_after", [similarity(part.reference, part.after) for part in erased])
         numbers |= _mean("others_after", [similarity(part.reference, part.after) for part in others])
         numbers |= _mean("bystanders_change", [similarity(part.before, part.after) for part in beside])
-        drawn = gallery.look(random, front=True)
+        drawn = gallery.look(gallery.random(evidence.samples), front=True)
         numbers |= _mean("random_change", [similarity(drawn.before, drawn.after)])
         levels = self._encoder.levels() or {}
         return numbers | {f"second_{name}_level": float(value) for name, value in levels.items()}

@@ -115,10 +115,23 @@ def _plan(tasks: list[Task], part: tuple[int, int], again: bool) -> Plan:
     if mine[0].case.profile.overrides:
         for task in {task.case.method: task for task in mine}.values():
             task.case.settings()  # a mistake of the user's is an error at once, not a result of every case
+    if mine[0].case.identity.drawn:
+        _check_files(mine[0].case)
     if again:
         return Plan(mine, {})
     known = {place: finished(task.folder, task.case) for place, task in enumerate(mine)}
     return Plan(mine, {place: result for place, result in known.items() if result is not None})
+
+
+def _check_files(case: Case) -> None:
+    """Refuse what was not fetched at once: otherwise every case would end in the same error, as its result.
+
+    :raises UnlearnkitError: naming the first file or package that is missing.
+    """
+    chosen = case.settings().chosen()
+    for section in ("generator", "identity", "judge", "perceptual", "inverter"):
+        if section in chosen:
+            chosen[section].component.check()
 
 
 def run_plan(

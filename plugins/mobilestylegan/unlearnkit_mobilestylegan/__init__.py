@@ -12,8 +12,8 @@ from unlearnkit_mobilestylegan.files import FILES
 # common part, at distance 20, targets are ordinary faces.
 _TARGET = {"target.rows": "mean", "target.distance": 20.0}
 # Its weights have a standard deviation of 0.04 where StyleGAN2's have 1, so a step of 2e-4 here is one of 1e-3 there,
-# and 20 to 30 of them suffice. A picture costs half a second of one core: few are measured by default.
-_LOOP = {"method.steps": 30, "method.learning_rate": 2e-4, "loss.guide-adjacency.samples": 1,
+# and 20 of them suffice. A picture costs half a second of one core: few are measured by default.
+_LOOP = {"method.steps": 20, "method.learning_rate": 2e-4, "loss.guide-adjacency.samples": 1,
          "loss.guide-global.samples": 1}
 _FEW = {"metrics.samples": 16, "metrics.names": ["identity", "earlier", "distribution", "preservation", "faces"],
         "metric.faces.random": 8, "request.random_bystanders": 4, "inverter.name": "optimise"}

@@ -14,7 +14,7 @@ from unlearnkit.bench.drawn import FINE_ROW, draw, drawn_picture
 from unlearnkit.bench.profiles import PHOTOREAL, PHOTOREAL_TUNE, adjusted
 from unlearnkit.bench.scenarios import identities
 from unlearnkit.bench.tuned import Tuned, tuned_for
-from unlearnkit.bench.tuning import trials_of
+from unlearnkit.bench.tuning import trials, trials_of
 from unlearnkit.errors import ConfigError
 from unlearnkit.interfaces import IdentityEncoder
 from unlearnkit.plugins import Registry, registry
@@ -117,9 +117,17 @@ def test_a_second_judge_judges_where_its_file_is(monkeypatch: pytest.MonkeyPatch
 def test_learning_rates_are_those_of_this_generator(monkeypatch: pytest.MonkeyPatch) -> None:
     ready(monkeypatch, "mobilefacenet", False)
     assert first().settings().table()["method"]["learning_rate"] == 2e-4
-    tried = trials_of("guide", PHOTOREAL_TUNE.learning_rate)
-    assert [settings["method.learning_rate"] for settings in tried] == [2e-4, 2e-4, 4e-4, 4e-4]
+    tried = [case.tuned.settings["method.learning_rate"] for _, case in trials(cases(PHOTOREAL_TUNE, ("guide",)))]
+    assert tried == [2e-4, 2e-4, 4e-4, 4e-4] * 2
     assert trials_of("closed-form", PHOTOREAL_TUNE.learning_rate) == trials_of("closed-form")
+
+
+def test_a_method_that_adds_modules_keeps_its_learning_rate(monkeypatch: pytest.MonkeyPatch) -> None:
+    ready(monkeypatch, "mobilefacenet", False)
+    case = cases(PHOTOREAL, ("legato",))[0]
+    assert case.settings().table()["method"]["learning_rate"] == 1e-3
+    tried = {case.tuned.settings["method.learning_rate"] for _, case in trials(cases(PHOTOREAL_TUNE, ("legato",)))}
+    assert tried == {1e-3, 2e-3}
 
 
 def test_what_was_tuned_in_one_world_is_not_used_in_the_other() -> None:

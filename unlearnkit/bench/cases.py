@@ -15,11 +15,15 @@ from unlearnkit.bench.scenarios import Identity, identities
 from unlearnkit.bench.tuned import Table, Tuned, tuned_for
 from unlearnkit.config import Settings, merge, nest, resolve
 from unlearnkit.errors import ConfigError, RunError, UnlearnkitError
+from unlearnkit.interfaces import Method
 from unlearnkit.plugins import registry
 from unlearnkit.results import Budget, Result, read_results
 from unlearnkit.results.files import case_file
 
-__all__ = ["Case", "cases", "finished", "portable"]
+__all__ = ["LEARNING_RATE", "Case", "cases", "finished", "learning_rate", "portable"]
+
+LEARNING_RATE = 1e-3
+"""A usual one where weights are as large as StyleGAN2's, and what methods declare for tuning is meant for that."""
 
 
 @attrs.frozen
@@ -63,8 +67,8 @@ class Case:
 
     def _shared(self) -> dict[str, Any]:
         """The same steps and, until it is tuned, the same learning rate for every method that has such an option."""
-        options = attrs.fields_dict(registry().component_class("method", self.method))
-        offered = {"steps": self.profile.steps.get(self.generator), "learning_rate": self.profile.learning_rate}
+        options, profile = attrs.fields_dict(registry().component_class("method", self.method)), self.profile
+        offered = {"steps": profile.steps.get(self.generator), "learning_rate": learning_rate(self.method, profile)}
         return {f"method.{name}": value for name, value in offered.items() if name in options and value is not None}
 
     def _second_judge(self) -> dict[str, Any]:
@@ -73,6 +77,16 @@ class Case:
         if judge is None or not _is_here(judge):
             return {}
         return {"metrics.names": [*names, "second-judge"], "metric.second-judge.encoder": judge}
+
+
+def learning_rate(method: str, profile: Profile) -> float:
+    """A usual learning rate of a method: the profile's for the generator's weights.
+
+    A method that adds modules of its own trains these, and they are as large in every generator.
+    """
+    cls: Any = registry().component_class("method", method)
+    own_modules = cls.attach is not Method.attach
+    return LEARNING_RATE if own_modules else profile.learning_rate
 
 
 def _is_here(encoder: str) -> bool:

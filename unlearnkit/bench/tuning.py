@@ -17,7 +17,7 @@ from typing import Any
 
 import attrs
 
-from unlearnkit.bench.cases import Case, finished
+from unlearnkit.bench.cases import LEARNING_RATE, Case, finished, learning_rate
 from unlearnkit.bench.tuned import Tuned
 from unlearnkit.errors import ConfigError
 from unlearnkit.plugins import registry
@@ -30,14 +30,12 @@ TRIALS = 4
 """What every method is granted, and results say of it, whether or not it has so much to try."""
 RATES = (5e-4, 1e-3, 2e-3, 4e-3)
 """Of a method that has a learning rate and does not say what to try."""
-DECLARED_RATE = 1e-3
-"""A usual learning rate on the generators that declarations are meant for."""
 
 
-def trials_of(method: str, learning_rate: float = DECLARED_RATE) -> list[dict[str, Any]]:
+def trials_of(method: str, usual_rate: float = LEARNING_RATE) -> list[dict[str, Any]]:
     """The settings to try, dotted: what the method declares, else four learning rates, else the one that it has.
 
-    ``learning_rate``: a usual one on the generator; the rates to try are in proportion to it.
+    ``usual_rate``: of this method on the generator; the learning rates to try are in proportion to it.
 
     :raises ConfigError: if it declares more than it is granted, or something that is no grid.
     """
@@ -55,7 +53,7 @@ def trials_of(method: str, learning_rate: float = DECLARED_RATE) -> list[dict[st
     if len(found) > TRIALS:
         raise ConfigError(f"{owner} declares {len(found)} trials in its tuning; every method is granted {TRIALS}, so "
                           "leave some out")
-    return [_in_proportion(settings, learning_rate / DECLARED_RATE) for settings in found]
+    return [_in_proportion(settings, usual_rate / LEARNING_RATE) for settings in found]
 
 
 def _in_proportion(settings: dict[str, Any], factor: float) -> dict[str, Any]:
@@ -68,8 +66,8 @@ def _in_proportion(settings: dict[str, Any], factor: float) -> dict[str, Any]:
 def trials(cases: Sequence[Case]) -> list[tuple[int, Case]]:
     """Each case with each of the settings to try, and the number of the trial."""
     return [
-        (number, attrs.evolve(case, tuned=Tuned(settings, trials=0)))
-        for case in cases for number, settings in enumerate(trials_of(case.method, case.profile.learning_rate))
+        (number, attrs.evolve(case, tuned=Tuned(settings, trials=0))) for case in cases
+        for number, settings in enumerate(trials_of(case.method, learning_rate(case.method, case.profile)))
     ]
 
 

@@ -106,10 +106,14 @@ def test_pictures_lie_in_the_cache_and_results_do_not_say_where(cache: Path, mon
 def test_a_second_judge_judges_where_its_file_is(monkeypatch: pytest.MonkeyPatch) -> None:
     ready(monkeypatch, "mobilefacenet", False)
     assert "second-judge" not in first().settings().metrics
-    ready(monkeypatch, "mobilefacenet", True)
+    judge = "mobilefacenet"
+    ready(monkeypatch, judge, True)
     metrics = first().settings().metrics
     assert list(metrics) == ["identity", "preservation", "distribution", "faces", "second-judge"]
     assert metrics["second-judge"].options() == {"encoder": "mobilefacenet"}
+    for name, value in (("metrics.names", ["identity"]), ("judge.name", judge), ("identity.name", judge)):
+        case = cases(adjusted(PHOTOREAL, overrides={name: value}), ("guide",))[0]
+        assert "second-judge" not in case.settings().metrics
     table = first().settings().table()
     assert {table[section]["name"] for section in ("judge", "identity")} == {"dlib", "sface"}
 

@@ -72,9 +72,11 @@ class Case:
         return {f"method.{name}": value for name, value in offered.items() if name in options and value is not None}
 
     def _second_judge(self) -> dict[str, Any]:
-        """The metric of the profile's second judge, where its file is."""
+        """The metric of the profile's second judge, where its file is and the user has not chosen otherwise."""
         judge, names = self.profile.second_judge, self.profile.settings.get("metrics.names", ())
-        if judge is None or not _is_here(judge):
+        chosen = self.profile.overrides
+        taken = judge in (chosen.get("judge.name"), chosen.get("identity.name"))
+        if judge is None or taken or "metrics.names" in chosen or not _is_here(judge):
             return {}
         return {"metrics.names": [*names, "second-judge"], "metric.second-judge.encoder": judge}
 

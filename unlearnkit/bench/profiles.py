@@ -85,14 +85,13 @@ PHOTOREAL = Profile(
         "generator.output_size": 256, "generator.training_resolution": 128, "request.align": False,
         "identity.name": "sface", "perceptual.name": "st-lpips", "judge.name": "dlib",
         "inverter.name": "optimise", "inverter.steps": 120, "inverter.candidates": 100,
-        "metrics.names": ["identity", "preservation", "distribution", "faces"], "metric.faces.random": 8,
+        "metrics.names": ["identity", "preservation", "distribution", "faces"],
     },
 )
 """Photorealistic people, drawn when they are first needed; the user has fetched generator and networks."""
 PHOTOREAL_TUNE = attrs.evolve(
-    PHOTOREAL, name="photoreal-tune", scenarios=("tune",), identities={"mobilestylegan": 2}, samples=8,
-    second_judge=None, settings={**{name: value for name, value in PHOTOREAL.settings.items()
-                                    if not name.startswith("metric.")}, "metrics.names": ["identity", "preservation"]},
+    PHOTOREAL, name="photoreal-tune", scenarios=("tune",), identities={"mobilestylegan": 2}, second_judge=None,
+    settings={**PHOTOREAL.settings, "metrics.names": ["identity", "preservation"]},
 )
 PROFILES = {profile.name: profile for profile in (QUICK, FULL, TUNE, PHOTOREAL, PHOTOREAL_TUNE)}
 

@@ -28,9 +28,13 @@ from unlearnkit.results.statistics import ALL, LEVEL, MIN_PEOPLE, holm, paired_p
 
 __all__ = ["COLUMNS", "COUNTERPARTS", "Pair", "Prediction", "World", "predictions", "spearman", "world"]
 
-COLUMNS = ("erasure", "preservation", "erased", "others", "bystanders", "random", "collapse",
-           "metric_erased_strangeness", "metric_bystanders_strangeness")
-"""Quality that may be measured anywhere; time and memory are no question of the world."""
+COLUMNS = {
+    "erasure": "erasure", "preservation": "preservation", "erased": "erased", "others": "others",
+    "bystanders": "bystanders", "random": "random people", "collapse": "collapse",
+    "metric_erased_strangeness": "strangeness of the erased",
+    "metric_bystanders_strangeness": "strangeness of bystanders",
+}
+"""Quality that may be measured anywhere, and its title; time and memory are no question of the world."""
 COUNTERPARTS = ((ALL, ALL), ("random", "random"), ("ind", "inverted"))
 """Scenarios of the bundled world, and what comes nearest to them in the photorealistic one."""
 RESAMPLES, SEED = 2000, 0
@@ -68,6 +72,11 @@ class Prediction:
     stands: tuple[Pair, ...] = ()
     falls: tuple[Pair, ...] = ()
     open: tuple[Pair, ...] = ()
+
+    @property
+    def title(self) -> str:
+        """The column's."""
+        return COLUMNS[self.column.name]
 
     @property
     def verdict(self) -> str:

@@ -26,7 +26,7 @@ _HEAD = ("column", "correlation", "methods", "people", "stand", "open", "fall", 
 def sentences(found: Sequence[Prediction], first: World, second: World) -> list[str]:
     """The answer, then which order is lost where, and every statement about a pair that falls."""
     whole = [prediction for prediction in found if prediction.scenarios == found[0].scenarios]
-    said = [f"{', '.join(p.column.title for p in whole if p.verdict == verdict)}: {verdict}"
+    said = [f"{', '.join(p.title for p in whole if p.verdict == verdict)}: {verdict}"
             for verdict in _VERDICTS if any(p.verdict == verdict for p in whole)]
     lines = [f"Does {first.generator} predict {second.generator}? The order of methods, {_where(found[0])}, by column: "
              f"{'; '.join(said)}."]
@@ -36,7 +36,7 @@ def sentences(found: Sequence[Prediction], first: World, second: World) -> list[
         lines.append(f"Of {total} statements about two methods that {first.generator} makes there, {stand} stand, "
                      f"{open_} are open and {fall} fall.")
     lines += [text for p in whole if (text := _moved(p, first, second))]
-    lines += [f"Falls in {p.column.title}, {_where(p)}: {_pairs(p.falls)}." for p in found if p.falls]
+    lines += [f"Falls in {p.title}, {_where(p)}: {_pairs(p.falls)}." for p in found if p.falls]
     return lines
 
 
@@ -44,7 +44,7 @@ def _moved(found: Prediction, first: World, second: World) -> str | None:
     if found.moved is None:
         return None
     name, before, after = found.moved
-    return (f"In {found.column.title}, {name} moves most: place {before:g} of {len(found.methods)} on "
+    return (f"In {found.title}, {name} moves most: place {before:g} of {len(found.methods)} on "
             f"{first.generator}, {after:g} on {second.generator}.")
 
 
@@ -64,7 +64,7 @@ def _correlation(found: Prediction) -> str:
 
 def _row(found: Prediction) -> tuple[str, ...]:
     counts = (len(found.stands), len(found.open), len(found.falls))
-    return (found.column.title, _correlation(found), str(len(found.methods)), "/".join(map(str, found.people)),
+    return (found.title, _correlation(found), str(len(found.methods)), "/".join(map(str, found.people)),
             *map(str, counts), found.verdict)
 
 
@@ -105,7 +105,7 @@ def plain(found: Sequence[Prediction], first: World, second: World) -> dict[str,
     return {
         "first": first.generator, "second": second.generator, "sentences": sentences(found, first, second),
         "columns": [{
-            "name": p.column.name, "title": p.column.title, "scenarios": list(p.scenarios),
+            "name": p.column.name, "title": p.title, "scenarios": list(p.scenarios),
             "correlation": p.correlation, "low": p.low, "high": p.high,
             "methods": list(p.methods), "people": list(p.people), "verdict": p.verdict,
             "places": {name: list(places) for name, places in p.places.items()},

@@ -200,6 +200,7 @@ MISTAKES = [
     (("compare", "text.txt", "--predicts", "missing"), "missing"),
     (("compare", "text.txt", "--predicts", "text.txt"), "text.txt is no JSON"),
     (("compare", "text.txt", "--predicts", "text.txt", "--html", "x.html"), "writes no --html"),
+    (("compare", "text.txt", "--site", "folder"), "--site: folder already exists"),
     (("bench", "--quick=yes"), "does not take a value"),
     (("bench", "--photoreal=yes"), "does not take a value"),
     (("bench", "--methods", "nonsense"), "there is no method 'nonsense'"),

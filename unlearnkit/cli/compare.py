@@ -10,6 +10,7 @@ import click
 
 from unlearnkit.cli.common import OUT, check_new_file, console
 from unlearnkit.cli.output import json_option, print_json, stdout_reserved
+from unlearnkit.errors import ConfigError
 
 if TYPE_CHECKING:
     from unlearnkit.results import Found, Group
@@ -27,11 +28,13 @@ _RESULTS = click.Path(exists=True, path_type=Path)
 @click.option("--predicts", type=_RESULTS, metavar="FILE",
               help="Does the order of methods in RESULTS hold in these, of another world? Folder or merged file of the "
                    "bench; with --markdown or --json.")
+@click.option("--site", type=click.Path(path_type=Path), metavar="DIR",
+              help="Write a leaderboard into a new folder: the page, one more for every case, and all results.")
 @click.option("--merge", type=OUT, metavar="FILE", help="Write all results into one file.")
 @json_option
 def command(
     results: tuple[Path, ...], mix_budgets: bool, full: bool, markdown: Path | None, latex: Path | None,
-    html: Path | None, predicts: Path | None, merge: Path | None, as_json: bool,
+    html: Path | None, predicts: Path | None, site: Path | None, merge: Path | None, as_json: bool,
 ) -> None:
     """Compare methods on RESULTS: run directories, folders of the bench, and files that --merge wrote.
 
@@ -49,16 +52,24 @@ def command(
         if path is not None:
             check_new_file(path, option)
     if predicts is not None:
-        if wrong := [option for option in ("--latex", "--html", "--merge") if outputs[option] is not None]:
+        given = {**outputs, "--site": site}
+        if wrong := [option for option in ("--latex", "--html", "--site", "--merge") if given[option] is not None]:
             raise click.UsageError(f"--predicts prints, and writes --markdown; it writes no {wrong[0]}")
         _predict(results, predicts, markdown, as_json)
         return
+    if site is not None and site.exists():
+        raise ConfigError(f"--site: {site} already exists and is never overwritten; choose another name")
     with stdout_reserved(as_json):
         found = read_results(results)
         if not mix_budgets:
             check_budgets(found)
         groups = compare([item.result for item in found])
         _write_files(found, groups, markdown, latex, html)
+        if site is not None:
+            from unlearnkit.results.site import INDEX, write_site
+
+            write_site(site, found, groups)
+            click.echo(f"wrote {site / INDEX}", err=True)
         if merge is not None:
             merge_results(merge, found)
             click.echo(f"wrote {merge}", err=True)

@@ -163,3 +163,7 @@ def test_whether_one_world_predicts_another(cli: Cli, tmp_path: Path) -> None:
     assert re.search(r"^\| erased \| 0\.80 \[", table, re.MULTILINE) and "a was better than b" in table
     told = json.loads(cli("compare", "stylegan2", "--predicts", "other", "--json").stdout)
     assert told["format"] == "unlearnkit-predicts-1" and told["columns"][1]["places"]["a"] == [1, 2]
+    write_result(tmp_path / "other", result("e", "inverted_0", scenario="inverted", generator="other",
+                                            budget=attrs.evolve(BUDGET, tuning_trials=0)))
+    refused = cli("compare", "stylegan2", "--predicts", "other")
+    assert refused.returncode == 2 and "have different budgets" in refused.stderr

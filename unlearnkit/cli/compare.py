@@ -55,7 +55,7 @@ def command(
         given = {**outputs, "--site": site}
         if wrong := [option for option in ("--latex", "--html", "--site", "--merge") if given[option] is not None]:
             raise click.UsageError(f"--predicts prints, and writes --markdown; it writes no {wrong[0]}")
-        _predict(results, predicts, markdown, as_json)
+        _predict(results, predicts, mix_budgets, markdown, as_json)
         return
     if site is not None and site.exists():
         raise ConfigError(f"--site: {site} already exists and is never overwritten; choose another name")
@@ -83,15 +83,22 @@ def command(
         (print_groups if full else print_summary)(groups, console())
 
 
-def _predict(results: Sequence[Path], predicts: Path, markdown: Path | None, as_json: bool) -> None:
+def _predict(
+    results: Sequence[Path], predicts: Path, mix_budgets: bool, markdown: Path | None, as_json: bool
+) -> None:
     """Hold the order of methods in one world against that in another."""
     from unlearnkit.results import prediction_words as words
     from unlearnkit.results import read_results
+    from unlearnkit.results.files import check_budgets
     from unlearnkit.results.prediction import predictions, world
 
     with stdout_reserved(as_json):
-        first = world([item.result for item in read_results(results)], ", ".join(map(str, results)))
-        second = world([item.result for item in read_results([predicts])], str(predicts))
+        sides = [read_results(paths) for paths in (results, [predicts])]
+        if not mix_budgets:
+            for side in sides:
+                check_budgets(side)
+        first, second = (world([item.result for item in side], name)
+                         for side, name in zip(sides, (", ".join(map(str, results)), str(predicts)), strict=True))
         found = predictions(first, second)
         if markdown is not None:
             _write(markdown, words.markdown(found, first, second))

@@ -73,12 +73,12 @@ class Case:
 
     def _second_judge(self) -> dict[str, Any]:
         """The metric of the profile's second judge, where its file is and the user has not chosen otherwise."""
-        judge, names = self.profile.second_judge, self.profile.settings.get("metrics.names", ())
-        chosen = self.profile.overrides
+        judge, offered, chosen = self.profile.second_judge, self.profile.settings, self.profile.overrides
         taken = judge in (chosen.get("judge.name"), chosen.get("identity.name"))
         if judge is None or taken or "metrics.names" in chosen or not _is_here(judge):
             return {}
-        return {"metrics.names": [*names, "second-judge"], "metric.second-judge.encoder": judge}
+        return {"metrics.names": [*offered.get("metrics.names", ()), "second-judge"],
+                "metric.second-judge.encoder": judge}
 
 
 def learning_rate(method: str, profile: Profile) -> float:

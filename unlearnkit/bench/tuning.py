@@ -53,14 +53,14 @@ def trials_of(method: str, usual_rate: float = LEARNING_RATE) -> list[dict[str, 
     if len(found) > TRIALS:
         raise ConfigError(f"{owner} declares {len(found)} trials in its tuning; every method is granted {TRIALS}, so "
                           "leave some out")
-    return [_in_proportion(settings, usual_rate / LEARNING_RATE) for settings in found]
+    return [_in_proportion(trial, usual_rate / LEARNING_RATE) for trial in found]
 
 
-def _in_proportion(settings: dict[str, Any], factor: float) -> dict[str, Any]:
-    rate = settings.get("method.learning_rate")
+def _in_proportion(trial: dict[str, Any], factor: float) -> dict[str, Any]:
+    rate = trial.get("method.learning_rate")
     if rate is None or factor == 1:
-        return settings
-    return settings | {"method.learning_rate": float(f"{rate * factor:.6g}")}
+        return trial
+    return trial | {"method.learning_rate": float(f"{rate * factor:.6g}")}
 
 
 def trials(cases: Sequence[Case]) -> list[tuple[int, Case]]:

@@ -8,8 +8,8 @@ from typing import Any
 from unlearnkit.plugins import Register, RegisterWeights, hookimpl
 from unlearnkit_mobilestylegan.files import FILES
 
-# Most of the offset of a portrait in W+ is not common to its rows, and leads off what this generator can draw. Along the
-# common part, at distance 20, targets are ordinary faces.
+# Most of the offset of a portrait in W+ is not common to its rows, and leads off what this generator can draw. Along
+# the common part, at distance 20, targets are ordinary faces.
 _UFO = {"target.rows": "mean", "target.distance": 20.0}
 # Its weights have a standard deviation of 0.04 where StyleGAN2's have 1, so a step of 2e-4 here is one of 1e-3 there,
 # and 20 of them suffice. A picture costs half a second of one core: few are measured by default.

@@ -30,6 +30,12 @@ class Fronts:
         self._seen: dict[_Key, tuple[Tensor, Tensor | None]] = {}
         self._bytes = 0
 
+    def judged_by(self, judge: IdentityEncoder) -> Fronts:
+        """The same pictures, before another judge."""
+        other = Fronts(judge)
+        other._images, other._bytes = self._images, self._bytes
+        return other
+
     @torch.no_grad()
     def images(self, generator: Generator, latents: Tensor) -> Tensor:
         """Images ``(N, 3, H, W)`` of latents ``(N, num_ws, w_dim)``."""

@@ -27,6 +27,8 @@ from unlearnkit_mobilestylegan.network import MobileStyleGAN as Network
 __all__ = ["MobileStyleGAN"]
 
 _IR, _OWN = "openvino-ir-10", "unlearnkit-mobilestylegan-1"
+_DRAFTS: dict[tuple[str, int, str], Draft] = {}
+"""By the file's SHA-256, resolution and device: a head is fitted once in a process, which takes longer than loading."""
 
 
 @attrs.define(eq=False)
@@ -95,7 +97,8 @@ class MobileStyleGAN(Generator):
         self.resolution, self.num_ws = self.output_size, network.synthesis.num_rows
         self.z_dim = self.w_dim = int(network.mapping.w_avg.shape[0])
         if self.training_resolution < network.resolution // 2:  # otherwise there is nothing to leave out
-            self._draft = Draft(self._network, self.training_resolution)
+            key = self._base.sha256, self.training_resolution, str(device)
+            self._draft = _DRAFTS.setdefault(key, Draft(self._network, self.training_resolution))
 
     def _files(self) -> list[Path]:
         """The edited generator, or graph and numbers of mapping and synthesis."""

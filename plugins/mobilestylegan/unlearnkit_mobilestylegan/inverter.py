@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from pathlib import Path
 from typing import ClassVar, cast
 
@@ -24,6 +25,10 @@ __all__ = ["EncoderInverter"]
 
 _SAMPLES = 2000
 """Random latents whose mean and covariance describe W; only the mapping network runs."""
+
+
+_DRAFTS = 0.75
+"""Share of the steps that see drafts; the last ones see whole pictures, since a draft's face differs a little."""
 
 
 @attrs.define(eq=False)
@@ -129,7 +134,9 @@ class EncoderInverter(Inverter):
             tick(before + step, total)
             for group, rate in zip(adam.param_groups, rates, strict=True):
                 group["lr"] = rate * _factor(step, self.steps)
-            drawn = shrunk(generator.render_front(likelihood.colour(common + offsets)))
+            drafts = step < _DRAFTS * self.steps
+            with generator.drafting() if drafts else nullcontext():
+                drawn = shrunk(generator.render_front(likelihood.colour(common + offsets)))
             loss = (self.identity_weight * (1 - (self._identity.embed(drawn) * person).sum())
                     + self.perceptual_weight * self._perceptual.distance(self._perceptual.features(drawn), seen).sum()
                     + self.pixel_weight * picture_distance(drawn, image).sum()

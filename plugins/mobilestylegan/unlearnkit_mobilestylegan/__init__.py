@@ -30,7 +30,7 @@ def unlearnkit_register_generators(register: Register) -> None:
 def unlearnkit_register_inverters(register: Register) -> None:
     """Register the encoder that ships."""
     register("mobilestylegan-encoder", "unlearnkit_mobilestylegan.inverter:EncoderInverter",
-             "Encoder of mobilestylegan that ships, refined in half a minute; needs 'unlearnkit fetch photoreal'")
+             "Encoder of mobilestylegan that ships, refined in 40 s; needs 'unlearnkit fetch photoreal'")
 
 
 @hookimpl

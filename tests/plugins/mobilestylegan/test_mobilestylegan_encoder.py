@@ -175,7 +175,8 @@ def test_a_drawn_person_is_found_again() -> None:
     latents = generator.sample_latents(2, torch.Generator().manual_seed(77))
     with torch.no_grad():
         wanted = generator.render(latents).image.clamp(-1, 1)
-        latent = inverter.invert(wanted[:1], generator)
+    latent = inverter.invert(wanted[:1], generator)
+    with torch.no_grad():
         found = judge.features(generator.render(latent).image)
         near, far = (float(judge.distance(found, judge.features(image[None]))) for image in wanted)
     assert near < 0.7 * far, (near, far)

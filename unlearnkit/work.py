@@ -1,7 +1,7 @@
 """Work that a launcher does somewhere: one process, started again where it was lost. Imports no torch.
 
-Whoever computes far away needs only this module: a process of its own keeps the memory, the threads and the end of one job
-from those of another, and a job that goes on where it stopped (as runs do) needs nothing else than to be started again.
+Whoever computes far away needs only this module: a process of its own keeps memory, threads and end of one job from
+those of another, and a job that goes on where it stopped (as runs do) needs nothing else than to be started again.
 """
 
 from __future__ import annotations
@@ -65,7 +65,7 @@ class Work:
         variables, such as the GPUs that it may use.
         """
         began, stopped = time.monotonic(), stop or threading.Event()
-        for start in range(1, self.retries + 2):
+        for start in range(1, self.retries + 2):  # noqa: B007 - the last one is told
             code = self._process({**self.environment, **(environment or {})}, stopped)
             if not _lost(code) or stopped.is_set():
                 break

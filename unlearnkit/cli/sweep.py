@@ -47,8 +47,8 @@ def command(sweep: Path, out: Path | None, launcher: str | None, dry_run: bool) 
     if failed:
         named = "; ".join(f"{end.name}: {end.reason}" for end in failed[:_NAMED])
         more = f"; and {len(failed) - _NAMED} more (logs in {plan.folder / 'logs'})" if len(failed) > _NAMED else ""
-        raise RunError(f"{len(failed)} of {len(plan.jobs)} jobs failed, the others are finished; the same command tries "
-                       f"them again: {named}{more}")
+        raise RunError(f"{len(failed)} of {len(plan.jobs)} jobs failed, the others are finished; the same command "
+                       f"tries them again: {named}{more}")
 
 
 def _run(plan: Plan) -> list[Ended]:

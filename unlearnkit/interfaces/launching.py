@@ -34,8 +34,8 @@ class Launcher(Component):
     def launch(self, works: Sequence[Work], folder: Path) -> Iterator[Ended]:
         """Start every piece of work once, and yield each as it ends, in any order, however it ends.
 
-        ``work.run()`` does one, in whatever process calls it; with ``stop``, or an exception in its thread, it asks that
-        process to save and end. A machine that is lost is a reason to start the work elsewhere, up to ``retries`` times,
-        then an ``Ended`` whose code is None. Closing the iterator stops what runs. All machines see ``folder``;
+        ``work.run()`` does one, in whatever process calls it; with ``stop``, or an exception in its thread, it asks
+        that process to save and end. A machine that is lost is a reason to start the work elsewhere, up to ``retries``
+        times, then an ``Ended`` whose code is None. Closing the iterator stops what runs. All machines see ``folder``;
         what the launcher must note lies there.
         """

@@ -1,4 +1,4 @@
-"""Where the jobs of a sweep are done: on this machine, on a Ray cluster, by Slurm. A regular plugin. Imports no torch."""
+"""Where the jobs of a sweep are done: here, on a Ray cluster, by Slurm. A regular plugin. Imports no torch."""
 
 from __future__ import annotations
 

@@ -61,7 +61,7 @@ def merge_results(path: Path, found: Iterable[Found]) -> None:
 
 
 def read_results(paths: Iterable[Path]) -> list[Found]:
-    """All results of folders, sweeps, case files, merged files and runs; one that is there twice, word for word, counts once.
+    """All results of folders, sweeps, case and merged files and runs; what is there twice, word for word, counts once.
 
     :raises RunError: naming the file that is damaged, empty, or says something else of a case than another.
     """

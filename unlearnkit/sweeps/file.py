@@ -33,7 +33,7 @@ class Grid:
     methods: tuple[str, ...] = option(help="names of methods", validator=_once)
     generators: tuple[str, ...] = option(help="names of generators", validator=_once)
     seeds: tuple[int, ...] = option((0,), ge=0, lt=2**63, help="seeds of runs", validator=_once)
-    people: tuple[PersonSettings, ...] = option((), help="people, each erased alone; by default the one of the settings")
+    people: tuple[PersonSettings, ...] = option((), help="people, each erased alone; by default whom the settings say")
 
     def __attrs_post_init__(self) -> None:
         for name in ("methods", "generators", "seeds"):
@@ -44,7 +44,7 @@ class Grid:
 
 @attrs.frozen
 class Sweep:
-    """A sweep: the grid, the settings of all jobs, alternatives among settings (nested tables), and where it is done."""
+    """A sweep: the grid, settings of all jobs, alternatives among settings (nested tables), and where it is done."""
 
     grid: Grid
     common: Mapping[str, Any]
@@ -54,7 +54,7 @@ class Sweep:
 
 
 def read_sweep(path: Path, launcher: str | None = None) -> Sweep:
-    """Read and check a sweep's file. ``launcher`` replaces the one that it names, whose options it keeps where it has them.
+    """Read and check a sweep's file. ``launcher`` replaces the one that it names, and keeps options that it has.
 
     :raises ConfigError: for what is not there, or wrong; :class:`~unlearnkit.errors.Mistakes` if there are several.
     """
@@ -70,7 +70,7 @@ def read_sweep(path: Path, launcher: str | None = None) -> Sweep:
     with mistakes:
         alternatives = tables.get("settings", [{}])
         if not isinstance(alternatives, list) or not alternatives:
-            raise ConfigError(f"settings: got {alternatives!r}, expected one or more tables, each headed by [[settings]]; "
+            raise ConfigError(f"settings: got {alternatives!r}, expected tables, each headed by [[settings]]; "
                               "what all jobs have in common belongs into [common]")
         settings = tuple(_settings(table, f"settings[{place}]") for place, table in enumerate(alternatives))
     with mistakes:

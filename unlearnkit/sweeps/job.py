@@ -1,7 +1,7 @@
 """One job of a sweep in a process of its own: ``python -m unlearnkit.sweeps.job jobs/NAME.toml runs/NAME``.
 
-It begins the run, or continues it from its last checkpoint, or recognises that it is finished: so it may be started again
-at any time, also while another process is at it, for which it waits. Exit codes are those of the command line.
+It begins the run, or continues it from its last checkpoint, or recognises that it is finished: so it may be started
+again at any time, also while another process is at it, for which it waits. Exit codes are those of the command line.
 """
 
 from __future__ import annotations

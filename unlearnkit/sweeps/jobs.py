@@ -82,7 +82,7 @@ def jobs_of(sweep: Sweep, folder: Path) -> list[Job]:
 def _resolved(
     sweep: Sweep, generator: str, method: str, person: PersonSettings | None, variant: Mapping[str, Any], seed: int,
 ) -> Settings:
-    """Complete settings of one job; it computes with as many threads as it has cores, unless the settings say otherwise."""
+    """Complete settings of one job; it has as many threads as cores, unless the settings say otherwise."""
     who = {} if person is None else {"request": complete(PersonSettings, person)}
     tables = merge(merge({"threads": sweep.launcher.cpus}, sweep.common), variant)
     tables = merge(tables, {"generator": {"name": generator}, "method": {"name": method}, "seed": seed, **who})

@@ -91,8 +91,8 @@ def sweep_folder(folder: Path) -> Iterator[None]:
             (folder / _LOCK).write_text(f"pid {os.getpid()}")
         except Timeout:
             owner = read_file(folder / _LOCK).decode(errors="replace")[:20].strip()
-            raise RunError(f"another process ({owner}) is at the sweep in {folder}; wait until it is done, or stop it") \
-                from None
+            raise RunError(f"another process ({owner}) is at the sweep in {folder}; wait until it is done, or stop it"
+                           ) from None
         except NotImplementedError:  # a file system without locks
             pass
     try:

@@ -82,7 +82,7 @@ def command(out: Path, file: Path, launcher: str) -> list[str]:
 
 def on_two_nodes(folder: Path, file: Path) -> None:
     """A cluster of a head without cores and two nodes with one each, of which one is lost on the way."""
-    os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
+    os.environ |= {"RAY_USAGE_STATS_ENABLED": "0", "RAY_worker_niceness": "0"}  # of their own accord workers are at 15
     from ray.cluster_utils import Cluster
 
     cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 0, "object_store_memory": 10**8})

@@ -32,12 +32,17 @@ def command(sweep: Path, out: Path | None, launcher: str | None, dry_run: bool) 
     unlearnkit sweep sweep.toml                   on this machine; stop at any time, the same command goes on
     unlearnkit sweep sweep.toml --launcher ray    on a cluster
     """
+    from unlearnkit.plugins import registry
     from unlearnkit.sweeps.file import read_sweep
     from unlearnkit.sweeps.running import plan_sweep
 
-    plan = plan_sweep(read_sweep(sweep, launcher), out or Path("runs/sweeps") / sweep.stem)
-    print_ = console().print
-    print_(plan.sentence(), soft_wrap=True, markup=False)
+    folder = out or Path("runs/sweeps") / sweep.stem
+    if folder.exists() and not folder.is_dir():
+        raise RunError(f"--out: {folder} is a file, expected a folder; choose another with --out")
+    if launcher is not None:
+        registry().get("launcher", launcher)
+    plan = plan_sweep(read_sweep(sweep, launcher), folder)
+    console().print(plan.sentence(), soft_wrap=True, markup=False)
     if dry_run:
         for job in plan.jobs:
             click.echo(f"{'to do   ' if job in plan.todo else 'finished'} {job.name}")

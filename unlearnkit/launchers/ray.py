@@ -31,8 +31,8 @@ _GRACE = 60.0
 class Ray(Launcher):
     """Tasks of a Ray cluster, which finds room for each, and another node where one is lost."""
 
-    address: str | None = option(None, help="the cluster: auto (this machine's) or HOST:PORT; by default RAY_ADDRESS, else "
-                                 "Ray is started on this machine alone")
+    address: str | None = option(None, help="the cluster: auto (this machine's) or HOST:PORT; by default RAY_ADDRESS, "
+                                 "else Ray is started on this machine alone")
 
     def check(self) -> None:
         """Check that Ray is installed.

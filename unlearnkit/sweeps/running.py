@@ -49,8 +49,6 @@ def plan_sweep(sweep: Sweep, folder: Path) -> Plan:
     """
     sweep.launcher.check()
     folder = folder.absolute()
-    if os.path.lexists(folder) and not folder.is_dir():
-        raise RunError(f"{folder} is a file, expected a folder; choose another with --out")
     jobs = jobs_of(sweep, folder)
     return Plan(sweep, folder, tuple(jobs), tuple(job for job in jobs if not finished(job.run)))
 

@@ -31,7 +31,7 @@ _POLL = 0.1
 class Ended:
     """What came of a piece of work.
 
-    * ``code``: exit code of its last process, negative for a signal, None where the whole machine was lost
+    * ``code``: exit code of its last process, negative for a signal, None where the machine was lost or had no room
     * ``reason``: why it failed, in one line; empty if it did not
     * ``seconds``: of all its processes together; ``starts``: how many there were
     """
@@ -65,11 +65,15 @@ class Work:
         variables, such as the GPUs that it may use.
         """
         began, stopped = time.monotonic(), stop or threading.Event()
-        for start in range(1, self.retries + 2):  # noqa: B007 - the last one is told
-            code = self._process({**self.environment, **(environment or {})}, stopped)
-            if not _lost(code) or stopped.is_set():
-                break
-        reason = "" if code == 0 else self._reason(code, start)
+        try:
+            for start in range(1, self.retries + 2):  # noqa: B007 - the last one is told
+                said = self.log.stat().st_size if self.log.exists() else 0
+                code = self._process({**self.environment, **(environment or {})}, stopped)
+                if not _lost(code) or stopped.is_set():
+                    break
+            reason = "" if code == 0 else self._reason(code, start, said)
+        except OSError as error:  # a folder that this machine does not see, a full disk
+            return Ended(self.name, None, f"cannot be started: {error.strerror or error}: {error.filename or self.log}")
         return Ended(self.name, code, reason, round(time.monotonic() - began, 3), start)
 
     def _process(self, environment: Mapping[str, str], stop: threading.Event) -> int:
@@ -87,13 +91,13 @@ class Work:
             code = process.wait()
         return code
 
-    def _reason(self, code: int, starts: int) -> str:
+    def _reason(self, code: int, starts: int, said: int) -> str:
         times = f", started {starts} times" if starts > 1 else ""
         if code < 0:
             name = signal.Signals(-code).name if -code in set(signal.Signals) else f"signal {-code}"
             hint = "; the system does that where memory runs out" if name == "SIGKILL" else ""
             return f"ended by {name}{times}{hint} (see {self.log})"
-        return f"{_last_words(self.log) or f'exit code {code}'}{times}"
+        return f"{_last_words(self.log, said) or f'exit code {code}'}{times}"
 
 
 def _lost(code: int) -> bool:
@@ -101,9 +105,9 @@ def _lost(code: int) -> bool:
     return code < 0 or code == INTERRUPTED
 
 
-def _last_words(log: Path) -> str:
-    """The last line of a log that says something, without the command's ``error:``."""
+def _last_words(log: Path, start: int) -> str:
+    """The last line of a log that says something, from byte ``start`` on, without the command's ``error:``."""
     with log.open("rb") as file:
-        file.seek(max(0, log.stat().st_size - _TAIL))
+        file.seek(max(start, log.stat().st_size - _TAIL))
         lines = file.read().decode(errors="replace").splitlines()
     return next((line.strip().removeprefix("error: ") for line in reversed(lines) if line.strip()), "")

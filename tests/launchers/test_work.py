@@ -24,11 +24,15 @@ def test_it_has_its_environment_and_a_private_log(tmp_path: Path) -> None:
 def test_a_failure_is_told_by_its_last_line_and_not_tried_again(tmp_path: Path) -> None:
     end = python(tmp_path, "print('1'); print('error: no such face'); print(); raise SystemExit(2)").run()
     assert (end.code, end.reason, end.starts) == (2, "no such face", 1) and not end.done
-    assert python(tmp_path, "raise SystemExit(3)").run().reason == "no such face"  # the log is kept, and added to
+    silent = python(tmp_path, "raise SystemExit(3)").run()
+    assert silent.reason == "exit code 3", "not what another start said"
+    assert (tmp_path / "w.log").read_text().startswith("1\nerror: no such face"), "the log is kept"
 
 
-def test_a_silent_failure_has_its_code(tmp_path: Path) -> None:
-    assert python(tmp_path, "raise SystemExit(3)").run().reason == "exit code 3"
+def test_a_folder_that_is_not_there_is_told(tmp_path: Path) -> None:
+    end = python(tmp_path / "elsewhere", "pass").run()
+    assert end.code is None
+    assert end.reason == f"cannot be started: No such file or directory: {tmp_path}/elsewhere/w.log"
 
 
 def test_what_was_killed_is_started_again(tmp_path: Path) -> None:

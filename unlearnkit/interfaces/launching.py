@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import attrs
+import torch
 
 from unlearnkit.errors import ConfigError
 from unlearnkit.interfaces.components import Component
@@ -29,6 +30,10 @@ class Launcher(Component):
     gpus: float = option(0.0, ge=0, le=1024, validator=_whole, help="GPUs for each job; a half lets two share one")
     memory: float | None = option(None, gt=0, unit="GB", help="memory for each job; by default it is not counted")
     retries: int = option(2, ge=0, le=100, help="how often a job is started again after it, or its machine, was lost")
+
+    def prepare(self, device: torch.device) -> None:
+        """Nothing is loaded: a launcher whose :meth:`check` passes is ready."""
+        self.check()
 
     @abstractmethod
     def launch(self, works: Sequence[Work], folder: Path) -> Iterator[Ended]:

@@ -116,12 +116,12 @@ def trouble(out: Path, cluster: object, node: object) -> None:
 
 
 def queued(folder: Path, file: Path) -> None:
-    """Submitit's local executor; the first two jobs are preempted as Slurm does it, by SIGUSR2 to the task."""
+    """Submitit's local executor; jobs are preempted twice as Slurm does it, by SIGUSR2 to the task."""
     out = folder / "slurm"
     threading.Thread(target=preempt, args=(out, 2), daemon=True).start()
     sweep(out, file, "slurm")
-    requeued = sum(log.read_text().count("Requeued job") for log in (out / "launcher").glob("*.err"))
-    print(f"slurm: {requeued} jobs were queued again")
+    requeued = sum(log.read_text().count("Requeued job") for log in (out / "launcher").glob("*_log.out"))
+    print(f"slurm: queued again {requeued} times")
     if requeued < 2:
         raise SystemExit("no job was preempted")
     compare(folder / "local", out)

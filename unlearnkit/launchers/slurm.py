@@ -30,7 +30,7 @@ class Slurm(Launcher):
 
     partition: str | None = option(None, help="Slurm's partition; by default Slurm's own choice")
     account: str | None = option(None, help="Slurm's account; by default Slurm's own choice")
-    minutes: float = option(60.0, gt=0, unit="minutes", help="time of each job, after which it is queued again")
+    minutes: int = option(60, ge=1, unit="minutes", help="time of each job, after which it is queued again")
     workers: int = option(100, ge=1, le=100000, help="jobs that are queued or running at once")
     executor: str = option("slurm", choices=("slurm", "local"),
                            help="slurm, or local: submitit's processes on this machine, to try things out")
@@ -76,7 +76,7 @@ class Slurm(Launcher):
         executor = submitit.AutoExecutor(folder, cluster=self.executor, **often)
         given = {"slurm_partition": self.partition, "slurm_account": self.account, "mem_gb": self.memory}
         executor.update_parameters(
-            name="unlearnkit", timeout_min=self.minutes if self.executor == "local" else max(1, round(self.minutes)),
+            name="unlearnkit", timeout_min=self.minutes,
             cpus_per_task=self.cpus, gpus_per_node=int(self.gpus), tasks_per_node=1, nodes=1,
             slurm_signal_delay_s=_SAVING, slurm_additional_parameters={"requeue": True},
             **{name: value for name, value in given.items() if value is not None},

@@ -16,7 +16,7 @@ except RuntimeError as mistake:
     raise pytest.UsageError(str(mistake)) from None
 
 from unlearnkit.bench.plan import Plan, bench_plan, parse_part
-from unlearnkit.bench.profiles import FULL, QUICK, Profile, adjusted
+from unlearnkit.bench.profiles import PROFILES, Profile, adjusted
 from unlearnkit.bench.summary import show_summary
 from unlearnkit.bench.tuned import USER
 from unlearnkit.errors import UnlearnkitError
@@ -33,6 +33,8 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     group = parser.getgroup("bench", "the unlearnkit bench")
     group.addoption("--quick", action="store_true", help="the quick profile, some minutes (the default)")
     group.addoption("--full", action="store_true", help="the full profile, hours; goes on where it stopped")
+    group.addoption("--photoreal", action="store_true",
+                    help="photorealistic people, drawn by the fetched mobilestylegan, hours; goes on where it stopped")
     group.addoption("--results", type=Path, help="folder of results, what it has is not done again; quick: a new one")
     group.addoption("--part", default="1/1", help="I/N: only every N-th case; N processes may share one folder")
     group.addoption("--tuned", type=Path, default=USER, help=f"what 'unlearnkit bench --tune' wrote, by default {USER}")
@@ -47,9 +49,10 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 def pytest_configure(config: pytest.Config) -> None:
     config.stash[SPEED] = []
-    if config.getoption("--quick") and config.getoption("--full"):
-        raise pytest.UsageError("--quick and --full exclude each other")
-    name = "full" if config.getoption("--full") else f"quick-{time.strftime('%Y%m%d-%H%M%S')}"
+    if len(chosen := [name for name in ("quick", "full", "photoreal") if config.getoption(f"--{name}")]) > 1:
+        raise pytest.UsageError(f"{' and '.join(f'--{name}' for name in chosen)} exclude each other")
+    name = _profile_name(config)
+    name = f"quick-{time.strftime('%Y%m%d-%H%M%S')}" if name == "quick" else name
     folder = config.stash[RESULTS] = config.getoption("--results") or FOLDER / name
     try:
         config.stash[PLAN] = bench_plan(
@@ -107,7 +110,7 @@ def done(request: pytest.FixtureRequest) -> set[str]:
 def whole(request: pytest.FixtureRequest) -> bool:
     """True if this is the quick profile as it is written, so that numbers may be held against the expected ones."""
     config = request.config
-    return not config.getoption("--full") and not any(config.getoption(f"--{name}") for name in NUMBERS)
+    return _profile_name(config) == "quick" and not any(config.getoption(f"--{name}") for name in NUMBERS)
 
 
 @pytest.fixture(scope="session")
@@ -125,8 +128,12 @@ def speed_texts(request: pytest.FixtureRequest) -> list[str]:
 
 def _profile(config: pytest.Config) -> Profile:
     numbers: dict[str, Any] = {name: config.getoption(f"--{name}") for name in NUMBERS}
-    return adjusted(FULL if config.getoption("--full") else QUICK, **numbers,
+    return adjusted(PROFILES[_profile_name(config)], **numbers,
                     generators=_listed(config, "generators"), scenarios=_listed(config, "scenarios"))
+
+
+def _profile_name(config: pytest.Config) -> str:
+    return next((name for name in ("full", "photoreal") if config.getoption(f"--{name}")), "quick")
 
 
 def _runs_methods(config: pytest.Config) -> bool:

@@ -106,6 +106,7 @@ NEEDS = {
     ("identity", "sface"): "an ONNX file of 11 MB; its own tests write one of random weights",
     ("identity", "dlib"): "the one file that dlib is given, 22 MB, told by its hash; its own tests use it where it is",
     ("metric", "fid"): "pytorch-fid's Inception, 91 MB, told by its hash; tests/metrics/test_fid.py checks it",
+    ("inverter", "mobilestylegan-encoder"): "sface and st-lpips; its own tests put toys in their place",
     ("inverter", "e4e"): "e4e_ffhq_encode.pt and a generator of 18 x 512; its own tests use random weights",
     ("launcher", "ray"): "a Ray cluster; tests/launchers/test_launchers.py starts one where Ray is installed",
     ("launcher", "slurm"): "Slurm; tests/launchers/test_launchers.py checks submitit's local executor",

@@ -196,12 +196,9 @@ def test_no_purpose_of_a_run_sees_the_people_of_another(tmp_path: Path, monkeypa
         "unlearnkit_guide.targets:mean_radius": 1000,
         "unlearnkit_guide.losses:pairs": 3 * (2 * 2 + 2),
         "unlearnkit.workflows.run:_distances": 1000,
-        "unlearnkit.workflows.targets:look_at_targets": 16,
         "unlearnkit.metrics.neighbours:measure": 256,
-        "unlearnkit.metrics.gallery:sample": 12,
-        "unlearnkit.metrics.looks:_apart": 8,
+        "unlearnkit.metrics.gallery:_drawn": 16,
         "unlearnkit.metrics.fid:_features": 6,
-        "unlearnkit.report.show:show_people": 8,
         "unlearnkit.attacks.reinversion:_search": 600,
         "unlearnkit.attacks.sampling:around": 256,
         "unlearnkit.attacks.sampling:attack": 6,
@@ -245,7 +242,7 @@ def test_no_purpose_of_a_method_sees_the_people_of_another(
     found = blocks()
     counts: Counter[str] = Counter(who for whose in found.values() for who in whose)
     assert {who: counts[who] // (DIM // BLOCK) for who in wanted} == wanted, counts
-    assert {"unlearnkit.people.requests:make_request", "unlearnkit.metrics.gallery:sample"} < set(counts)
+    assert {"unlearnkit.people.requests:make_request", "unlearnkit.metrics.gallery:_drawn"} < set(counts)
     assert_apart(found)
 
 
@@ -321,7 +318,7 @@ def test_nobody_in_the_report_is_erased(monkeypatch: pytest.MonkeyPatch) -> None
     entries: list[Picture] = []
     monkeypatch.setattr(show, "save_images", lambda run, pictures: entries.extend(pictures))
     monkeypatch.setattr(show, "save_turns", lambda run, given: None)
-    wished = first_of(evidence(first_of(stream(9, "somebody"))).stream("report"))
+    wished = first_of(evidence(first_of(stream(9, "somebody"))).stream("sample"))
     given = evidence(wished)
     show.show_people(None, given, torch.zeros_like(wished))  # type: ignore[arg-type]
     random = torch.stack([entry.image for entry in entries if (entry.group, entry.role) == ("random", "before")])

@@ -8,13 +8,12 @@ import attrs
 import pytest
 import torch
 
-from unlearnkit.bench import running
 from unlearnkit.bench.cases import Case, cases
 from unlearnkit.bench.profiles import QUICK, Profile
 from unlearnkit.bench.running import run_case
 from unlearnkit.config import RequestSettings
 from unlearnkit.engine import precision
-from unlearnkit.interfaces import Inverter, Job
+from unlearnkit.interfaces import Job
 from unlearnkit.ops import native
 from unlearnkit.plugins import Registry
 
@@ -106,25 +105,6 @@ def test_a_method_that_cannot_is_a_result_and_a_bug_is_raised(
     monkeypatch.setattr(outside.component_class("method", "outside-nudge"), "unlearn", unlearn)
     with pytest.raises(ZeroDivisionError):
         run_case(toy())
-
-
-def test_the_same_pictures_are_inverted_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    class Counting(Inverter):
-        calls = 0
-
-        def invert(self, images: torch.Tensor, generator: Any) -> torch.Tensor:
-            self.calls += 1
-            return torch.full((len(images), 2, 3), float(self.calls))
-
-    monkeypatch.setattr(running, "_FOUND", {})
-    inner = Counting()
-    pictures = torch.zeros(1, 3, 4, 4), torch.ones(1, 3, 4, 4)
-    first = running._Remembering(inner, "a generator").invert(pictures[0], None)  # type: ignore[arg-type]
-    again = running._Remembering(inner, "a generator")
-    assert torch.equal(again.invert(pictures[0], None), first) and inner.calls == 1  # type: ignore[arg-type]
-    again.invert(pictures[1], None)  # type: ignore[arg-type]
-    running._Remembering(inner, "another generator").invert(pictures[0], None)  # type: ignore[arg-type]
-    assert inner.calls == 3
 
 
 def test_the_request_of_a_case_is_complete() -> None:

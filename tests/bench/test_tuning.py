@@ -9,9 +9,9 @@ import attrs
 import pytest
 from handmade_results import result
 
-from unlearnkit.bench.cases import cases
-from unlearnkit.bench.profiles import TUNE
-from unlearnkit.bench.tuned import PACKAGED, Tuned, read_tuned, tuned_for, write_tuned
+from unlearnkit.bench.cases import cases, learning_rate
+from unlearnkit.bench.profiles import PHOTOREAL_TUNE, TUNE, Profile
+from unlearnkit.bench.tuned import PACKAGED, PHOTOREAL, Tuned, read_tuned, tuned_for, write_tuned
 from unlearnkit.bench.tuning import TRIALS, chosen, trial_folder, trials, trials_of
 from unlearnkit.errors import ConfigError, RunError
 from unlearnkit.plugins import registry
@@ -27,10 +27,15 @@ def test_each_method_tries_as_often_as_it_is_granted(method: str) -> None:
         attrs.evolve(case, tuned=Tuned(settings)).settings()  # each is a setting that exists
 
 
-def test_what_the_package_says_was_tried_is_what_is_declared() -> None:
-    for method, entry in json.loads(PACKAGED.read_text())["generators"]["stylegan2"].items():
+@pytest.mark.parametrize(("file", "profile"), [(PACKAGED, TUNE), (PHOTOREAL, PHOTOREAL_TUNE)])
+def test_what_the_package_says_was_tried_is_what_is_declared(file: Path, profile: Profile) -> None:
+    (generator,) = profile.generators
+    if not file.exists():
+        pytest.skip("nothing was tuned in this world yet")
+    for method, entry in json.loads(file.read_text())["generators"][generator].items():
+        declared = trials_of(method, learning_rate(method, profile))
         assert sorted(map(repr, (sorted(row["settings"].items()) for row in entry["tried"]))) == sorted(
-            map(repr, (sorted(settings.items()) for settings in trials_of(method)))), method
+            map(repr, (sorted(settings.items()) for settings in declared))), method
 
 
 def test_a_declaration_may_be_missing_but_not_too_long(monkeypatch: pytest.MonkeyPatch) -> None:

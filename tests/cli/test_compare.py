@@ -146,3 +146,24 @@ def test_failures_and_lost_or_hostile_pictures(cli: Cli, results: Path, tmp_path
     assert "fails has no numbers of ind_0: <b>no</b> place for adapters" in done.stdout
     page = (tmp_path / "page.html").read_text()
     assert "&lt;b&gt;no" in page and "<b>no" not in page and page.count("data:image/jpeg;base64,") == 3 * 4 - 2
+
+
+def test_whether_one_world_predicts_another(cli: Cli, tmp_path: Path) -> None:
+    for world, scenario, order in (("stylegan2", "ind", "abcd"), ("other", "inverted", "bacd")):
+        for place, method in enumerate(order):
+            for who in range(4):
+                write_result(tmp_path / world, result(
+                    method, f"{scenario}_{who}", scenario=scenario, generator=world, embedding=None,
+                    metrics={"erased_after": 0.1 + 0.2 * place + who / 50 + (who * place) / 500}))
+    done = cli("compare", "stylegan2", "--predicts", "other", "--markdown", "predicts.md")
+    assert done.returncode == 0, done.stderr
+    assert "The order of methods, all scenarios, by column: erasure, erased: " in done.stdout
+    assert "Falls in erased, ind against inverted: a was better than b." in done.stdout
+    table = (tmp_path / "predicts.md").read_text()
+    assert re.search(r"^\| erased \| 0\.80 \[", table, re.MULTILINE) and "a was better than b" in table
+    told = json.loads(cli("compare", "stylegan2", "--predicts", "other", "--json").stdout)
+    assert told["format"] == "unlearnkit-predicts-1" and told["columns"][1]["places"]["a"] == [1, 2]
+    write_result(tmp_path / "other", result("e", "inverted_0", scenario="inverted", generator="other",
+                                            budget=attrs.evolve(BUDGET, tuning_trials=0)))
+    refused = cli("compare", "stylegan2", "--predicts", "other")
+    assert refused.returncode == 2 and "have different budgets" in refused.stderr

@@ -31,7 +31,7 @@ def test_counts_by_group(evidence: Evidence, monkeypatch: pytest.MonkeyPatch) ->
     """A detector that finds a face in bright pictures."""
     monkeypatch.setattr(faces, "find_faces", lambda images, generator: (images.mean((1, 2, 3)) > 0).float())
     numbers = FacesFound(random=5).measure(evidence)
-    random = evidence.random_latents(5, evidence.stream("faces"))
+    random = evidence.random_latents(evidence.samples, evidence.stream("sample"))[:5]
     bright = (evidence.edited.render_front(random).mean((1, 2, 3)) > 0).sum()
     assert numbers["random_faces"] == float(bright) and numbers["n_random_faces_sought"] == 5
     assert numbers["n_erased_faces_sought"] == len(evidence.request.erased)

@@ -45,7 +45,7 @@ def browser() -> Iterator[Browser]:
 
 @pytest.fixture(scope="session")
 def pages(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
-    """One page of each kind: of a small run with several pictures, its audit, and a handmade comparison."""
+    """One page of each kind: of a small run with several pictures, its audit, a handmade comparison and its site."""
     folder = tmp_path_factory.mktemp("pages")
     run = folder / "run"
     _command("run", "--method", "guide", "--generator", "stylegan2", "--steps", "3", "--set", "metrics.samples=6",
@@ -59,8 +59,10 @@ def pages(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
             metrics = {"erased_after": erased + person / 50, "bystanders_change": kept, "preserved_identity": kept}
             write_result(results, result(method, f"ind_{person}", metrics=metrics),
                          {role: png() for role in ("picture", "before", "after")})
-    _command("compare", str(results), "--html", str(folder / "compare.html"))
-    return {"report": run / "report.html", "audit": run / "audit.html", "compare": folder / "compare.html"}
+    _command("compare", str(results), "--html", str(folder / "compare.html"), "--site", str(folder / "site"))
+    site = folder / "site"
+    return {"report": run / "report.html", "audit": run / "audit.html", "compare": folder / "compare.html",
+            "site": site / "index.html", "case": site / "cases" / "stylegan2.ind.guide.ind_0.0.html"}
 
 
 def _command(*words: str) -> None:

@@ -10,7 +10,8 @@ import pytest
 if TYPE_CHECKING:
     from playwright.sync_api import Browser, Page
 
-KINDS = ("report", "audit", "compare")
+DRAWINGS = ("report", "audit", "compare")
+KINDS = (*DRAWINGS, "site", "case")
 SMALLEST = 10.9
 """CSS pixels of the smallest letters in a drawing."""
 
@@ -80,7 +81,7 @@ def test_everything_fits(window: Page, pages: dict[str, Path], kind: str) -> Non
     assert window.evaluate(LABELS) == []
 
 
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("kind", DRAWINGS)
 def test_letters_in_drawings_can_be_read(window: Page, pages: dict[str, Path], kind: str) -> None:
     show(window, pages[kind])
     drawn = window.evaluate(DRAWN)
@@ -106,3 +107,12 @@ def test_a_comparison_begins_with_its_answer(window: Page, pages: dict[str, Path
         reached.add(window.evaluate("document.activeElement.getAttribute('aria-label') || ''"))
         window.keyboard.press("Tab")
     assert any("numbers" in label for label in reached), "tables that scroll can be reached by keyboard"
+
+
+def test_from_the_leaderboard_to_a_case_and_back(window: Page, pages: dict[str, Path]) -> None:
+    show(window, pages["site"])
+    window.get_by_role("region", name="every case").first.get_by_role("link", name="0.20").click()
+    assert "guide: ind_0" in window.locator("h1").inner_text() and window.locator("figure img").count() == 3
+    assert all(window.locator("figure img").nth(i).evaluate("e => e.naturalWidth") > 0 for i in range(3))
+    window.get_by_role("link", name="Back to all methods").click()
+    assert window.url == pages["site"].as_uri()

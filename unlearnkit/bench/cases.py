@@ -9,19 +9,21 @@ from typing import Any
 
 import attrs
 
+from unlearnkit.bench import drawn
 from unlearnkit.bench.profiles import Profile
 from unlearnkit.bench.scenarios import Identity, identities
 from unlearnkit.bench.tuned import Table, Tuned, tuned_for
 from unlearnkit.config import Settings, merge, nest, resolve
-from unlearnkit.errors import ConfigError, RunError
+from unlearnkit.errors import ConfigError, RunError, UnlearnkitError
+from unlearnkit.interfaces import Method
 from unlearnkit.plugins import registry
 from unlearnkit.results import Budget, Result, read_results
 from unlearnkit.results.files import case_file
 
-__all__ = ["LEARNING_RATE", "Case", "cases", "finished", "portable"]
+__all__ = ["LEARNING_RATE", "Case", "cases", "finished", "learning_rate", "portable"]
 
 LEARNING_RATE = 1e-3
-"""Of every method that has one and was not tuned."""
+"""A usual one where weights are as large as StyleGAN2's, and what methods declare for tuning is meant for that."""
 
 
 @attrs.frozen
@@ -58,19 +60,50 @@ class Case:
             "metrics.samples": self.profile.samples,
         })
         given["request"] = dict(self.identity.request)
-        for table in (self._shared(), self.profile.settings, self.tuned.settings, self.profile.overrides):
+        profile = self.profile
+        for table in (self._shared(), profile.settings, self._second_judge(), self.tuned.settings, profile.overrides):
             given = merge(given, nest(dict(table)))
         return resolve(given, registry())
 
     def _shared(self) -> dict[str, Any]:
         """The same steps and, until it is tuned, the same learning rate for every method that has such an option."""
-        options = attrs.fields_dict(registry().component_class("method", self.method))
-        offered = {"steps": self.profile.steps.get(self.generator), "learning_rate": LEARNING_RATE}
+        options, profile = attrs.fields_dict(registry().component_class("method", self.method)), self.profile
+        offered = {"steps": profile.steps.get(self.generator), "learning_rate": learning_rate(self.method, profile)}
         return {f"method.{name}": value for name, value in offered.items() if name in options and value is not None}
+
+    def _second_judge(self) -> dict[str, Any]:
+        """The metric of the profile's second judge, where its file is and the user has not chosen otherwise."""
+        judge, offered, chosen = self.profile.second_judge, self.profile.settings, self.profile.overrides
+        taken = judge in (chosen.get("judge.name"), chosen.get("identity.name"))
+        if judge is None or taken or "metrics.names" in chosen or not _is_here(judge):
+            return {}
+        return {"metrics.names": [*offered.get("metrics.names", ()), "second-judge"],
+                "metric.second-judge.encoder": judge}
+
+
+def learning_rate(method: str, profile: Profile) -> float:
+    """A usual learning rate of a method: the profile's for the generator's weights.
+
+    A method that adds modules of its own trains these, and they are as large in every generator.
+    """
+    cls: Any = registry().component_class("method", method)
+    own_modules = cls.attach is not Method.attach
+    return LEARNING_RATE if own_modules else profile.learning_rate
+
+
+def _is_here(encoder: str) -> bool:
+    """True if the files and packages of an identity encoder are there."""
+    try:
+        registry().component_class("identity", encoder)().check()
+    except UnlearnkitError:
+        return False
+    return True
 
 
 def cases(profile: Profile, methods: Sequence[str] = (), tuned: Table | None = None) -> list[Case]:
     """Every case of a profile, people outermost: a bench that is stopped early has compared all methods on some.
+
+    The first person of every scenario comes first, then the second ones, and so on.
 
     ``methods``: all that are registered, unless some are named; ``tuned``: none but for :func:`read_tuned`'s.
 
@@ -80,14 +113,15 @@ def cases(profile: Profile, methods: Sequence[str] = (), tuned: Table | None = N
     for kind, names in (("method", chosen), ("generator", profile.generators)):
         for name in names:
             registry().get(kind, name)
-    found = [
-        Case(profile, method, generator, scenario, identity, seed, tuned_for(tuned or {}, generator, method))
-        for generator in profile.generators
-        for scenario in profile.scenarios_of(generator)
-        for identity in identities(scenario, generator, profile.identities.get(generator, 1))
-        for seed in range(profile.seeds)
-        for method in chosen
-    ]
+    found = []
+    for generator in profile.generators:
+        people = [(place, scenario, identity) for scenario in profile.scenarios_of(generator) for place, identity in
+                  enumerate(identities(scenario, generator, profile.identities.get(generator, 1)))]
+        people.sort(key=lambda who: who[0])
+        found += [
+            Case(profile, method, generator, scenario, identity, seed, tuned_for(tuned or {}, generator, method))
+            for _, scenario, identity in people for seed in range(profile.seeds) for method in chosen
+        ]
     if not found:
         raise ConfigError(f"there is no case of {', '.join(profile.generators)} in {', '.join(profile.scenarios)}; "
                           "name another generator or scenario")
@@ -128,9 +162,9 @@ def _shortened(value: Any, roots: tuple[str, ...]) -> Any:
 
 
 def _roots() -> tuple[str, ...]:
-    """The folders that unlearnkit and the packages of its plugins lie in."""
+    """The folders that unlearnkit and the packages of its plugins lie in, and that of drawn people."""
     paths = (registration.path for plugin in registry().plugins for registration in plugin.registrations)
     packages = {"unlearnkit", *(path.partition(":")[0].partition(".")[0] for path in paths)}
     files = [getattr(sys.modules.get(name), "__file__", None) for name in sorted(packages)]
-    roots = {f"{Path(file).parents[1]}/" for file in files if file}
+    roots = {f"{Path(file).parents[1]}/" for file in files if file} | {f"{drawn.folder().parent}/"}
     return tuple(sorted(roots, key=len, reverse=True))  # a plugin of a checkout lies below the checkout

@@ -77,9 +77,10 @@ class Plan:
         left = f"{_count(len(self.todo), 'case')} to do: {about(self.seconds())}" if self.todo else "nothing to do"
         found = [f"{_count(len(everything), 'case')}: {_count(len(methods), 'method')}, "
                  f"{_count(len(people), 'person', 'people')} ({where}); {done}{left}"]
-        if everything[0].profile.name != "tune" and (untuned := self._untuned()):
+        if not everything[0].profile.tunes and (untuned := self._untuned()):
             found.append(f"never tuned: {', '.join(untuned)}. 'unlearnkit compare' does not put untuned methods beside "
-                         f"tuned ones; tune first: unlearnkit bench --tune {','.join(untuned)}")
+                         f"tuned ones; tune first: unlearnkit bench {_option(everything[0].profile)}--tune "
+                         f"{','.join(untuned)}")
         return found
 
     def _untuned(self) -> list[str]:
@@ -114,10 +115,23 @@ def _plan(tasks: list[Task], part: tuple[int, int], again: bool) -> Plan:
     if mine[0].case.profile.overrides:
         for task in {task.case.method: task for task in mine}.values():
             task.case.settings()  # a mistake of the user's is an error at once, not a result of every case
+    if mine[0].case.identity.drawn:
+        _check_files(mine[0].case)
     if again:
         return Plan(mine, {})
     known = {place: finished(task.folder, task.case) for place, task in enumerate(mine)}
     return Plan(mine, {place: result for place, result in known.items() if result is not None})
+
+
+def _check_files(case: Case) -> None:
+    """Refuse what was not fetched at once: otherwise every case would end in the same error, as its result.
+
+    :raises UnlearnkitError: naming the first file or package that is missing.
+    """
+    chosen = case.settings().chosen()
+    for section in ("generator", "identity", "judge", "perceptual", "inverter"):
+        if section in chosen:
+            chosen[section].component.check()
 
 
 def run_plan(
@@ -153,6 +167,11 @@ def parse_part(text: str) -> tuple[int, int]:
     if not (part.isdecimal() and parts.isdecimal() and 1 <= int(part) <= int(parts)):
         raise ConfigError(f"part: got {text!r}, expected I/N with 1 ≤ I ≤ N, such as 1/2")
     return int(part), int(parts)
+
+
+def _option(profile: Profile) -> str:
+    """The option of ``unlearnkit bench`` that chooses the profile whose people this one's methods are tuned on."""
+    return "--photoreal " if profile.name == "photoreal" else ""
 
 
 def _count(number: int, word: str, several: str = "") -> str:

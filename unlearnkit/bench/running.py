@@ -2,21 +2,21 @@
 
 from __future__ import annotations
 
-import hashlib
 import math
-import time
 from collections.abc import Callable
 from typing import Any
 
 import torch
 from torch import Tensor
 
+from unlearnkit.bench import drawn
 from unlearnkit.bench.auditing import audit
 from unlearnkit.bench.cases import Case, portable
 from unlearnkit.bench.memory import PeakMemory
+from unlearnkit.bench.remembering import RememberingInverter, remembered
 from unlearnkit.config import Settings
 from unlearnkit.errors import UnlearnkitError
-from unlearnkit.interfaces import Evidence, Generator, Inverter
+from unlearnkit.interfaces import Evidence
 from unlearnkit.metrics.gallery import Gallery
 from unlearnkit.ops import native
 from unlearnkit.report.pictures import png
@@ -41,6 +41,7 @@ def run_case(case: Case, around: Around = lambda work: work()) -> tuple[Result, 
     pictures: dict[str, bytes] = {}
     try:
         settings = case.settings()
+        drawn.draw(case.identity.drawn)
         experiment = load(settings)
         found, pictures = _execute(case, experiment, around)
     except UnlearnkitError as error:
@@ -56,9 +57,11 @@ def run_case(case: Case, around: Around = lambda work: work()) -> tuple[Result, 
 
 
 def _execute(case: Case, experiment: Experiment, around: Around) -> tuple[dict[str, Any], dict[str, bytes]]:
-    _find_people(experiment)
+    _find_people(experiment, bool(case.identity.drawn))
     with PeakMemory(experiment.device) as peak:
         around(experiment.unlearn)
+    attacked, generator = experiment.evidence, experiment.settings.generator.table()
+    experiment.evidence = evidence = remembered(attacked, repr((generator, experiment.settings.precision)))
     outcome = experiment.measure()
     numbers = outcome.numbers
     found: dict[str, Any] = {
@@ -66,10 +69,10 @@ def _execute(case: Case, experiment: Experiment, around: Around) -> tuple[dict[s
         "samples": {name.removeprefix("n_"): int(n) for name, n in numbers.items() if name.startswith("n_")},
         "numbers": outcome.declared, "peak_bytes": peak.bytes, "peak_source": peak.source,
     }
-    evidence, targets = experiment.evidence, experiment.targets
+    targets = experiment.targets
     if case.audited:
         with experiment.phase("audit"):
-            found["audit"] = audit(evidence, targets, experiment.parts.identity, experiment.device)
+            found["audit"] = audit(attacked, targets, experiment.parts.identity, experiment.device)
     with experiment.phase("measure"):
         found["embedding"] = _replacement(evidence)
         return found, _pictures(evidence, targets)
@@ -82,42 +85,19 @@ def _hardware(facts: dict[str, Any], experiment: Experiment | None) -> Hardware:
     return Hardware(facts["cpu"], threads, facts["platform"], str(device), *native.in_use(device.type))
 
 
-# ---------------------------------------------------------------- latents are found once
+def _find_people(experiment: Experiment, drawn_people: bool) -> None:
+    """The experiment's people; ``seconds["invert"]`` is what they took when their latents were found.
 
-_FOUND: dict[str, tuple[Tensor, float]] = {}
-"""Latents of pictures, and the seconds that it took to find them."""
-
-
-class _Remembering(Inverter):
-    """An inverter that does not look again for what it found before: all methods meet the same latents, to the bit.
-
-    ``saved``: the seconds that the latents took the first time which were remembered.
+    The latents of ``drawn_people`` are kept on the disk: they take minutes.
     """
-
-    def __init__(self, inverter: Inverter, key: str) -> None:
-        self._inverter, self._key, self.saved = inverter, key, 0.0
-
-    def invert(self, images: Tensor, generator: Generator) -> Tensor:
-        """Latents ``(N, num_ws, w_dim)`` of images ``(N, 3, H, W)``."""
-        digest = hashlib.sha256(images.cpu().numpy().tobytes()).hexdigest()
-        known = _FOUND.get(self._key + digest)
-        if known is not None:
-            self.saved += known[1]
-            return known[0].clone()
-        started = time.monotonic()
-        latents = self._inverter.invert(images, generator).detach()
-        _FOUND[self._key + digest] = latents.clone(), time.monotonic() - started
-        return latents
-
-
-def _find_people(experiment: Experiment) -> None:
-    """The experiment's people; ``seconds["invert"]`` is what they took when their latents were found."""
     settings, inverter = experiment.settings, experiment.parts.inverter
     if inverter is None or settings.inverter is None:
         experiment.find_people()
         return
-    key = repr((settings.generator.table(), settings.inverter.table(), experiment.device, settings.precision))
-    experiment.parts.inverter = remembering = _Remembering(inverter, key)
+    key = repr((settings.generator.table(), experiment.frozen.base.sha256, settings.inverter.table(),
+                experiment.device, settings.precision))
+    folder = drawn.folder() / "latents" if drawn_people else None
+    experiment.parts.inverter = remembering = RememberingInverter(inverter, key, folder)
     experiment.find_people()
     experiment.seconds["invert"] = round(experiment.seconds["invert"] + remembering.saved, 3)
 

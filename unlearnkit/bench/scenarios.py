@@ -1,4 +1,4 @@
-"""The people of each scenario: pictures that ship, and latents that are drawn. Imports no torch."""
+"""The people of each scenario: pictures that ship, people who are drawn, and their bystanders. Imports no torch."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from typing import Any
 
 import attrs
 
+from unlearnkit.bench.drawn import PHOTOREALISTIC, DrawnPicture, drawn_picture
 from unlearnkit.errors import ConfigError
 from unlearnkit.plugins import registry
 
@@ -16,15 +17,18 @@ PEOPLE = Path(__file__).parent / "people"
 """Made by benchmarks/draw_people.py."""
 BYSTANDERS = {"stylegan2": 6, "eg3d": 4}
 """On EG3D fewer: each is seen in eleven views."""
-FIRST_SEED = {"random": 1000, "tune": 900}
+FIRST_SEED = {"random": 1000, "tune": 900, "inverted": 2000}
+_PHOTOREALISTIC_SCENARIOS = ("random", "inverted", "tune")
+_TUNE_PICTURED, _FIRST_BYSTANDER, _DRAWN_BYSTANDERS, _LOOKS = 950, 3000, 4, 3
 
 
 @attrs.frozen
 class Identity:
-    """Somebody to erase: ``request`` is what ``[request]`` says of them."""
+    """Somebody to erase: ``request`` is what ``[request]`` says of them; ``drawn``: which of its pictures to draw."""
 
     name: str
     request: dict[str, Any]
+    drawn: tuple[DrawnPicture, ...] = ()
 
 
 def identities(scenario: str, generator: str, count: int) -> list[Identity]:
@@ -32,6 +36,9 @@ def identities(scenario: str, generator: str, count: int) -> list[Identity]:
 
     Half of the tuning people are drawn, half have pictures, as far as there are any.
     """
+    if generator in PHOTOREALISTIC or scenario == "inverted":
+        known = generator in PHOTOREALISTIC and scenario in _PHOTOREALISTIC_SCENARIOS
+        return _photorealistic(scenario, generator, count) if known else []
     if scenario == "tune":
         pictured = _pictured("tune", PEOPLE)[: count // 2]
         found = _drawn("tune", count - len(pictured)) + pictured
@@ -47,6 +54,20 @@ def identities(scenario: str, generator: str, count: int) -> list[Identity]:
 def _drawn(scenario: str, count: int) -> list[Identity]:
     names = [(f"{scenario}_seed_{FIRST_SEED[scenario] + i}", FIRST_SEED[scenario] + i) for i in range(count)]
     return [Identity(name, {"name": name, "latent_seed": seed}) for name, seed in names]
+
+
+def _photorealistic(scenario: str, generator: str, count: int) -> list[Identity]:
+    """People whom ``generator`` draws: as latents, or as pictures of several looks, the first of which is erased."""
+    pictured = {"random": 0, "tune": count // 2}.get(scenario, count)
+    found = _drawn(scenario, count - pictured)
+    first = _TUNE_PICTURED if scenario == "tune" else FIRST_SEED.get(scenario, 0)
+    for seed in range(first, first + pictured):
+        looks = tuple(drawn_picture(generator, seed, look) for look in range(_LOOKS))
+        name = f"{scenario}_seed_{seed}"
+        found.append(Identity(name, {"name": name, "images": [str(picture.path) for picture in looks]}, looks))
+    beside = tuple(drawn_picture(generator, _FIRST_BYSTANDER + i, 0) for i in range(_DRAWN_BYSTANDERS))
+    others = {"bystanders": [str(picture.path) for picture in beside], "random_bystanders": 0}
+    return [attrs.evolve(who, request=who.request | others, drawn=(*who.drawn, *beside)) for who in found]
 
 
 def _pictured(kind: str, folder: Path) -> list[Identity]:

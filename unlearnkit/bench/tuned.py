@@ -13,6 +13,7 @@ from typing import Any
 
 import attrs
 
+from unlearnkit.bench.drawn import PHOTOREALISTIC
 from unlearnkit.errors import RunError
 from unlearnkit.files.atomic import plain_errors, write_bytes
 from unlearnkit.files.plain import json_bytes
@@ -20,6 +21,8 @@ from unlearnkit.files.plain import json_bytes
 __all__ = ["PACKAGED", "USER", "Tuned", "read_tuned", "tuned_for", "write_tuned"]
 
 PACKAGED = Path(__file__).with_name("tuned.json")
+PHOTOREAL = Path(__file__).with_name("tuned_photoreal.json")
+"""Of the photorealistic world, with steps and samples of its own."""
 USER = Path("runs/bench/tuned.json")
 """Where ``--tune`` writes, and the bench looks, unless ``--tuned`` names another file."""
 SCORE = "min(erasure, preservation), mean over the tuning people"
@@ -42,7 +45,7 @@ def read_tuned(user: Path = USER) -> Table:
     :raises RunError: if that file is damaged.
     """
     found: Table = {}
-    for file in (PACKAGED, user):
+    for file in (PACKAGED, PHOTOREAL, user):
         if file.exists():
             for generator, methods in _tables(file).items():
                 found.setdefault(generator, {}).update(
@@ -51,8 +54,12 @@ def read_tuned(user: Path = USER) -> Table:
 
 
 def tuned_for(table: Table, generator: str, method: str) -> Tuned:
-    """What was chosen for a method; on a generator where nobody tuned it, what was chosen on another one."""
-    known = [table.get(generator, {}), *table.values()]
+    """What was chosen for a method; on a generator where nobody tuned it, what was chosen on another one.
+
+    Not from one world to the other: weights of another size need another learning rate.
+    """
+    world = [name for name in table if (name in PHOTOREALISTIC) is (generator in PHOTOREALISTIC)]
+    known = [table.get(generator, {}), *(table[name] for name in world)]
     return next((methods[method] for methods in known if method in methods), Tuned())
 
 

@@ -1,6 +1,7 @@
 """Tune methods with the same number of trials each, on people whom no other scenario uses.
 
-A method says what is worth trying (``Method.tuning``). A trial is a case of the profile ``tune`` in a folder of its own
+A method says what is worth trying (``Method.tuning``); its learning rates are those of StyleGAN2, and others are
+proportional (``Profile.learning_rate``). A trial is a case of the profile ``tune`` in a folder of its own
 (``RESULTS/trial_0``, ...), which ``unlearnkit compare`` reads; what is there is not done again. The score is
 min(erasure, preservation), mean over the tuning people: a method that erases by breaking everything, or that keeps
 everything by doing nothing, scores 0. The best settings go to a file that the bench reads (:mod:`.tuned`).
@@ -16,7 +17,7 @@ from typing import Any
 
 import attrs
 
-from unlearnkit.bench.cases import LEARNING_RATE, Case, finished
+from unlearnkit.bench.cases import LEARNING_RATE, Case, finished, learning_rate
 from unlearnkit.bench.tuned import Tuned
 from unlearnkit.errors import ConfigError
 from unlearnkit.plugins import registry
@@ -27,11 +28,14 @@ __all__ = ["TRIALS", "chosen", "score", "trial_folder", "trials", "trials_of"]
 
 TRIALS = 4
 """What every method is granted, and results say of it, whether or not it has so much to try."""
-RATES = tuple(factor * LEARNING_RATE for factor in (0.5, 1.0, 2.0, 4.0))
+RATES = (5e-4, 1e-3, 2e-3, 4e-3)
+"""Of a method that has a learning rate and does not say what to try."""
 
 
-def trials_of(method: str) -> list[dict[str, Any]]:
+def trials_of(method: str, usual_rate: float = LEARNING_RATE) -> list[dict[str, Any]]:
     """The settings to try, dotted: what the method declares, else four learning rates, else the one that it has.
+
+    ``usual_rate``: of this method on the generator; the learning rates to try are in proportion to it.
 
     :raises ConfigError: if it declares more than it is granted, or something that is no grid.
     """
@@ -49,14 +53,21 @@ def trials_of(method: str) -> list[dict[str, Any]]:
     if len(found) > TRIALS:
         raise ConfigError(f"{owner} declares {len(found)} trials in its tuning; every method is granted {TRIALS}, so "
                           "leave some out")
-    return found
+    return [_in_proportion(trial, usual_rate / LEARNING_RATE) for trial in found]
+
+
+def _in_proportion(trial: dict[str, Any], factor: float) -> dict[str, Any]:
+    rate = trial.get("method.learning_rate")
+    if rate is None or factor == 1:
+        return trial
+    return trial | {"method.learning_rate": float(f"{rate * factor:.6g}")}
 
 
 def trials(cases: Sequence[Case]) -> list[tuple[int, Case]]:
     """Each case with each of the settings to try, and the number of the trial."""
     return [
-        (number, attrs.evolve(case, tuned=Tuned(settings, trials=0)))
-        for case in cases for number, settings in enumerate(trials_of(case.method))
+        (number, attrs.evolve(case, tuned=Tuned(settings, trials=0))) for case in cases
+        for number, settings in enumerate(trials_of(case.method, learning_rate(case.method, case.profile)))
     ]
 
 

@@ -26,11 +26,15 @@ def _names(_: click.Context, __: click.Parameter, value: str | None) -> tuple[st
 
 
 @click.command()
-@click.option("--quick/--full", default=True, show_default=True,
-              help="Quick: two people, some minutes. Full: two generators, four scenarios and attacks, hours.")
+@click.option("--quick", "profile_name", flag_value="quick", default=True,
+              help="Two people, some minutes; the default.")
+@click.option("--full", "profile_name", flag_value="full",
+              help="Two generators, four scenarios and attacks: hours.")
+@click.option("--photoreal", "profile_name", flag_value="photoreal",
+              help="Photorealistic people, drawn by the fetched generator mobilestylegan: hours.")
 @click.option("--methods", callback=_names, metavar="NAMES", help="Only these, separated by commas.")
 @click.option("--generators", callback=_names, metavar="NAMES", help="Only these, separated by commas.")
-@click.option("--scenarios", callback=_names, metavar="NAMES", help="Only these: random, ind, ood, multi.")
+@click.option("--scenarios", callback=_names, metavar="NAMES", help="Only these: random, ind, ood, multi, inverted.")
 @click.option("--identities", type=_COUNT, metavar="N", help="How many people of each scenario.")
 @click.option("--seeds", type=_COUNT, metavar="N", help="How many seeds for each person.")
 @click.option("--steps", type=_COUNT, metavar="N", help="Steps of every method that takes steps.")
@@ -44,7 +48,7 @@ def _names(_: click.Context, __: click.Parameter, value: str | None) -> tuple[st
               help="Where --tune writes the settings that it chose, and the bench finds them.")
 @device_option()
 @click.option("--set", "sets", multiple=True, metavar="SECTION.FIELD=VALUE", help="Change one setting of every method.")
-def command(quick: bool, tune: tuple[str, ...], methods: tuple[str, ...], tuned: Path, part: str, again: bool,
+def command(profile_name: str, tune: tuple[str, ...], methods: tuple[str, ...], tuned: Path, part: str, again: bool,
             results: Path | None, device: str | None, sets: tuple[str, ...], **changes: Any) -> None:
     """Run every method on the same people, generators and budgets, and compare them.
 
@@ -55,12 +59,13 @@ def command(quick: bool, tune: tuple[str, ...], methods: tuple[str, ...], tuned:
     unlearnkit bench --full --results runs/bench/full   hours; the same command goes on where it stopped
     """
     from unlearnkit.bench.plan import bench_plan, parse_part, tuning_plan
-    from unlearnkit.bench.profiles import FULL, QUICK, TUNE, adjusted
+    from unlearnkit.bench.profiles import PHOTOREAL_TUNE, PROFILES, TUNE, adjusted
 
     if tune and methods:
         raise click.UsageError("--tune and --methods exclude each other: --tune says which methods are tuned")
     overrides = _overrides(sets, device)
-    profile = adjusted(TUNE if tune else QUICK if quick else FULL, **changes, overrides=overrides)
+    on_whom = PHOTOREAL_TUNE if profile_name == "photoreal" else TUNE
+    profile = adjusted(on_whom if tune else PROFILES[profile_name], **changes, overrides=overrides)
     folder = results or _FOLDER / profile.name
     if folder.exists() and not folder.is_dir():
         raise ConfigError(f"--results: {folder} is a file, expected a folder; choose another with --results")
@@ -140,7 +145,8 @@ def _end_tuning(profile: Profile, folder: Path, methods: tuple[str, ...], file: 
                 for error in {person["error"] for person in trial["people"] if person["error"]}:
                     out.print(f"        failed: {error}", soft_wrap=True, markup=False)
     out.print(f"wrote {file}", soft_wrap=True, markup=False)
-    out.print(f"next: unlearnkit bench{'' if file == _FOLDER / 'tuned.json' else f' --tuned {file}'}",
+    photoreal = " --photoreal" if profile.name == "photoreal-tune" else ""
+    out.print(f"next: unlearnkit bench{photoreal}{'' if file == _FOLDER / 'tuned.json' else f' --tuned {file}'}",
               soft_wrap=True, markup=False)
 
 

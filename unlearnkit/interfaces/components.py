@@ -115,7 +115,9 @@ class Generator(Component):
 
     @contextmanager
     def drafting(self) -> Iterator[None]:
-        """While a method trains and an inverter searches: pictures may be cheaper ones that stand in for the real ones.
+        """While a method trains: pictures may be cheaper ones that stand in for the real ones.
+
+        An inverter that searches enters this itself, for as many of its steps as it sees fit.
 
         Same shapes, and the same for the edited and the frozen generator. Nothing is measured or shown in here. By
         default, and where the user's options do not ask for it, the pictures are the real ones.

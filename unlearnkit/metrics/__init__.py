@@ -26,6 +26,8 @@ def unlearnkit_register_metrics(register: Register) -> None:
              "Precision, recall, density and coverage: do pictures stay plausible, do they stay diverse")
     register("faces", "unlearnkit.metrics.faces:FacesFound",
              "Is what is drawn still a face (where a plugin has a detector for such faces)")
+    register("second-judge", "unlearnkit.metrics.second_judge:SecondJudge",
+             "What another identity encoder says of the same pictures")
     register("geometry", "unlearnkit.metrics.geometry:Geometry",
              "Do heads keep their shape (for generators that know depth)")
     register("fid", "unlearnkit.metrics.fid:FID",

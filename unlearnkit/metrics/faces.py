@@ -10,7 +10,7 @@ from torch import Tensor
 
 from unlearnkit.config import option
 from unlearnkit.interfaces import About, Evidence, Generator, Metric, Number, Person
-from unlearnkit.metrics.gallery import front_images
+from unlearnkit.metrics.gallery import Gallery
 from unlearnkit.plugins import registry
 
 __all__ = ["SURE", "FacesFound", "find_faces"]
@@ -35,7 +35,7 @@ class FacesFound(Metric):
     (:mod:`unlearnkit.metrics.naturalness`).
     """
 
-    random: int = option(16, help="random people to look at, before and after", ge=1)
+    random: int = option(16, help="random people of the sample to look at, before and after", ge=1)
 
     def measure(self, evidence: Evidence) -> dict[str, float]:
         """Faces found and looked for, and the lowest confidence in an erased picture."""
@@ -44,7 +44,7 @@ class FacesFound(Metric):
         for name, (generator, latents) in groups.items():
             if not len(latents):
                 continue
-            found = find_faces(front_images(generator, latents), generator)
+            found = find_faces(Gallery.of(evidence).fronts.images(generator, latents), generator)
             if found is None:
                 return {"n_erased_faces_sought": 0.0}
             seen[name] = found
@@ -67,7 +67,7 @@ class FacesFound(Metric):
 
 def _latents(evidence: Evidence, count: int) -> dict[str, tuple[Generator, Tensor]]:
     """By group: the generator, and the latents whose pictures of it are looked at."""
-    request, random = evidence.request, evidence.random_latents(count, evidence.stream("faces"))
+    request, random = evidence.request, Gallery.of(evidence).random(count)
     return {
         "erased": (evidence.edited, request.erased),
         "bystanders": (evidence.edited, _first(request.bystanders, random)),

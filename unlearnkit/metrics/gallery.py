@@ -12,16 +12,17 @@ from torch import Tensor
 
 from unlearnkit.errors import ShapeError
 from unlearnkit.interfaces import Evidence, Generator, Number, Perceptual, Person, draw_people
+from unlearnkit.metrics.fronts import BATCH, Fronts, front_images
 from unlearnkit.streams import stream
 from unlearnkit.ticks import tick
 
 __all__ = [
-    "BATCH", "Cosine", "Faces", "Gallery", "Sample", "front_images", "similarity", "slices", "unusable",
+    "BATCH", "SHOWN", "Cosine", "Faces", "Gallery", "Sample", "front_images", "similarity", "slices", "unusable",
     "unusable_numbers",
 ]
 
-BATCH = 8
-"""Pictures rendered at once."""
+SHOWN = 16
+"""Random people whom every metric and the report may ask for: the first of the sample."""
 
 Cosine = partial(Number, least=-1.0, most=1.0)
 """Declares a similarity of identities."""
@@ -76,6 +77,7 @@ class Gallery:
         self._seed, self._gone = evidence.seed, evidence.request.gone
         self._samples = evidence.samples
         self._faces: dict[Person, Faces] = {}
+        self.fronts = Fronts(evidence.judge)
 
     @staticmethod
     def of(evidence: Evidence) -> Gallery:
@@ -111,26 +113,45 @@ class Gallery:
     @torch.no_grad()
     def sample(self) -> Sample:
         """Random latents, each seen in a random view that is the same before and after."""
-        rng = stream(self._seed, "evidence/sample")
-        latents = draw_people(self._frozen, self._samples, rng, self._gone)
-        views = self._frozen.sample_views(self._samples, rng)
+        latents, views = self._drawn[0][: self._samples], self._drawn[1]
         rows: list[tuple[Tensor, ...]] = []
         faces: list[list[tuple[Tensor, Tensor | None]]] = []
         for part in slices(len(latents)):
-            view = None if views is None else views[part].to(latents.device)
-            images = [g.render(latents[part], view).image for g in (self._frozen, self._edited)]
+            images, judged = zip(*(self._shown(g, latents[part], part, views) for g in (self._frozen, self._edited)),
+                                 strict=True)
             features = [self._perceptual.features(image) for image in images]
             pooled = [self._pooled(image, seen) for image, seen in zip(images, features, strict=True)]
-            faces.append([self._see(image) for image in images])
+            faces.append(list(judged))
             rows.append((*pooled, self._perceptual.distance(*features).cpu().double()))
         (before, count_before), (after, count_after) = (_together(side) for side in zip(*faces, strict=True))
         pooled_before, pooled_after, distance = (torch.cat(column) for column in zip(*rows, strict=True))
         counts = _known({"before": count_before, "after": count_after})
         return Sample(pooled_before, pooled_after, distance, similarity(before, after).double(), counts)
 
+    def random(self, count: int) -> Tensor:
+        """Latents ``(N, num_ws, w_dim)`` of random people: the first of the sample, at most ``count``."""
+        return self._drawn[0][:count]
+
+    @cached_property
+    def _drawn(self) -> tuple[Tensor, Tensor | None]:
+        rng, count = stream(self._seed, "evidence/sample"), max(self._samples, SHOWN)
+        return draw_people(self._frozen, count, rng, self._gone), self._frozen.sample_views(count, rng)
+
+    def _shown(
+        self, generator: Generator, latents: Tensor, part: slice, views: Tensor | None
+    ) -> tuple[Tensor, tuple[Tensor, Tensor | None]]:
+        """Images of a part of the sample and their faces; without views, what others may ask for is kept."""
+        if views is None and part.stop <= SHOWN:
+            return self.fronts.images(generator, latents), self._known_faces(*self.fronts.seen(generator, latents))
+        image = generator.render(latents, None if views is None else views[part].to(latents.device)).image
+        return image, self._see(image)
+
     def _see(self, images: Tensor) -> tuple[Tensor, Tensor | None]:
         """Embeddings ``(N, D)``, NaN where the judge does not find one face; and how many it found ``(N,)``."""
-        embedded, count = self._judge.embed_and_count(images)
+        return self._known_faces(*self._judge.embed_and_count(images))
+
+    @staticmethod
+    def _known_faces(embedded: Tensor, count: Tensor | None) -> tuple[Tensor, Tensor | None]:
         embedded = embedded.float().cpu()
         sound = embedded.isfinite().all(1)
         if count is None and sound.all():
@@ -150,21 +171,17 @@ class Gallery:
         device = generator.w_avg.device
         latents = latents.to(device)
         views = generator.front_view() if front else generator.evaluation_views()
-        count = 1 if views is None else len(views)
+        if views is None:
+            embedded, found = self._known_faces(*self.fronts.seen(generator, latents))
+            return embedded[:, None], found
+        count = len(views)
         seen = []
         for part in slices(len(latents) * count):
             number = torch.arange(part.start, part.stop, device=device)
-            view = None if views is None else views.to(device)[number % count]
-            image = generator.render(latents[number // count], view).image
+            image = generator.render(latents[number // count], views.to(device)[number % count]).image
             seen.append(self._see(image))
         embedded, found = _together(seen)
         return embedded.unflatten(0, (len(latents), count)), found
-
-
-@torch.no_grad()
-def front_images(generator: Generator, latents: Tensor) -> Tensor:
-    """Images ``(N, 3, H, W)`` of latents from the front, a few at a time, without a graph."""
-    return torch.cat([generator.render_front(part) for part in latents.split(BATCH)])
 
 
 def similarity(a: Tensor, b: Tensor) -> Tensor:

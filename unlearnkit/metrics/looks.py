@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from unlearnkit.interfaces import Evidence, Number, Person
-from unlearnkit.metrics.gallery import front_images, slices
+from unlearnkit.metrics.gallery import Gallery, slices
 
 __all__ = ["look_numbers", "looks"]
 
@@ -51,7 +51,8 @@ def _bystanders(evidence: Evidence) -> dict[str, float]:
     if not people:
         return {}
     latents = torch.cat([person.latents[:1] for person in people])
-    found = _distances(evidence, front_images(evidence.frozen, latents), front_images(evidence.edited, latents))
+    fronts = Gallery.of(evidence).fronts
+    found = _distances(evidence, fronts.images(evidence.frozen, latents), fronts.images(evidence.edited, latents))
     worst = int(found.argmax())
     return {"bystanders_distance": float(found.mean()), "bystanders_distance_worst": float(found[worst]),
             "bystanders_distance_worst_number": float(worst + 1)}
@@ -65,7 +66,7 @@ def _fit(evidence: Evidence) -> dict[str, float]:
 
 def _fit_of(evidence: Evidence, person: Person, pictures: Tensor) -> float:
     count = person.n_erased
-    images = front_images(evidence.frozen, person.latents[:count])
+    images = Gallery.of(evidence).fronts.images(evidence.frozen, person.latents[:count])
     pictures = pictures[:count].to(images)
     if pictures.shape != images.shape:
         pictures = torch.nn.functional.interpolate(pictures, images.shape[-2:], mode="area")
@@ -73,8 +74,8 @@ def _fit_of(evidence: Evidence, person: Person, pictures: Tensor) -> float:
 
 
 def _apart(evidence: Evidence) -> float:
-    latents = evidence.random_latents(2 * _STRANGERS, evidence.stream("looks"))
-    images = front_images(evidence.frozen, latents)
+    gallery = Gallery.of(evidence)
+    images = gallery.fronts.images(evidence.frozen, gallery.random(2 * _STRANGERS))
     return float(_distances(evidence, images[:_STRANGERS], images[_STRANGERS:]).mean())
 
 

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from unlearnkit.interfaces import Evidence, Number, Person
-from unlearnkit.metrics.gallery import Gallery, front_images, slices
+from unlearnkit.metrics.gallery import Gallery, slices
 
 __all__ = ["strangeness", "strangeness_numbers"]
 
@@ -55,5 +55,5 @@ def _first(people: Sequence[Person]) -> list[Tensor]:
 
 def _pooled(evidence: Evidence, latents: Tensor) -> Tensor:
     """Feature vectors of the edited generator's pictures ``(N, D)`` float64 on the CPU."""
-    images = front_images(evidence.edited, latents)
+    images = Gallery.of(evidence).fronts.images(evidence.edited, latents)
     return torch.cat([evidence.perceptual.pooled(images[part]).cpu().double() for part in slices(len(images))])

@@ -11,7 +11,7 @@ from torch import Tensor
 from unlearnkit.errors import ConfigError, RunError
 from unlearnkit.files.atomic import write_new
 from unlearnkit.interfaces import Evidence, Generator, Person
-from unlearnkit.metrics.gallery import front_images
+from unlearnkit.metrics.gallery import Gallery
 from unlearnkit.report.pictures import Picture, png, save_images
 from unlearnkit.report.turn import depth_pictures, save_turns, turn, turn_gif
 from unlearnkit.runs import Run
@@ -33,7 +33,7 @@ def show_people(run: Run, evidence: Evidence, targets: Tensor) -> None:
     entries += _earlier(evidence)
     for person in evidence.request.bystanders:
         entries += _pictures(evidence, person, "bystanders", slice(None))
-    latents = evidence.random_latents(RANDOM_PEOPLE, evidence.stream("report"))
+    latents = Gallery.of(evidence).random(RANDOM_PEOPLE)
     entries += _pictures(evidence, Person("random", latents), "random", slice(None))
     entries += depth_pictures(evidence, (*evidence.request.people, *evidence.request.bystanders[:3]))
     save_images(run, entries)
@@ -66,12 +66,16 @@ def _shown(
     latents = person.latents[which]
     if not len(latents):
         return
-    images = {role: front_images(generator, latents) for role, generator in sides.items()}
-    reference = images["before"] if person.pictures is None else person.pictures[which]
-    with torch.no_grad():
-        known = evidence.judge.embed(reference)
-        scores = {role: (evidence.judge.embed(seen) * known).sum(1) for role, seen in images.items()}
-    wanted = None if target is None else front_images(evidence.frozen, target)
+    fronts = Gallery.of(evidence).fronts
+    images = {role: fronts.images(generator, latents) for role, generator in sides.items()}
+    faces = {role: fronts.seen(generator, latents)[0] for role, generator in sides.items()}
+    reference, known = images["before"], faces["before"]
+    if person.pictures is not None:
+        reference = person.pictures[which]
+        with torch.no_grad():
+            known = evidence.judge.embed(reference)
+    scores = {role: (seen * known.to(seen)).sum(1) for role, seen in faces.items()}
+    wanted = None if target is None else fronts.images(evidence.frozen, target)
     for i in range(len(latents)):
         if person.pictures is not None:
             yield Picture(group, person.name, start + i, "picture", reference[i])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
+from unlearnkit.numbers import levels
 from unlearnkit.results.schema import CHECKPOINT, RUN, Result
 
 __all__ = ["machines", "notes"]
@@ -27,12 +28,38 @@ def notes(results: Sequence[Result]) -> tuple[str, ...]:
         values = {value for result in results if (value := read(result))}
         if len(values) > 1:
             found.append(sentence.format("; ".join(sorted(values))))
-    return (*found, *_attacks(results))
+    return (*found, *_judges(results), *_attacks(results))
 
 
 def _judge(result: Result) -> str:
     table = result.settings.get("judge")
     return str(table.get("name", "")) if isinstance(table, dict) else ""
+
+
+def _judges(results: Sequence[Result]) -> list[str]:
+    """Where a second judge says otherwise than the judge whether an erased person is still recognised."""
+    judged = [(result, *sides) for result in results if None not in (sides := _recognised(result))]
+    if not judged:
+        return []
+    split = {"the judge": [r.method for r, first, second in judged if first and not second],
+             "the second judge": [r.method for r, first, second in judged if second and not first]}
+    alone = [f"{who} alone recognises {len(methods)} ({_counted(methods)})"
+             for who, methods in split.items() if methods]
+    where = f" whether the erased latent is recognised: {'; '.join(alone)}" if alone else ""
+    return [f"Two judges disagree on {sum(map(len, split.values()))} of {len(judged)} cases{where}."]
+
+
+def _recognised(result: Result) -> tuple[bool | None, bool | None]:
+    """Whether the erased latent lies above the border of the judge, and of the second judge; None where unknown."""
+    numbers = result.metrics
+    second = {name.removeprefix("second_"): value for name, value in numbers.items() if name.startswith("second_")}
+    found = [None if (border := levels(side).border) is None or (value := side.get("erased_after")) is None
+             else value >= border for side in (numbers, second)]
+    return found[0], found[1]
+
+
+def _counted(methods: Sequence[str]) -> str:
+    return ", ".join(f"{name} {methods.count(name)}" for name in sorted(set(methods)))
 
 
 def machines(results: Sequence[Result]) -> tuple[str, ...]:

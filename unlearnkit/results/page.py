@@ -34,20 +34,32 @@ class Picture:
     words: str
 
 
-def page(found: Sequence[Found], groups: Sequence[Group]) -> str:
-    """The page's HTML. Pictures that are missing leave their fields empty."""
+@attrs.frozen
+class Link:
+    """A case in the table of all cases: what is left of the person there, or that the method failed."""
+
+    address: str
+    words: str
+
+
+def page(found: Sequence[Found], groups: Sequence[Group], cases: str | None = None, merged: str | None = None) -> str:
+    """The page's HTML. Pictures that are missing leave their fields empty.
+
+    ``cases``: the folder with a page for every case, which are then linked; ``merged``: the file with all results.
+    """
     results = [item.result for item in found]
     return fill(
         Path(__file__).with_name("compare.html"),
-        groups=[_group(group, found) for group in groups], methods=len({r.method for r in results}),
-        people=len({(r.scenario, r.identity) for r in results}), cases=len(results),
+        groups=[_group(group, found, cases) for group in groups], merged=merged,
+        methods=len({r.method for r in results}), people=len({(r.scenario, r.identity) for r in results}),
+        cases=len(results),
         mean_text=mean_text, interval_text=interval_text, heading=heading, facts=_facts(results),
         bench=all(result.profile != RUN for result in results),
         notes=list(dict.fromkeys(f"{group.title}: {note}" for group in groups for note in group.notes)),
     )
 
 
-def _group(group: Group, found: Sequence[Found]) -> dict[str, Any]:
+def _group(group: Group, found: Sequence[Found], cases: str | None) -> dict[str, Any]:
     here = [item for item in found
             if (item.result.generator, item.result.scenario) == (group.generator, group.scenario)]
     drawn = tradeoff(group)
@@ -57,7 +69,23 @@ def _group(group: Group, found: Sequence[Found]) -> dict[str, Any]:
         "group": group, "answer": answer(group), "legend": legend(group),
         "plot": None if drawn is None else Markup(drawn),
         "grid": _grid(here, group.rows), "failures": failures(group), "main": main, "others": others,
+        "links": [] if cases is None else _links(here, group.rows, cases),
     }
+
+
+def _links(found: Sequence[Found], rows: Sequence[Row], folder: str) -> list[tuple[str, int, list[Link | None]]]:
+    """A row for every person and seed, with the case of each method, in the order of the table."""
+    known = [item.result for item in found]
+    people = sorted({(result.identity, result.seed) for result in known})
+    return [(*who, [next((_link(result, folder) for result in known
+                          if (result.identity, result.seed) == who and result.id in row.cases), None) for row in rows])
+            for who in people]
+
+
+def _link(result: Result, folder: str) -> Link:
+    left = result.metrics.get("erased_after")
+    words = "failed" if result.error else "record" if left is None else f"{left:.2f}"
+    return Link(f"{folder}{result.id}.html", words)
 
 
 def _grid(found: Sequence[Found], rows: Sequence[Row]) -> list[tuple[str, list[Picture]]]:
@@ -79,8 +107,11 @@ def _field(found: Sequence[Found], role: str, words: str) -> Picture:
     return Picture(None if path is None else small_picture(path), words)
 
 
-def small_picture(path: Path) -> str | None:
-    """A ``data:`` address of the picture, made small; None if it cannot be read, which a page of hundreds survives."""
+def small_picture(path: Path, side: int = _SIDE) -> str | None:
+    """A ``data:`` address of the picture, at most ``side`` pixels; None if it cannot be read.
+
+    A page of hundreds survives that.
+    """
     from PIL import Image
 
     try:
@@ -88,7 +119,7 @@ def small_picture(path: Path) -> str | None:
             picture = opened.convert("RGB")
     except (OSError, ValueError, SyntaxError, Image.DecompressionBombError):  # SyntaxError: a PNG with a bad chunk
         return None
-    picture.thumbnail((_SIDE, _SIDE))
+    picture.thumbnail((side, side))
     buffer = io.BytesIO()
     picture.save(buffer, "JPEG", quality=88)
     return "data:image/jpeg;base64," + base64.b64encode(buffer.getvalue()).decode()

@@ -132,11 +132,10 @@ class Experiment:
             if self.chain is not None and self.chain.latents is not None:
                 before = load_people(self.chain.latents, self.device)[0]
                 earlier = (*before.earlier, *before.people)
-            with self.edited.drafting():
-                request = make_request(
-                    self.settings.request, self.album, self.edited, self.parts.inverter, self.settings.seed,
-                    self.device, earlier,
-                )
+            request = make_request(
+                self.settings.request, self.album, self.edited, self.parts.inverter, self.settings.seed, self.device,
+                earlier,
+            )
         with self.phase("target"):
             self._people = request, self._choose_targets(request.erased)
 

@@ -10,15 +10,11 @@ from torch import Tensor
 
 from unlearnkit.interfaces import Perceptual
 from unlearnkit.metrics.faces import SURE, find_faces
-from unlearnkit.metrics.gallery import front_images
+from unlearnkit.metrics.gallery import SHOWN, Gallery
 from unlearnkit.report.verdict import STRANGE
-from unlearnkit.streams import stream
 from unlearnkit.workflows.experiment import Experiment
 
 __all__ = ["TargetLook", "look_at_targets"]
-
-_RANDOM = 16
-"""Random people to compare with: a second on the bundled world, some ten where a picture takes half a second."""
 
 
 @attrs.frozen
@@ -42,7 +38,7 @@ class TargetLook:
             what = "shows no face"
         elif self.strangeness >= STRANGE and self.strangeness > self.most:
             what = (f"lies {self.strangeness:.1f} times as far from what the generator draws as its pictures from each "
-                    f"other (the strangest of {_RANDOM} random people: {self.most:.1f})")
+                    f"other (the strangest of {SHOWN} random people: {self.most:.1f})")
         else:
             return None
         which = "the target" if self.n_targets == 1 else f"a target, of {self.n_targets},"
@@ -55,15 +51,14 @@ class TargetLook:
 def look_at_targets(experiment: Experiment) -> TargetLook | None:
     """Render targets and random people on the frozen generator and compare them in feature space.
 
-    Draws from a stream of its own, so it changes nothing in the run. None where nobody has a target (a method without
+    The random people are those whom metrics and report show later. None where nobody has a target (a method without
     a selector), or where the generator's pictures do not differ.
     """
     if experiment.parts.target is None:
         return None
-    frozen, perceptual = experiment.frozen, experiment.parts.perceptual
-    random = frozen.sample_latents(_RANDOM, stream(experiment.settings.seed, "target-look"))
-    own = _pooled(perceptual, front_images(frozen, random))
-    images = front_images(frozen, experiment.targets)
+    frozen, perceptual, gallery = experiment.frozen, experiment.parts.perceptual, Gallery.of(experiment.evidence)
+    own = _pooled(perceptual, gallery.fronts.images(frozen, gallery.random(SHOWN)))
+    images = gallery.fronts.images(frozen, experiment.targets)
     among = torch.cdist(own, own).fill_diagonal_(torch.inf).amin(1)
     scale = float(among.mean())
     if not math.isfinite(scale) or scale <= 0:

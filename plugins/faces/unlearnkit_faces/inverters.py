@@ -102,10 +102,11 @@ class OptimisationInverter(Inverter):
                              "the generator's; align or resize them first")
         search = _Search(self, self._distance, generator)
         steps = len(images) * self.steps
-        return torch.cat([
-            search.run(image, partial(self._notify, number * self.steps, steps))
-            for number, image in enumerate(images.to(generator.w_avg.device).split(1))
-        ])
+        with generator.drafting():
+            return torch.cat([
+                search.run(image, partial(self._notify, number * self.steps, steps))
+                for number, image in enumerate(images.to(generator.w_avg.device).split(1))
+            ])
 
     def _notify(self, before: int, steps: int, step: int, loss: Tensor) -> None:
         if self.on_step is not None:

@@ -19,7 +19,7 @@ from unlearnkit.files.atomic import sha256_file
 from unlearnkit.interfaces import Base, Generator, Rendering, StyleLayer
 from unlearnkit.options.domains import PHOTOGRAPHS
 from unlearnkit.weights import find_file
-from unlearnkit_mobilestylegan.drafts import Draft, fit_draft
+from unlearnkit_mobilestylegan.drafts import Draft
 from unlearnkit_mobilestylegan.files import MAPPING, SYNTHESIS
 from unlearnkit_mobilestylegan.loading import network_of, tensors_of_files
 from unlearnkit_mobilestylegan.network import MobileStyleGAN as Network
@@ -27,6 +27,8 @@ from unlearnkit_mobilestylegan.network import MobileStyleGAN as Network
 __all__ = ["MobileStyleGAN"]
 
 _IR, _OWN = "openvino-ir-10", "unlearnkit-mobilestylegan-1"
+_DRAFTS: dict[tuple[str, int, str], Draft] = {}
+"""By the file's SHA-256, resolution and device: a head is fitted once in a process, which takes longer than loading."""
 
 
 @attrs.define(eq=False)
@@ -49,9 +51,9 @@ class MobileStyleGAN(Generator):
     feature_resolution: int = option(
         64, choices=(8, 16, 32, 64, 128, 256, 512), help="resolution of the block whose output is the feature map")
 
-    training_resolution: int | None = option(
-        None, choices=(64, 128, 256), help="while a method trains and an inverter searches, synthesis stops at the block "
-        "of this many pixels, and a head fitted when loading makes the picture (faster); by default it is whole")
+    training_resolution: int = option(
+        128, choices=(64, 128, 256, 1024), unit="pixels", help="while a method trains and an inverter searches, a "
+        "fitted head makes the picture from the block of this size; 1024: whole pictures, five times as slow")
 
     resolution: int = attrs.field(init=False, default=0)
     z_dim: int = attrs.field(init=False, default=0)
@@ -65,8 +67,12 @@ class MobileStyleGAN(Generator):
     def check(self) -> None:
         """Look for the files.
 
-        :raises ConfigError: if they were not fetched; CheckpointError if one is missing or another file.
+        :raises ConfigError: if they were not fetched, or drafts end before the features; CheckpointError if a file is
+            missing or another one.
         """
+        if self.feature_resolution > self.training_resolution:
+            raise ConfigError(f"feature_resolution: got {self.feature_resolution}, but while a method trains, "
+                              f"synthesis stops at {self.training_resolution}; raise training_resolution too")
         self._files()
 
     def prepare(self, device: torch.device) -> None:
@@ -90,11 +96,9 @@ class MobileStyleGAN(Generator):
         self._base = Base(files[-1], kind, sha256_file(files[-1]))
         self.resolution, self.num_ws = self.output_size, network.synthesis.num_rows
         self.z_dim = self.w_dim = int(network.mapping.w_avg.shape[0])
-        if self.training_resolution is not None:
-            if self.training_resolution > network.resolution // 2:
-                raise ConfigError(f"training_resolution: got {self.training_resolution}, but the last block of this "
-                                  f"network has {network.resolution // 2} pixels")
-            self._draft = fit_draft(self._network, self.training_resolution)
+        if self.training_resolution < network.resolution // 2:  # otherwise there is nothing to leave out
+            key = self._base.sha256, self.training_resolution, str(device)
+            self._draft = _DRAFTS.setdefault(key, Draft(self._network, self.training_resolution))
 
     def _files(self) -> list[Path]:
         """The edited generator, or graph and numbers of mapping and synthesis."""
@@ -152,6 +156,7 @@ class MobileStyleGAN(Generator):
             raise ShapeError(f"got {given}, expected latents (N, {self.num_ws}, {self.w_dim}) and no views")
         latents = latents.to(self.module.mapping.w_avg)
         if self._drafting and self._draft is not None:
+            # In a batch even where no gradient is needed: a draft takes little memory.
             return Rendering(*self._draft(self.module, latents, self.output_size, self.feature_resolution))
         if torch.is_grad_enabled() or len(latents) < 2:
             return Rendering(*self.module.synthesis(latents, self.output_size, self.feature_resolution))

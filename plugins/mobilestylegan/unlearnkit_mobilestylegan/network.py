@@ -26,9 +26,10 @@ def inverse_haar(x: Tensor) -> Tensor:
     The first C channels are the low band, then come three high bands for each channel; all count half.
     """
     channels = x.shape[1] // 4
-    low = 0.5 * x[:, :channels]
-    b, c, d = (0.5 * x[:, channels:]).unflatten(1, (channels, 3)).unbind(2)
-    corners = (low + b + c + d, low + b - c - d, low - b + c - d, low - b - c + d)
+    low, high = (0.5 * x).split([channels, 3 * channels], 1)
+    b, c, d = high.unflatten(1, (channels, 3)).unbind(2)
+    upper, lower, both, either = low + b, low - b, c + d, c - d
+    corners = (upper + both, upper - both, lower + either, lower - either)
     return F.pixel_shuffle(torch.stack(corners, 2).flatten(1, 2), 2)
 
 
@@ -83,12 +84,12 @@ class Layer(nn.Module):
     def forward(self, x: Tensor, w: Tensor) -> Tensor:
         """Features ``(N, channels, size, size)`` -> ``(N, out, size, size)``."""
         if self.depthwise is None:
-            x = F.conv2d(x * self.style(w), self.weight, padding=1)
+            x = F.conv2d(x * self.style(w), self.weight, self.bias, padding=1)
         else:
             # A style and a depthwise convolution commute: scaled afterwards, nothing large is kept twice for gradients.
             x = F.conv2d(x, self.depthwise, padding=1, groups=x.shape[1])
-            x = F.conv2d(x * self.style(w), self.weight)
-        return F.leaky_relu(x + self.noise + self.bias[:, None, None], SLOPE)
+            x = F.conv2d(x * self.style(w), self.weight, self.bias)
+        return F.leaky_relu(x.add_(self.noise), SLOPE, inplace=True)
 
 
 class Block(nn.Module):

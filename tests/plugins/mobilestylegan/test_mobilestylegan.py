@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import os
 from pathlib import Path
 
@@ -9,6 +10,7 @@ import pytest
 import torch
 from mobilestylegan_ir import write_ir
 from torch.nn import functional as F
+from unlearnkit_mobilestylegan.drafts import Draft
 from unlearnkit_mobilestylegan.files import FILES, MAPPING, SYNTHESIS
 from unlearnkit_mobilestylegan.generator import MobileStyleGAN
 from unlearnkit_mobilestylegan.loading import network_of, tensors_of_files
@@ -124,3 +126,42 @@ def test_what_openvino_draws(double: bool, most: float, mean: float) -> None:
             assert apart.max() < most and apart.mean() < mean
         image = network.synthesis(golden["w_plus"].to(dtype), 1024, 64)[0]
         assert (F.avg_pool2d(image, 4) - golden["w_plus_image_mean256"]).abs().max() < most, "23 different rows"
+
+
+def test_drafts_stop_early_and_are_the_same_on_both_sides(generator: MobileStyleGAN) -> None:
+    generator._draft = Draft(generator.module, 16)
+    for parameter in generator.editable_parameters().values():
+        parameter.requires_grad_()
+    frozen, latents = copy.deepcopy(generator), generator.sample_latents(2, torch.Generator().manual_seed(1))
+    whole = generator.render(latents)
+    with generator.drafting(), frozen.drafting():
+        drafted = generator.render(latents)
+        assert torch.equal(drafted.image, frozen.render(latents).image)
+        drafted.image.square().mean().backward()
+    assert drafted.image.shape == whole.image.shape and torch.equal(drafted.features, whole.features)
+    assert not torch.equal(drafted.image, whole.image)
+    reached = {name for name, value in generator.editable_parameters().items() if value.grad is not None}
+    assert any("blocks.1." in name for name in reached) and not any("to_image" in name for name in reached)
+    assert not any("blocks.2." in name for name in reached), "the block of 32 pixels is left out"
+    assert torch.equal(generator.render(latents).image, whole.image), "outside nothing changes"
+
+
+def test_the_head_is_the_least_squares_solution(generator: MobileStyleGAN) -> None:
+    """Pictures that are a linear function of the block's output are found exactly."""
+    network = generator.module
+    weight, bias = torch.randn(3, network.synthesis.blocks[1].conv2.weight.shape[0], 1, 1), torch.randn(3)
+
+    def linear(latents: torch.Tensor, output: int, feature: int) -> tuple[torch.Tensor, torch.Tensor]:
+        x, features = network.synthesis.trunk(latents, feature, output)
+        return F.conv2d(x, weight, bias), features
+
+    draft = Draft(network, 16)
+    draft._network.synthesis.forward = linear
+    torch.testing.assert_close(draft.head[0], weight, rtol=1e-3, atol=1e-3)
+    torch.testing.assert_close(draft.head[1], bias, rtol=1e-3, atol=1e-3)
+
+
+def test_features_beyond_the_draft_are_refused(tmp_path: Path) -> None:
+    made = MobileStyleGAN(checkpoint=write_ir(tmp_path / "ir"), feature_resolution=128, training_resolution=64)
+    with pytest.raises(ConfigError, match=r"got 128, .* stops at 64; raise training_resolution too"):
+        made.check()

@@ -108,6 +108,8 @@ NEEDS = {
     ("metric", "fid"): "pytorch-fid's Inception, 91 MB, told by its hash; tests/metrics/test_fid.py checks it",
     ("inverter", "mobilestylegan-encoder"): "sface and st-lpips; its own tests put toys in their place",
     ("inverter", "e4e"): "e4e_ffhq_encode.pt and a generator of 18 x 512; its own tests use random weights",
+    ("launcher", "ray"): "a Ray cluster; tests/launchers/test_launchers.py starts one where Ray is installed",
+    ("launcher", "slurm"): "Slurm; tests/launchers/test_launchers.py checks submitit's local executor",
 }
 """Of these only registration and options are checked here."""
 NO_CHECKS_YET: dict[str, str] = {}

@@ -85,7 +85,7 @@ def test_python_runs(page: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 
 def test_pages_of_components_check_their_example() -> None:
     pages = sorted((DOCS / "plugins").glob("*.md"))
-    assert len(pages) == 10
+    assert len(pages) == 11
     unchecked = [page.name for page in pages if "check_component(" not in page.read_text()]
     assert unchecked == ["defaults.md"]
 

@@ -20,17 +20,17 @@ import unlearnkit.testing
 from unlearnkit.plugins import hookspecs, registry
 
 COMPONENT_PAGES = "".join(
-    (DOCS / name).read_text() for name in ("methods.md", "baselines.md", "metrics.md", "audit.md")
+    (DOCS / name).read_text() for name in ("methods.md", "baselines.md", "metrics.md", "audit.md", "clusters.md")
 )
 PLUGIN_PAGES = "".join(page.read_text() for page in (DOCS / "plugins").glob("*.md"))
 API = (DOCS / "reference" / "plugin-api.md").read_text()
-KINDS = ("generator", "method", "target", "loss", "inverter", "identity", "perceptual", "metric", "attack")
+KINDS = ("generator", "method", "target", "loss", "inverter", "identity", "perceptual", "metric", "attack", "launcher")
 COMPONENTS = [(kind, name) for kind in KINDS for name in registry().names(kind)]
 
 
 @pytest.mark.parametrize(("kind", "name"), COMPONENTS)
 def test_every_component_and_option_is_explained(kind: str, name: str) -> None:
-    assert f"`{name}`" in COMPONENT_PAGES, f"docs/ (methods, baselines, metrics, audit) do not mention {kind} {name}"
+    assert f"`{name}`" in COMPONENT_PAGES, f"docs/ (methods, baselines, ...) do not mention {kind} {name}"
     for field in attrs.fields(registry().component_class(kind, name)):
         if field.init:
             assert f"`{field.name}`" in COMPONENT_PAGES, f"{kind} {name}: option {field.name} is not mentioned"

@@ -21,7 +21,7 @@ from unlearnkit.errors import ConfigError, Interrupted, Mistakes, UnlearnkitErro
 __all__ = ["cli", "main"]
 
 _COMMANDS = (
-    "run", "audit", "measure", "bench", "compare", "apply", "certify", "verify", "sample", "invert", "convert",
+    "run", "sweep", "audit", "measure", "bench", "compare", "apply", "certify", "verify", "sample", "invert", "convert",
     "plugins", "show", "new", "fetch", "doctor", "build-ext", "completion",
 )
 

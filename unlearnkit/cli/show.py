@@ -49,7 +49,7 @@ def command(kind: str, name: str | None, as_json: bool) -> None:
     unlearnkit show run runs/guide-1  the results of a run
 
     KIND: generator, inverter, target, loss, method, identity, perceptual, metric, attack,
-    weights, or run.
+    launcher, weights, or run.
     """
     if kind not in _SUBJECTS:
         raise ConfigError(f"there is no kind '{kind}'.{nearest(kind, _SUBJECTS)} Kinds: {', '.join(_SUBJECTS)}.")

@@ -16,6 +16,7 @@ from unlearnkit.interfaces.components import (
     Perceptual,
     TargetSelector,
 )
+from unlearnkit.interfaces.launching import Launcher
 from unlearnkit.interfaces.records import (
     About,
     Attempt,
@@ -40,6 +41,7 @@ from unlearnkit.interfaces.records import (
 
 __all__ = [
     "About", "Attack", "Attempt", "Base", "Case", "Component", "Evidence", "Generator", "Holds", "IdentityEncoder",
-    "Inverter", "Job", "Loss", "Measures", "Method", "Metric", "Number", "Pairs", "Penalty", "Perceptual", "Person",
-    "Progress", "Recovery", "Rendering", "Request", "Step", "StyleLayer", "TargetSelector", "draw_people", "unit",
+    "Inverter", "Job", "Launcher", "Loss", "Measures", "Method", "Metric", "Number", "Pairs", "Penalty", "Perceptual",
+    "Person", "Progress", "Recovery", "Rendering", "Request", "Step", "StyleLayer", "TargetSelector", "draw_people",
+    "unit",
 ]

@@ -81,6 +81,11 @@ def unlearnkit_register_attacks(register: Register) -> None:
 
 
 @hookspec
+def unlearnkit_register_launchers(register: Register) -> None:
+    """Register launchers (``unlearnkit.interfaces.Launcher``): where the jobs of a sweep are done."""
+
+
+@hookspec
 def unlearnkit_register_weights(register: RegisterWeights) -> None:
     """Register weight files that components read and others publish: ``register(WeightFile(name=..., ...))``.
 

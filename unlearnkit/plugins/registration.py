@@ -26,6 +26,7 @@ KINDS: dict[str, tuple[str, str]] = {
     "perceptual": ("unlearnkit_register_perceptuals", "Perceptual"),
     "metric": ("unlearnkit_register_metrics", "Metric"),
     "attack": ("unlearnkit_register_attacks", "Attack"),
+    "launcher": ("unlearnkit_register_launchers", "Launcher"),
 }
 """Kind of component -> the hook that registers it, and its class in :mod:`unlearnkit.interfaces`."""
 

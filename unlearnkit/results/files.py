@@ -61,7 +61,7 @@ def merge_results(path: Path, found: Iterable[Found]) -> None:
 
 
 def read_results(paths: Iterable[Path]) -> list[Found]:
-    """All results of folders, case files, merged files and runs; one that is there twice, word for word, counts once.
+    """All results of folders, sweeps, case and merged files and runs; what is there twice, word for word, counts once.
 
     :raises RunError: naming the file that is damaged, empty, or says something else of a case than another.
     """
@@ -97,6 +97,8 @@ def check_budgets(found: Iterable[Found]) -> None:
 def _read_path(path: Path) -> list[Found]:
     if is_run(path):
         return [Found(read_run(path), path, path)]
+    if runs := sorted(run for run in path.glob("runs/*") if is_run(run)):
+        return [Found(read_run(run), run, run) for run in runs]
     if path.is_dir():
         files = sorted((path / "cases").glob("*.json"))
         if not files:

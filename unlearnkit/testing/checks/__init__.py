@@ -15,6 +15,7 @@ from unlearnkit.testing.checks import (
     generator_edits,
     identity,
     inverter,
+    launcher,
     loss,
     method,
     metric,
@@ -65,7 +66,7 @@ COMMON = _in(common)
 CHECKS: dict[str, tuple[Check, ...]] = {
     "generator": _in(generator) + _in(generator_edits), "inverter": _in(inverter), "target": _in(target),
     "loss": _in(loss), "method": _in(method), "identity": _in(identity), "perceptual": _in(perceptual),
-    "metric": _in(metric), "attack": _in(attack),
+    "metric": _in(metric), "attack": _in(attack), "launcher": _in(launcher),
 }
 """The further checks of each kind."""
 

@@ -82,7 +82,7 @@ PHOTOREAL = Profile(
     settings={
         # A picture takes half a second of one core, and a step of GUIDE two or three: few are drawn, and methods train
         # on drafts, for 20 steps as a run there does.
-        "generator.output_size": 256, "generator.training_resolution": 128, "request.align": False,
+        "generator.output_size": 256, "generator.training_resolution": 256, "request.align": False,
         "identity.name": "sface", "perceptual.name": "st-lpips", "judge.name": "dlib",
         "inverter.name": "mobilestylegan-encoder",
         "metrics.names": ["identity", "preservation", "distribution", "faces"],

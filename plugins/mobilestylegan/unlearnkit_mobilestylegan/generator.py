@@ -52,8 +52,8 @@ class MobileStyleGAN(Generator):
         64, choices=(8, 16, 32, 64, 128, 256, 512), help="resolution of the block whose output is the feature map")
 
     training_resolution: int = option(
-        128, choices=(64, 128, 256, 1024), unit="pixels", help="while a method trains and an inverter searches, a "
-        "fitted head makes the picture from the block of this size; 1024: whole pictures, five times as slow")
+        256, choices=(64, 128, 256, 1024), unit="pixels", help="while a method trains and an inverter searches, a "
+        "fitted head makes the picture from the block of this size; 1024: whole pictures, three times as slow")
 
     resolution: int = attrs.field(init=False, default=0)
     z_dim: int = attrs.field(init=False, default=0)

@@ -95,6 +95,7 @@ SETTINGS = {
         "checkpoint": str(write_ir(Path(FOLDER.name) / "mobilestylegan")), "output_size": 64, "feature_resolution": 16},
     ("target", "sugar"): {"epochs": 3},
     ("method", "closed-form"): {"samples": 50},
+    ("metric", "second-judge"): {"encoder": "demo-judge"},
 }
 GENERATORS = {
     ("inverter", "demo-inverter"): ("generator", "stylegan2"), ("inverter", "demo-inverter-3d"): ("generator", "eg3d"),

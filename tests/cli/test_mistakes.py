@@ -202,6 +202,7 @@ MISTAKES = [
     (("compare", "text.txt", "--predicts", "text.txt", "--html", "x.html"), "writes no --html"),
     (("compare", "text.txt", "--site", "folder"), "--site: folder already exists"),
     (("bench", "--quick=yes"), "does not take a value"),
+    (("bench", "--full=yes"), "does not take a value"),
     (("bench", "--photoreal=yes"), "does not take a value"),
     (("bench", "--methods", "nonsense"), "there is no method 'nonsense'"),
     (("bench", "--methods", "guide", "--tune", "guide"), "exclude each other"),

@@ -1,7 +1,7 @@
 """Draft pictures: synthesis stops early, and a linear head that is fitted here makes the picture.
 
-Two thirds of a picture's time go into its last block, and half of the rest into the one before. While a method trains,
-what the earlier blocks show is enough; whatever is measured or looked at is drawn by the whole network.
+Half of a picture's time goes into its last block, and half of the rest into the one before. While a method trains, what
+the earlier blocks show is enough; whatever is measured or looked at is drawn by the whole network.
 """
 
 from __future__ import annotations

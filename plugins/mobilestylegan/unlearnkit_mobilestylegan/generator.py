@@ -53,7 +53,7 @@ class MobileStyleGAN(Generator):
 
     training_resolution: int = option(
         256, choices=(64, 128, 256, 1024), unit="pixels", help="while a method trains and an inverter searches, a "
-        "fitted head makes the picture from the block of this size; 1024: whole pictures, three times as slow")
+        "fitted head makes the picture from the block of this size; 1024: whole pictures, twice as slow")
 
     resolution: int = attrs.field(init=False, default=0)
     z_dim: int = attrs.field(init=False, default=0)

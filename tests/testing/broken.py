@@ -4,9 +4,13 @@ from __future__ import annotations
 
 import copy
 import hashlib
+import subprocess
+import sys
 import tempfile
+import threading
 import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor, as_completed
 from functools import cache
 from pathlib import Path
 from typing import Any, ClassVar
@@ -25,6 +29,7 @@ from unlearnkit.interfaces import (
     Base,
     Holds,
     Inverter,
+    Launcher,
     Loss,
     Method,
     Metric,
@@ -38,6 +43,7 @@ from unlearnkit.interfaces import (
 )
 from unlearnkit.testing import ToyGenerator, ToyIdentity, ToyPerceptual, ToyViewGenerator, random_latents
 from unlearnkit.testing.expect import snapshot
+from unlearnkit.work import Ended
 
 FOLDER = tempfile.TemporaryDirectory(prefix="unlearnkit-broken-")
 CASES: list[tuple[str, type, str]] = []
@@ -1086,3 +1092,61 @@ class OtherCeiling(GoodAttack):
         found = GoodAttack.attack(self, case)
         better = Attempt(((found.control.points[0][0], 1.5),), found.control.image)
         return Recovery(found.edited, better, found.judged_on)
+
+
+# ---------------------------------------------------------------- launchers
+
+@attrs.define(eq=False)
+class GoodLauncher(Launcher):
+    """Every job at once, a thread each; closing asks them to end."""
+
+    def launch(self, works, folder):
+        stop = threading.Event()
+        with ThreadPoolExecutor(max(1, len(works))) as pool:
+            try:
+                for future in as_completed([pool.submit(work.run, stop) for work in works]):
+                    yield future.result()
+            finally:
+                stop.set()
+
+
+GOOD.append(GoodLauncher)
+
+
+@broken("launcher/check_every_work_ends_once", "each piece of work to end once")
+class EndsTwice(GoodLauncher):
+    def launch(self, works, folder):
+        for end in GoodLauncher.launch(self, works, folder):
+            yield end
+            yield end
+
+
+@broken("launcher/check_every_work_ends_once", "'fine' to be done, once")
+class StartsTwice(GoodLauncher):
+    def launch(self, works, folder):
+        for work in works:
+            work.run()
+            yield work.run()
+
+
+@broken("launcher/check_every_work_ends_once", "the exit code 1 and the last line")
+class ForgetsWhy(GoodLauncher):
+    def launch(self, works, folder):
+        for end in GoodLauncher.launch(self, works, folder):
+            yield attrs.evolve(end, reason="")
+
+
+@broken("launcher/check_no_work_is_no_mistake", "nothing from nothing")
+class EndsNothing(GoodLauncher):
+    def launch(self, works, folder):
+        yield from GoodLauncher.launch(self, works, folder)
+        if not works:
+            yield Ended("nothing", 0)
+
+
+@broken("launcher/check_closing_stops_what_runs", "the work to stop when the iterator is closed")
+class LeavesProcesses(GoodLauncher):
+    def launch(self, works, folder):
+        processes = {work.name: subprocess.Popen([sys.executable, *work.arguments]) for work in works}
+        for name, process in processes.items():
+            yield Ended(name, process.wait())

@@ -20,7 +20,7 @@ from unlearnkit.testing import (
     components_of,
     parametrize_with_checks,
 )
-from unlearnkit.testing.checks import CHECKS, COMMON, Check
+from unlearnkit.testing.checks import CHECKS, COMMON, Check, launcher
 
 from .broken import CASES, GOOD, Drifting, GoodJudge, GoodLoss, WeightlessTerms
 
@@ -28,6 +28,12 @@ ALL = {f"common/{check.name}": check for check in COMMON}
 ALL |= {f"{kind}/{check.name}": check for kind, checks in CHECKS.items() for check in checks}
 REGISTERED = {"common/check_registration_describes_it", "common/check_registering_imports_no_torch"}
 """Of these the broken ones are whole plugins, below."""
+
+
+@pytest.fixture(autouse=True)
+def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What a launcher leaves running is told after two seconds."""
+    monkeypatch.setattr(launcher, "_PATIENCE", 2.0)
 
 
 @pytest.mark.parametrize(("check", "cls", "words"), CASES, ids=[f"{c[0]}-{c[1].__name__}" for c in CASES])

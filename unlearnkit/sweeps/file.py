@@ -95,10 +95,10 @@ def _settings(table: object, where: str) -> Mapping[str, Any]:
 def _launcher(table: object, replaced: str | None) -> tuple[str, Launcher]:
     if not isinstance(table, dict):
         raise ConfigError(f"launcher: got {table!r}, expected a table; write [launcher] and name = {table!r} below it")
-    named = table.get("name", _LAUNCHER)
+    options = dict(table)
+    named = options.pop("name", _LAUNCHER)
     if not isinstance(named, str):
         raise ConfigError(f"launcher.name: got {named!r}, expected the name of a launcher")
-    options = {key: value for key, value in table.items() if key != "name"}
     name = named if replaced is None else replaced
     cls: type[Launcher] = registry().component_class("launcher", name)
     if name != named:

@@ -12,11 +12,11 @@ from handmade_results import result
 from unlearnkit.bench import running
 from unlearnkit.bench.cases import cases
 from unlearnkit.bench.estimate import Estimate, about, case_seconds
-from unlearnkit.bench.plan import Task, bench_plan, parse_part, run_plan, tuning_plan
+from unlearnkit.bench.plan import Task, adopt, bench_plan, parse_part, run_plan, tuning_plan
 from unlearnkit.bench.profiles import FULL, QUICK, TUNE, adjusted
 from unlearnkit.bench.tuned import USER
-from unlearnkit.errors import ConfigError
-from unlearnkit.results import Result, read_results, write_result
+from unlearnkit.errors import ConfigError, RunError
+from unlearnkit.results import Budget, Result, merge_results, read_results, write_result
 
 TWO = ("guide", "closed-form")
 
@@ -47,12 +47,37 @@ def test_parts_share_the_cases(tmp_path: Path) -> None:
     parts = [bench_plan(QUICK, tmp_path, TWO, part=(number, 2)).tasks for number in (1, 2)]
     assert {task.case.id for part in parts for task in part} == {case.id for case in cases(QUICK, TWO)}
     assert not {task.case.id for task in parts[0]} & {task.case.id for task in parts[1]}
+    people = [{task.person for task in part} for part in parts]
+    assert [len(part) for part in people] == [1, 1] and people[0] != people[1]
+    more = [bench_plan(QUICK, tmp_path, TWO, part=(number, 4)).tasks for number in range(1, 5)]
+    assert [len(part) for part in more] == [1, 1, 1, 1]
     with pytest.raises(ConfigError, match="there are only 4"):
         bench_plan(QUICK, tmp_path, TWO, part=(9, 9))
     assert parse_part("2/3") == (2, 3)
     for text in ("", "0/2", "3/2", "a/b", "1", "1/2/3", "-1/2", "²/3"):
         with pytest.raises(ConfigError, match="expected I/N"):
             parse_part(text)
+
+
+def test_a_bench_goes_on_that_another_machine_began(tmp_path: Path) -> None:
+    plan = bench_plan(QUICK, tmp_path / "here", TWO)
+    there = [write_result(tmp_path / "there", made(task), {"before": b"png"}) for task in plan.tasks[:3]]
+    merge_results(tmp_path / "merged.json", read_results(there))
+    write_result(tmp_path / "here", own := made(plan.tasks[0], seconds=9.0))
+    later = adopt(bench_plan(QUICK, tmp_path / "here", TWO), tmp_path / "merged.json")
+    assert sorted(later.done) == [0, 1, 2] and later.todo == (plan.tasks[3],)
+    assert later.done[0] == own  # what is here stays
+    assert bench_plan(QUICK, tmp_path / "here", TWO).done == later.done
+    assert not (tmp_path / "here" / "pictures").exists()
+
+
+def test_what_was_made_otherwise_is_not_known(tmp_path: Path) -> None:
+    plan = bench_plan(QUICK, tmp_path / "here", TWO)
+    other = attrs.evolve(made(plan.tasks[0]), budget=Budget(99, 4, 40))
+    merge_results(tmp_path / "merged.json", read_results([write_result(tmp_path / "there", other)]))
+    with pytest.raises(RunError, match=r"merged.json is of the profile quick .*99.*leave it out of --known"):
+        adopt(plan, tmp_path / "merged.json")
+    assert not (tmp_path / "here").exists()
 
 
 def test_trials_have_folders_of_their_own(tmp_path: Path) -> None:

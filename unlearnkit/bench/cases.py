@@ -17,10 +17,10 @@ from unlearnkit.config import Settings, merge, nest, resolve
 from unlearnkit.errors import ConfigError, RunError, UnlearnkitError
 from unlearnkit.interfaces import Method
 from unlearnkit.plugins import registry
-from unlearnkit.results import Budget, Result, read_results
+from unlearnkit.results import Budget, Found, Result, read_results
 from unlearnkit.results.files import case_file
 
-__all__ = ["LEARNING_RATE", "Case", "cases", "finished", "learning_rate", "portable"]
+__all__ = ["LEARNING_RATE", "Case", "cases", "check_same", "finished", "learning_rate", "portable"]
 
 LEARNING_RATE = 1e-3
 """A usual one where weights are as large as StyleGAN2's, and what methods declare for tuning is meant for that."""
@@ -136,8 +136,16 @@ def finished(folder: Path, case: Case) -> Result | None:
     path = case_file(folder, case.id)
     if not path.exists():
         return None
-    result = read_results([path])[0].result
     advice = "do it once more with --again, or give a new folder with --results"
+    return check_same(read_results([path])[0], case, advice)
+
+
+def check_same(found: Found, case: Case, advice: str) -> Result:
+    """The result that was found, if it is of this very case; ``advice`` ends the message.
+
+    :raises RunError: if it was made with another profile, budget or settings.
+    """
+    result, path = found.result, found.file
     if (result.profile, result.budget) != (case.profile.name, case.budget):
         raise RunError(f"{path} is of the profile {result.profile} ({result.budget}), this is {case.profile.name} "
                        f"({case.budget}); {advice}")

@@ -7,15 +7,15 @@ from pathlib import Path
 
 import attrs
 
-from unlearnkit.bench.cases import Case, cases, finished
+from unlearnkit.bench.cases import Case, cases, check_same, finished
 from unlearnkit.bench.estimate import Estimate, about
 from unlearnkit.bench.profiles import Profile
 from unlearnkit.bench.tuned import USER, Tuned, read_tuned
 from unlearnkit.bench.tuning import trial_folder, trials
 from unlearnkit.errors import ConfigError, one_line
-from unlearnkit.results import Result, write_result
+from unlearnkit.results import Result, read_results, write_result
 
-__all__ = ["Bug", "Plan", "Task", "bench_plan", "parse_part", "run_plan", "tuning_plan"]
+__all__ = ["Bug", "Plan", "Task", "adopt", "bench_plan", "parse_part", "run_plan", "tuning_plan"]
 
 
 @attrs.frozen
@@ -24,6 +24,12 @@ class Task:
 
     case: Case
     folder: Path
+
+    @property
+    def person(self) -> str:
+        """Whom it is about, and with which seed: all methods of these are done together."""
+        case = self.case
+        return f"{case.generator}.{case.scenario}.{case.identity.name}.{case.seed}"
 
     @property
     def title(self) -> str:
@@ -91,7 +97,7 @@ def bench_plan(
     profile: Profile, folder: Path, methods: Sequence[str] = (), *, part: tuple[int, int] = (1, 1),
     again: bool = False, tuned: Path = USER,
 ) -> Plan:
-    """Every case of a profile, with what tuning chose; every N-th only for ``part`` I of N.
+    """Every case of a profile, with what tuning chose; for ``part`` I of N only those of every N-th person.
 
     :raises RunError: if the folder has a case that was made otherwise, unless it is to be done ``again``.
     """
@@ -109,9 +115,7 @@ def tuning_plan(
 
 
 def _plan(tasks: list[Task], part: tuple[int, int], again: bool) -> Plan:
-    mine = tuple(task for place, task in enumerate(tasks) if place % part[1] == part[0] - 1)
-    if not mine:
-        raise ConfigError(f"part {part[0]} of {part[1]} has no case: there are only {len(tasks)}")
+    mine = _part(tasks, part)
     if mine[0].case.profile.overrides:
         for task in {task.case.method: task for task in mine}.values():
             task.case.settings()  # a mistake of the user's is an error at once, not a result of every case
@@ -121,6 +125,35 @@ def _plan(tasks: list[Task], part: tuple[int, int], again: bool) -> Plan:
         return Plan(mine, {})
     known = {place: finished(task.folder, task.case) for place, task in enumerate(mine)}
     return Plan(mine, {place: result for place, result in known.items() if result is not None})
+
+
+def _part(tasks: list[Task], part: tuple[int, int]) -> tuple[Task, ...]:
+    """What part I of N does: whole people, since what is found of a person serves all methods; cases, if there are more
+    parts than people.
+    """
+    people = {person: place for place, person in enumerate(dict.fromkeys(task.person for task in tasks))}
+    places = [people[task.person] for task in tasks] if part[1] <= len(people) else range(len(tasks))
+    mine = tuple(task for task, place in zip(tasks, places, strict=True) if place % part[1] == part[0] - 1)
+    if not mine:
+        raise ConfigError(f"part {part[0]} of {part[1]} has no case: there are only {len(tasks)}")
+    return mine
+
+
+def adopt(plan: Plan, file: Path) -> Plan:
+    """The plan, with results of a merged ``file`` put into its folder where they are of cases that are left.
+
+    Their pictures stay behind. So a bench goes on that another machine began.
+
+    :raises RunError: if a case was made otherwise there.
+    """
+    known = {found.result.id: found for found in read_results([file])}
+    done = dict(plan.done)
+    for place, task in enumerate(plan.tasks):
+        if place not in done and task.case.id in known:
+            found = check_same(known[task.case.id], task.case, "leave it out of --known")
+            done[place] = attrs.evolve(found, pictures={})
+            write_result(task.folder, done[place])
+    return Plan(plan.tasks, done)
 
 
 def _check_files(case: Case) -> None:

@@ -8,12 +8,13 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from unlearnkit.cli.common import OUT, console, device_option
+from unlearnkit.cli.common import FILE, OUT, ComponentName, console, device_option
 from unlearnkit.errors import ConfigError, Interrupted, RunError
 
 if TYPE_CHECKING:
     from unlearnkit.bench.plan import Plan
     from unlearnkit.bench.profiles import Profile
+    from unlearnkit.interfaces import Launcher
 
 _FOLDER = Path("runs/bench")
 _OWN_OPTIONS = {"metrics.samples": "--samples", "method.steps": "--steps", "method.name": "--methods",
@@ -42,14 +43,19 @@ def _names(_: click.Context, __: click.Parameter, value: str | None) -> tuple[st
 @click.option("--results", type=OUT, metavar="DIR",
               help="Folder of results; what it has is not done again.  [default: runs/bench/PROFILE]")
 @click.option("--again", is_flag=True, help="Do what is done once more, such as after a change of a method.")
-@click.option("--part", default="1/1", metavar="I/N", help="Only every N-th case: N processes may share one folder.")
+@click.option("--known", type=FILE, metavar="FILE",
+              help="Results that count as done, of 'unlearnkit compare --merge', such as another machine's.")
+@click.option("--part", default="1/1", metavar="I/N", help="Only every N-th person: N processes may share one folder.")
+@click.option("--launcher", type=ComponentName("launcher"),
+              help="Do people at once: local, ray, slurm; its options by --set launcher.FIELD=VALUE.")
 @click.option("--tune", callback=_names, metavar="NAMES", help="Tune these methods ('all': every one) and stop.")
 @click.option("--tuned", type=OUT, default=_FOLDER / "tuned.json", show_default=True, metavar="FILE",
               help="Where --tune writes the settings that it chose, and the bench finds them.")
 @device_option()
 @click.option("--set", "sets", multiple=True, metavar="SECTION.FIELD=VALUE", help="Change one setting of every method.")
 def command(profile_name: str, tune: tuple[str, ...], methods: tuple[str, ...], tuned: Path, part: str, again: bool,
-            results: Path | None, device: str | None, sets: tuple[str, ...], **changes: Any) -> None:
+            known: Path | None, launcher: str | None, results: Path | None, device: str | None, sets: tuple[str, ...],
+            **changes: Any) -> None:
     """Run every method on the same people, generators and budgets, and compare them.
 
     \b
@@ -57,12 +63,18 @@ def command(profile_name: str, tune: tuple[str, ...], methods: tuple[str, ...], 
     unlearnkit bench --methods guide,mine               two of them
     unlearnkit bench --tune mine                        find settings for a method of your own first
     unlearnkit bench --full --results runs/bench/full   hours; the same command goes on where it stopped
+    unlearnkit bench --full --launcher local            all cores, a person each
     """
-    from unlearnkit.bench.plan import bench_plan, parse_part, tuning_plan
+    from unlearnkit.bench.plan import adopt, bench_plan, parse_part, tuning_plan
     from unlearnkit.bench.profiles import PHOTOREAL_TUNE, PROFILES, TUNE, adjusted
 
     if tune and methods:
         raise click.UsageError("--tune and --methods exclude each other: --tune says which methods are tuned")
+    if launcher and (again or part != "1/1"):
+        raise click.UsageError("--launcher excludes --again and --part: it starts parts, more than once if need be")
+    if known and (tune or again):
+        raise click.UsageError("--known excludes --tune and --again: it is of results that are not made once more")
+    sets, where = _split(sets, launcher)
     overrides = _overrides(sets, device)
     on_whom = PHOTOREAL_TUNE if profile_name == "photoreal" else TUNE
     profile = adjusted(on_whom if tune else PROFILES[profile_name], **changes, overrides=overrides)
@@ -74,7 +86,14 @@ def command(profile_name: str, tune: tuple[str, ...], methods: tuple[str, ...], 
         plan = tuning_plan(profile, folder, names, part=parse_part(part), again=again)
     else:
         plan = bench_plan(profile, folder, methods, part=parse_part(part), again=again, tuned=tuned)
-    _run(plan, folder)
+        plan = plan if known is None else adopt(plan, known)
+    _announce(plan, folder)
+    if where is None:
+        _run(plan, folder)
+    else:
+        given = {"methods": methods, "tune": tune, "tuned": tuned.absolute(), "results": folder.absolute(),
+                 "device": device, **changes}
+        _launch(plan, folder, where, [f"--{profile_name}", *_options(given, sets)])
     if tune:
         _end_tuning(profile, folder, names, tuned)
     else:
@@ -101,26 +120,75 @@ def _overrides(sets: tuple[str, ...], device: str | None) -> dict[str, Any]:
     return found
 
 
-def _run(plan: Plan, folder: Path) -> None:
-    """Say what will be done, do it, and report what should not have happened."""
-    from unlearnkit.bench.plan import run_plan
-    from unlearnkit.bench.progress import BenchLine
+def _split(sets: tuple[str, ...], name: str | None) -> tuple[tuple[str, ...], Launcher | None]:
+    """What is set for the methods, and the launcher with what is set for it."""
+    if name is None:
+        return sets, None
+    from unlearnkit.config import build, parse_set
+    from unlearnkit.plugins import registry
 
+    own = [text for text in sets if text.startswith("launcher.")]
+    options = {key.removeprefix("launcher."): value for key, value in map(parse_set, own)}
+    where: Launcher = build(registry().component_class("launcher", name), options, "launcher")
+    where.check()
+    return tuple(text for text in sets if text not in own), where
+
+
+def _options(given: Mapping[str, Any], sets: tuple[str, ...]) -> list[str]:
+    """The command line of what was given."""
+    found = [f"--set={text}" for text in sets]
+    for name, value in given.items():
+        if value not in (None, ()):
+            found.append(f"--{name}={','.join(value) if isinstance(value, tuple) else value}")
+    return found
+
+
+def _announce(plan: Plan, folder: Path) -> None:
+    """Say what will be done."""
     out = console()
     for sentence in plan.sentences():
         out.print(sentence, soft_wrap=True, markup=False)
+    to_do = f"results go to {folder}; stop at any time, the same command goes on"
+    text = to_do if plan.todo else f"all of it is in {folder}; --again does it once more"
+    out.print(text, soft_wrap=True, markup=False)
+
+
+def _launch(plan: Plan, folder: Path, launcher: Launcher, arguments: list[str]) -> None:
+    """Do it by processes that the launcher starts, and report which failed."""
+    from unlearnkit.bench.launching import launch_plan, people_left
+    from unlearnkit.cli.work_line import WorkLine
+
     if not plan.todo:
-        out.print(f"all of it is in {folder}; --again does it once more", soft_wrap=True, markup=False)
         return
-    out.print(f"results go to {folder}; stop at any time, the same command goes on", soft_wrap=True, markup=False)
     try:
-        with BenchLine(plan, out) as line:
+        with WorkLine(len(people_left(plan)), console()) as line:
+            failed = launch_plan(plan, launcher, ["bench", *arguments], folder, line.ended)
+    except KeyboardInterrupt as stop:
+        raise _stopped(folder) from stop
+    if failed:
+        raise RunError(f"{len(failed)} people failed, the others are in {folder}; the same command tries them again: "
+                       f"{'; '.join(f'{end.name}: {end.reason}' for end in failed[:3])} (logs in {folder / 'logs'})")
+
+
+def _run(plan: Plan, folder: Path) -> None:
+    """Do it in this process, and report what should not have happened."""
+    from unlearnkit.bench.plan import run_plan
+    from unlearnkit.bench.progress import BenchLine
+
+    if not plan.todo:
+        return
+    try:
+        with BenchLine(plan, console()) as line:
             bugs = run_plan(plan, line.started, line.ended)
     except KeyboardInterrupt as stop:
-        raise Interrupted(f"stopped; what is done is in {folder}, and the same command goes on") from stop
+        raise _stopped(folder) from stop
     if bugs:
         raise RunError(f"{len(bugs)} of {len(plan.todo)} cases ended in a bug, the others are in {folder}: "
                        f"{'; '.join(map(str, bugs[:3]))} (--debug shows where)") from bugs[0].error
+
+
+def _stopped(folder: Path) -> Interrupted:
+    return Interrupted(f"stopped; what is done is in {folder}, and the same command goes on")
 
 
 def _end_tuning(profile: Profile, folder: Path, methods: tuple[str, ...], file: Path) -> None:

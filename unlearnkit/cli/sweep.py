@@ -57,13 +57,13 @@ def command(sweep: Path, out: Path | None, launcher: str | None, dry_run: bool) 
 
 
 def _run(plan: Plan) -> list[Ended]:
-    from unlearnkit.sweeps.progress import SweepLine
+    from unlearnkit.cli.work_line import WorkLine
     from unlearnkit.sweeps.running import run_plan
 
     if plan.todo:
         console().print(f"in {plan.folder}; stop at any time, the same command goes on", soft_wrap=True, markup=False)
     try:
-        with SweepLine(len(plan.todo), console()) as line:
+        with WorkLine(len(plan.todo), console()) as line:
             return run_plan(plan, line.ended)
     except KeyboardInterrupt as stop:
         raise Interrupted(f"stopped; what is done is in {plan.folder}, and the same command goes on") from stop

@@ -1,4 +1,4 @@
-"""A line that shows how far a sweep is: live on a terminal, one plain line a job elsewhere."""
+"""A line that shows how far a launcher is: live on a terminal, one plain line a job elsewhere."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from unlearnkit.report.numbers import seconds_text
 from unlearnkit.work import Ended
 
-__all__ = ["SweepLine"]
+__all__ = ["WorkLine"]
 
 
-class SweepLine:
-    """``with SweepLine(total, console) as line: run_plan(plan, line.ended)``."""
+class WorkLine:
+    """``with WorkLine(total, console) as line: launch_all(..., line.ended)``."""
 
     def __init__(self, total: int, console: Console) -> None:
         self._console, self._total, self._done, self._failed = console, total, 0, 0
@@ -25,7 +25,7 @@ class SweepLine:
         )
         self._row = self._bar.add_task("jobs", total=total, left="")
 
-    def __enter__(self) -> SweepLine:
+    def __enter__(self) -> WorkLine:
         self._bar.start()
         return self
 

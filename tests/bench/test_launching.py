@@ -74,7 +74,8 @@ def test_a_killed_process_goes_on_and_the_results_are_those_of_one_process(cli: 
     alone = cli(*TINY, "--results", "alone")
     assert alone.returncode == 0, alone.stderr
     command = [sys.executable, "-m", "unlearnkit", *TINY, "--results", "many", "--launcher", "local"]
-    process = subprocess.Popen([*command, "--set", "launcher.workers=1"], cwd=tmp_path, stdout=subprocess.PIPE, text=True)
+    many = [*command, "--set", "launcher.workers=1"]
+    process = subprocess.Popen(many, cwd=tmp_path, stdout=subprocess.PIPE, text=True)
     killed = 0
     while process.poll() is None:
         for child in psutil.Process(process.pid).children(recursive=True):

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
+from typing import Any
 
 import pytest
+from scipy.stats import spearmanr
 
 from unlearnkit.plugins import registry
 from unlearnkit.results import Result, compare, read_results
@@ -23,6 +26,27 @@ def test_tables_are_those_of_the_committed_results(results: list[Result]) -> Non
     assert markdown(compare(results)).strip() in page, (
         "docs/results.md: its tables are not what 'unlearnkit compare benchmarks/results/full.json --markdown' writes"
     )
+
+
+def chosen(file: str, generator: str) -> dict[str, dict[str, Any]]:
+    return json.loads((ROOT / "unlearnkit" / "bench" / file).read_text())["generators"][generator]
+
+
+def test_the_worlds_are_held_against_each_other_by_the_committed_tuning() -> None:
+    page = (ROOT / "docs" / "results.md").read_text()
+    toy, photo = chosen("tuned.json", "stylegan2"), chosen("tuned_photoreal.json", "mobilestylegan")
+    order = sorted(photo, key=lambda name: -photo[name]["score"])
+    assert set(order) == set(toy)
+    rows = [f"| {name} | {' | '.join(map(cells, (toy[name], photo[name])))} |" for name in order]
+    assert "\n".join(rows) in page
+    rank = spearmanr([toy[name]["score"] for name in order], [photo[name]["score"] for name in order]).statistic
+    assert f"correlation over the thirteen methods is {rank:.2f}" in page
+
+
+def cells(entry: dict[str, Any]) -> str:
+    people = next(row["people"] for row in entry["tried"] if row["settings"] == entry["settings"])
+    each = ["/".join(f"{who[name] or 0:.2f}" for name in ("erasure", "preservation")) for who in people]
+    return f"{entry['score']:.2f} | {', '.join(each)}"
 
 
 def test_every_method_that_ships_was_run_on_both_bundled_generators(results: list[Result]) -> None:

@@ -27,7 +27,7 @@ from unlearnkit.edits import file as edit_files
 from unlearnkit.edits.chain import Chain
 from unlearnkit.engine import freeze
 from unlearnkit.engine.machine import applied
-from unlearnkit.engine.precision import make_measures
+from unlearnkit.engine.precision import effective_precision, make_measures, training_precision
 from unlearnkit.errors import ConfigError
 from unlearnkit.interfaces import Evidence, Generator, Job, Measures, Person, Progress, Request
 from unlearnkit.metrics.measuring import declared, measured
@@ -146,7 +146,8 @@ class Experiment:
         """
         if self.parts.method is None:
             raise ConfigError("no method is chosen; give --method NAME")
-        with self.phase("unlearn"), self.frozen.drafting(), self.edited.drafting():
+        with self.phase("unlearn"), self.frozen.drafting(), self.edited.drafting(), \
+                training_precision(self.settings.precision, self.device):
             self.parts.method.unlearn(self.job(progress))
 
     def job(self, progress: Progress | None = None) -> Job:

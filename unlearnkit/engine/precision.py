@@ -4,11 +4,12 @@
   products
 * ``float32``: float32 everywhere, including convolutions
 * ``tf32``: TF32 in convolutions and matrix products on CUDA; a CPU still computes in float32
-* ``bf16``: as ``tf32``, and while a method trains the losses' networks run in bfloat16 (7-bit mantissa); on a CPU also the
-  large maps of both generators, if the processor multiplies bfloat16 faster than float32; otherwise a CPU stays at float32
+* ``bf16``: as ``tf32``, and while a method trains the losses' networks run in bfloat16 (7-bit mantissa); on a CPU also
+  the large maps of both generators, if the processor multiplies bfloat16 faster than float32; otherwise a CPU stays
+  with float32
 
-Weights, latents, pictures, features that losses compare, distances, losses and Adam are always float32, and so is whatever
-is measured.
+Weights, latents, pictures, features that losses compare, distances, losses and Adam are always float32, and so is
+whatever is measured.
 """
 
 from __future__ import annotations
@@ -44,7 +45,7 @@ INSTRUCTIONS = ("amx_bf16", "avx512_bf16")
 def bfloat16_instructions(cpu_info: Path = Path("/proc/cpuinfo")) -> str | None:
     """The instructions with which this processor multiplies bfloat16, ``amx_bf16`` or ``avx512_bf16``; None without.
 
-    Also None where the system does not tell (other than Linux), or oneDNN was told not to use them.
+    Also None where the system does not tell (other than Linux), or torch was built without oneDNN.
     """
     try:
         lines = cpu_info.read_text(encoding="utf-8", errors="replace").splitlines()
@@ -130,16 +131,17 @@ class FastMeasures(Measures):
         return F.normalize(embeddings.float(), dim=1) if self.bfloat16 else embeddings
 
     def _run(self, network: Callable[[Tensor], T], images: Tensor) -> T:
-        images = images.contiguous(memory_format=torch.channels_last)
+        kind = images.device.type
+        if self.bfloat16 or kind == "cuda":
+            images = images.contiguous(memory_format=torch.channels_last)
         if not self.bfloat16:
             return network(images)
-        kind = images.device.type
         with torch.autocast(kind, torch.bfloat16), _CpuRules(self._weights) if kind == "cpu" else nullcontext():
             return network(images)
 
 
 class _CpuRules(TorchFunctionMode):
-    """autocast, with what it lacks on a CPU: frozen weights are cast once; layers that bfloat16 slows down are left out.
+    """autocast with what it lacks on a CPU: frozen weights are cast once, layers that bfloat16 slows down left out.
 
     Those are depthwise convolutions with a stride (the gradient of their input is 40 times slower than in float32) and
     fully connected layers, which are bound by reading their weights.

@@ -1,11 +1,11 @@
 """bfloat16 on CPUs while a method trains: large maps are held in bfloat16 with channels last, all else stays float32.
 
-Processors with AMX or AVX512-BF16 multiply bfloat16 several times faster than float32, but only where channels come last:
-so a map is converted where it becomes large, stays as it is from layer to layer, and is converted back where it leaves
-(a picture, features of a loss). Weights are cast where they are used; their gradients arrive in float32.
+Processors with AMX or AVX512-BF16 multiply bfloat16 several times faster than float32, but only where channels come
+last: so a map is converted where it becomes large, stays as it is from layer to layer, and is converted back where it
+leaves (a picture, features of a loss). Weights are cast where they are used; their gradients arrive in float32.
 
-Off by default. :func:`bfloat16_maps` switches it on for what is computed inside, :mod:`unlearnkit.engine.precision` decides
-when that is.
+Off by default. :func:`bfloat16_maps` switches it on for what is computed inside, :mod:`unlearnkit.engine.precision`
+decides when that is.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ def is_reduced(x: Tensor) -> bool:
 
 
 def reduced_map(x: Tensor) -> Tensor:
-    """``x (N, C, H, W)`` in bfloat16 with channels last where that is on and the map is large; otherwise ``x`` itself."""
+    """``x (N, C, H, W)`` in bfloat16 with channels last where that is on and the map large; otherwise ``x`` itself."""
     large = x.dtype == torch.float32 and x.shape[2] * x.shape[3] >= MIN_PIXELS
     if not (large and _on.get() and x.device.type == "cpu"):
         return x

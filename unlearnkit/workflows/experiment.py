@@ -194,6 +194,7 @@ class Experiment:
         """Context manager that applies the machine settings (threads, memory, precision) and records the time."""
         started = time.monotonic()
         with applied(self.settings) as self.machine:
+            self.machine["precision"] = effective_precision(self.settings.precision, self.device)
             yield
         self.seconds[name] = round(self.seconds.get(name, 0.0) + time.monotonic() - started, 3)
 
@@ -237,6 +238,7 @@ def load(
     started = time.monotonic()
     device = pick_device(settings.device)
     with applied(settings) as machine:
+        machine["precision"] = effective_precision(settings.precision, device)
         parts = assemble(settings, device, unlearns=unlearns, measures=measures)
         original = None
         if chain is not None:

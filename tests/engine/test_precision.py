@@ -18,11 +18,10 @@ from unlearnkit.engine.precision import (
     effective_precision,
     float32_products,
     make_measures,
-    training_precision,
+    trains_in_bfloat16,
 )
 from unlearnkit.errors import ConfigError
 from unlearnkit.interfaces import Measures, Perceptual, Progress, Rendering
-from unlearnkit.ops.reduced import reduced_map
 from unlearnkit.plugins import registry
 from unlearnkit.testing.world import ToyIdentity, toy_job
 
@@ -145,20 +144,16 @@ def pretend(monkeypatch: pytest.MonkeyPatch, found: str | None) -> None:
 
 def test_a_processor_without_bfloat16_is_told_and_computes_in_float32(monkeypatch: pytest.MonkeyPatch) -> None:
     pretend(monkeypatch, None)
-    x = torch.randn(1, 2, 32, 32)
-    with pytest.warns(UserWarning, match="computes in float32"), training_precision("bf16", CPU):
-        assert reduced_map(x) is x
+    with pytest.warns(UserWarning, match="computes in float32"):
+        assert not trains_in_bfloat16("bf16", CPU)
     assert type(make_measures(Convolving(), ToyIdentity(), CPU, "bf16")) is Measures
     assert str(effective_precision("bf16", CPU)).startswith("float32 (bf16 was asked for")
 
 
-def test_a_processor_with_bfloat16_uses_it_while_a_method_trains_only(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_processor_with_bfloat16_uses_it_where_asked(monkeypatch: pytest.MonkeyPatch) -> None:
     pretend(monkeypatch, "amx_bf16")
-    x = torch.randn(1, 2, 32, 32)
-    for precision, dtype in (("bf16", torch.bfloat16), ("tf32", torch.float32), (None, torch.float32)):
-        with training_precision(precision, CPU):
-            assert reduced_map(x).dtype == dtype
-    assert reduced_map(x) is x
+    assert trains_in_bfloat16("bf16", CPU) and not trains_in_bfloat16("bf16", CUDA)
+    assert not trains_in_bfloat16("tf32", CPU) and not trains_in_bfloat16(None, CPU)
     assert effective_precision("bf16", CPU) == "bf16 (amx_bf16)" and effective_precision(None, CPU) is None
 
 

@@ -28,11 +28,10 @@ from torch.nn import functional as F
 from torch.overrides import TorchFunctionMode
 
 from unlearnkit.interfaces import IdentityEncoder, Measures, Perceptual
-from unlearnkit.ops.reduced import bfloat16_maps
 
 __all__ = [
     "FastMeasures", "bfloat16_instructions", "effective_precision", "float32_products", "make_measures",
-    "training_precision",
+    "trains_in_bfloat16",
 ]
 
 T = TypeVar("T")
@@ -67,17 +66,15 @@ def _lacking() -> str:
     return f"this processor ({platform.machine()}) has none of {', '.join(INSTRUCTIONS)}"
 
 
-@contextmanager
-def training_precision(precision: str | None, device: torch.device) -> Iterator[None]:
-    """Context manager for the training of a method: generators hold large maps in bfloat16 where ``bf16`` pays.
+def trains_in_bfloat16(precision: str | None, device: torch.device) -> bool:
+    """True if generators hold large maps in bfloat16 while a method trains: ``bf16`` on a CPU with instructions for it.
 
     Warns on a processor for which ``bf16`` was asked in vain.
     """
     reduces = _reduces(precision, device)
     if precision == "bf16" and device.type == "cpu" and not reduces:
-        warnings.warn(f"precision=bf16: {_lacking()}, so this run computes in float32", stacklevel=3)
-    with bfloat16_maps(reduces):
-        yield
+        warnings.warn(f"precision=bf16: {_lacking()}, so this run computes in float32", stacklevel=2)
+    return reduces
 
 
 def _reduces(precision: str | None, device: torch.device) -> bool:

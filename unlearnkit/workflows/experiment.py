@@ -27,11 +27,12 @@ from unlearnkit.edits import file as edit_files
 from unlearnkit.edits.chain import Chain
 from unlearnkit.engine import freeze
 from unlearnkit.engine.machine import applied
-from unlearnkit.engine.precision import effective_precision, make_measures, training_precision
+from unlearnkit.engine.precision import effective_precision, make_measures, trains_in_bfloat16
 from unlearnkit.errors import ConfigError
 from unlearnkit.interfaces import Evidence, Generator, Job, Measures, Person, Progress, Request
 from unlearnkit.metrics.measuring import declared, measured
 from unlearnkit.numbers import Number
+from unlearnkit.ops.reduced import bfloat16_maps
 from unlearnkit.people.latents import load_people
 from unlearnkit.people.requests import Album, make_request, read_album
 from unlearnkit.streams import stream
@@ -147,7 +148,7 @@ class Experiment:
         if self.parts.method is None:
             raise ConfigError("no method is chosen; give --method NAME")
         with self.phase("unlearn"), self.frozen.drafting(), self.edited.drafting(), \
-                training_precision(self.settings.precision, self.device):
+                bfloat16_maps(trains_in_bfloat16(self.settings.precision, self.device)):
             self.parts.method.unlearn(self.job(progress))
 
     def job(self, progress: Progress | None = None) -> Job:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import attrs
 import pytest
 import torch
@@ -9,8 +11,18 @@ from torch import Tensor, nn
 from unlearnkit_guide.losses import Adjacency, Global, Local
 from unlearnkit_guide.method import Guide
 
-from unlearnkit.engine.precision import FastMeasures, float32_products, make_measures
+from unlearnkit.config import resolve
+from unlearnkit.engine.precision import (
+    FastMeasures,
+    bfloat16_instructions,
+    effective_precision,
+    float32_products,
+    make_measures,
+    trains_in_bfloat16,
+)
+from unlearnkit.errors import ConfigError
 from unlearnkit.interfaces import Measures, Perceptual, Progress, Rendering
+from unlearnkit.plugins import registry
 from unlearnkit.testing.world import ToyIdentity, toy_job
 
 CPU, CUDA = torch.device("cpu"), torch.device("cuda")
@@ -103,6 +115,60 @@ def test_identities_are_of_length_one_and_alike_where_pictures_are() -> None:
 def test_which_measures() -> None:
     parts = (Convolving(), ToyIdentity())
     assert type(make_measures(*parts, CPU, None)) is type(make_measures(*parts, CPU, "tf32")) is Measures
-    assert make_measures(*parts, CPU, "bf16").bfloat16
+    assert make_measures(*parts, CUDA, "bf16").bfloat16
     on_cuda = make_measures(*parts, CUDA, None)
     assert isinstance(on_cuda, FastMeasures) and not on_cuda.bfloat16
+
+
+# ---------------------------------------------------------------- processors
+
+def cpu_info(folder: Path, flags: str) -> Path:
+    file = folder / "cpuinfo"
+    file.write_text(f"processor : 0\nmodel name : some\nflags\t\t: fpu {flags} sse\n", encoding="utf-8")
+    return file
+
+
+@pytest.mark.parametrize(("flags", "found"), [
+    ("avx512_bf16 amx_bf16", "amx_bf16"), ("avx512f avx512_bf16", "avx512_bf16"), ("avx512f amx_int8", None)])
+def test_what_a_processor_has(tmp_path: Path, flags: str, found: str | None) -> None:
+    assert bfloat16_instructions(cpu_info(tmp_path, flags)) == found
+
+
+def test_a_system_that_does_not_tell_has_nothing(tmp_path: Path) -> None:
+    assert bfloat16_instructions(tmp_path / "missing") is None
+
+
+def pretend(monkeypatch: pytest.MonkeyPatch, found: str | None) -> None:
+    monkeypatch.setattr("unlearnkit.engine.precision.bfloat16_instructions", lambda: found)
+
+
+def test_a_processor_without_bfloat16_is_told_and_computes_in_float32(monkeypatch: pytest.MonkeyPatch) -> None:
+    pretend(monkeypatch, None)
+    with pytest.warns(UserWarning, match="computes in float32"):
+        assert not trains_in_bfloat16("bf16", CPU)
+    assert type(make_measures(Convolving(), ToyIdentity(), CPU, "bf16")) is Measures
+    assert str(effective_precision("bf16", CPU)).startswith("float32 (bf16 was asked for")
+
+
+def test_a_processor_with_bfloat16_uses_it_where_asked(monkeypatch: pytest.MonkeyPatch) -> None:
+    pretend(monkeypatch, "amx_bf16")
+    assert trains_in_bfloat16("bf16", CPU) and not trains_in_bfloat16("bf16", CUDA)
+    assert not trains_in_bfloat16("tf32", CPU) and not trains_in_bfloat16(None, CPU)
+    assert effective_precision("bf16", CPU) == "bf16 (amx_bf16)" and effective_precision(None, CPU) is None
+
+
+def test_layers_that_bfloat16_slows_down_stay_float32_and_weights_are_cast_once() -> None:
+    network = Convolving()
+    measures = FastMeasures(network, ToyIdentity(), bfloat16=True)
+    picture = torch.randn(1, 3, 16, 16)
+    first, second = measures.features(picture), measures.features(picture)
+    assert torch.equal(first[0], second[0]) and len(measures._weights) == 2
+    network.network = nn.Sequential(nn.Conv2d(3, 3, 3, stride=2, groups=3), nn.Flatten(), nn.Linear(147, 4))
+    network.network.requires_grad_(False)
+    exact = network.network(picture)
+    assert torch.allclose(measures.features(picture)[0], exact, atol=1e-6) and network.seen[-1] == torch.float32
+
+
+def test_a_wrong_precision_says_what_there_is() -> None:
+    with pytest.raises(ConfigError, match="bf16"):
+        resolve({"precision": "bfloat16"}, registry())

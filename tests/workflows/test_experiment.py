@@ -62,6 +62,7 @@ def test_known_people_are_taken_as_they_are(outside: Registry) -> None:
 
 
 def test_settings_reach_what_computes(outside: Registry, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("unlearnkit.engine.precision.bfloat16_instructions", lambda: "amx_bf16")
     experiment = prepared(outside, threads=torch.get_num_threads() + 1, precision="bf16", cuda_graph=True, seed=7)
     seen: dict[str, Any] = {}
 
@@ -75,7 +76,7 @@ def test_settings_reach_what_computes(outside: Registry, monkeypatch: pytest.Mon
     assert (seen["threads"], seen["graph"], seen["seed"]) == (before + 1, True, 7)
     assert seen["measures"] == "FastMeasures" and torch.get_num_threads() == before
     assert torch.equal(seen["draw"], module.stream(7, "loop").get_state())
-    assert experiment.machine["threads"] == before + 1 and experiment.machine["precision"] == "bf16"
+    assert experiment.machine["threads"] == before + 1 and experiment.machine["precision"] == "bf16 (amx_bf16)"
 
 
 def test_a_saved_edit_stands_in_for_unlearning(outside: Registry, tmp_path: Path) -> None:

@@ -127,6 +127,18 @@ def _kernels() -> Iterator[Check]:
             continue
         status, values = ("ok", {"variant": used.variant, "path": str(used.path)}) if used else ("missing", {})
         yield Check("kernels", f"native kernels ({device})", status, " ".join(found.split()), values)
+    yield _bfloat16()
+
+
+def _bfloat16() -> Check:
+    """What precision=bf16 would compute with on the CPU."""
+    from unlearnkit.engine.precision import bfloat16_instructions
+
+    found = bfloat16_instructions()
+    if found is None:
+        return Check("kernels", "bfloat16 (cpu)", "missing", "the processor has neither AMX nor AVX512-BF16; "
+                     "precision=bf16 stays in float32")
+    return Check("kernels", "bfloat16 (cpu)", "ok", f"{found}; used with --set precision=bf16", {"instructions": found})
 
 
 def _weights() -> Iterator[Check]:

@@ -16,6 +16,7 @@ from torch import Tensor
 from unlearnkit.errors import ShapeError
 from unlearnkit.ops import native, reference, volume
 from unlearnkit.ops import schemas as schemas  # defines torch.ops.unlearnkit
+from unlearnkit.ops.reduced import cast_weight, is_reduced, plain_map, reduced_map
 from unlearnkit.ops.volume import Composite, DecoderWeights
 
 __all__ = ["bias_act", "fir_filter", "modulated_conv2d", "render_planes", "sample_planes", "styled_conv2d",
@@ -64,6 +65,8 @@ def bias_act(
     if scale is not None and scale.shape != x.shape[:2]:
         raise ShapeError(f"bias_act: scale {tuple(scale.shape)} does not fit x {tuple(x.shape)}")
     limit = -1.0 if clamp is None else float(clamp)
+    if is_reduced(x):
+        bias, scale, noise = (None if given is None else given.to(x.dtype) for given in (bias, scale, noise))
     large = x.numel() >= max(MIN_NATIVE_SIZE["bias_act"], 1)
     fits = large and x.ndim > 2 and x.is_contiguous() and _is_plain_noise(noise, x)
     if fits and native.usable(x, bias, scale, noise):
@@ -152,10 +155,11 @@ def modulated_conv2d(
     :param up: 1, or 2 for a transposed convolution of stride 2 followed by the low-pass filter.
     :param kernel: `(f, f)` of the low-pass filter, needed for `up=2`.
     :param noise: added to the result; any shape that broadcasts to it, or None.
-    :returns: `(N, O, H·up, W·up)`.
+    :returns: `(N, O, H·up, W·up)`, float32 also where `x` is a map in bfloat16.
     :raises ShapeError: if the shapes do not match or `up` is neither 1 nor 2.
     """
     out, scale = _modulated(x, weight, styles, demodulate, up, kernel)
+    out = plain_map(out)
     if scale is None:
         return out if noise is None else out + noise
     scale = scale[:, :, None, None]
@@ -168,9 +172,10 @@ def styled_conv2d(
 ) -> Tensor:
     """A full StyleGAN2 layer: :func:`modulated_conv2d` with demodulation, then noise, bias and :func:`bias_act`.
 
-    Everything after the convolution is one pass over memory. Arguments and errors as for these two.
+    Everything after the convolution is one pass over memory. Arguments and errors as for these two. Large maps are
+    computed, and returned, in bfloat16 where :mod:`unlearnkit.ops.reduced` is on.
     """
-    out, scale = _modulated(x, weight, styles, True, up, kernel)
+    out, scale = _modulated(reduced_map(x), weight, styles, True, up, kernel)
     return bias_act(out, bias, activation=activation, gain=gain, clamp=clamp, scale=scale, noise=noise)
 
 
@@ -185,25 +190,34 @@ def _modulated(x: Tensor, weight: Tensor, styles: Tensor, demodulate: bool, up: 
     """
     _check_modulation(x, weight, styles, up, kernel)
     samples, outputs, pixels = len(x), len(weight), x.shape[2] * x.shape[3]
-    if weight.shape[2:] == (1, 1) and up == 1 and not demodulate:
+    if weight.shape[2:] == (1, 1) and up == 1 and not demodulate and not is_reduced(x):
         flat = torch.bmm(weight[:, :, 0, 0] * styles[:, None, :], x.flatten(2))
         return flat.unflatten(2, x.shape[2:]), None
     scale = reference.demodulation(weight, styles) if demodulate else None
-    if pixels < FOLD_FACTOR * outputs or not (weight.requires_grad and torch.is_grad_enabled()):
-        return _convolved(x * styles[:, :, None, None], weight, up, kernel, 1), scale
+    if pixels < FOLD_FACTOR * outputs or (is_reduced(x) and samples > 1) or not _folds(x, weight, styles):
+        return _convolved(x * styles[:, :, None, None].to(x.dtype), weight, up, kernel, 1), scale
     factor = styles[:, None] if scale is None else scale[:, :, None] * styles[:, None]
     weights = (weight * factor[:, :, :, None, None]).flatten(0, 1)
     out = _convolved(x.reshape(1, -1, *x.shape[2:]), weights, up, kernel, samples)
     return out.reshape(samples, outputs, *out.shape[2:]), None
 
 
+def _folds(x: Tensor, weight: Tensor, styles: Tensor) -> bool:
+    """True if folding costs no gradient of weights that nobody wants."""
+    if not torch.is_grad_enabled():
+        return is_reduced(x)
+    return weight.requires_grad or (is_reduced(x) and not styles.requires_grad)
+
+
 def _convolved(x: Tensor, weight: Tensor, up: int, kernel: Tensor | None, groups: int) -> Tensor:
     """Convolution of "same" size; for up=2 a transposed one (weights not flipped), then the filter with gain 4."""
+    weight = cast_weight(weight, x)
     if up == 1:
         return F.conv2d(x, weight, padding=weight.shape[-1] // 2, groups=groups)
     assert kernel is not None
     height, width = x.shape[2] * 2, x.shape[3] * 2
-    turned = weight.unflatten(0, (groups, -1)).transpose(1, 2).flatten(0, 1).contiguous()  # (groups * I, O, k, k)
+    turned = weight.unflatten(0, (groups, -1)).transpose(1, 2).flatten(0, 1)  # (groups * I, O, k, k)
+    turned = turned.contiguous(memory_format=torch.channels_last if is_reduced(x) else torch.contiguous_format)
     x = F.conv_transpose2d(x, turned, stride=2, groups=groups)
     # The output has 2H + k - 2 values; pad so that the filter leaves 2H of them, centred.
     rows, columns = (size + taps - 1 - have for size, taps, have in

@@ -27,11 +27,12 @@ from unlearnkit.edits import file as edit_files
 from unlearnkit.edits.chain import Chain
 from unlearnkit.engine import freeze
 from unlearnkit.engine.machine import applied
-from unlearnkit.engine.precision import make_measures
+from unlearnkit.engine.precision import effective_precision, make_measures, trains_in_bfloat16
 from unlearnkit.errors import ConfigError
 from unlearnkit.interfaces import Evidence, Generator, Job, Measures, Person, Progress, Request
 from unlearnkit.metrics.measuring import declared, measured
 from unlearnkit.numbers import Number
+from unlearnkit.ops.reduced import bfloat16_maps
 from unlearnkit.people.latents import load_people
 from unlearnkit.people.requests import Album, make_request, read_album
 from unlearnkit.streams import stream
@@ -146,7 +147,8 @@ class Experiment:
         """
         if self.parts.method is None:
             raise ConfigError("no method is chosen; give --method NAME")
-        with self.phase("unlearn"), self.frozen.drafting(), self.edited.drafting():
+        with self.phase("unlearn"), self.frozen.drafting(), self.edited.drafting(), \
+                bfloat16_maps(trains_in_bfloat16(self.settings.precision, self.device)):
             self.parts.method.unlearn(self.job(progress))
 
     def job(self, progress: Progress | None = None) -> Job:
@@ -193,6 +195,7 @@ class Experiment:
         """Context manager that applies the machine settings (threads, memory, precision) and records the time."""
         started = time.monotonic()
         with applied(self.settings) as self.machine:
+            self.machine["precision"] = effective_precision(self.settings.precision, self.device)
             yield
         self.seconds[name] = round(self.seconds.get(name, 0.0) + time.monotonic() - started, 3)
 
@@ -236,6 +239,7 @@ def load(
     started = time.monotonic()
     device = pick_device(settings.device)
     with applied(settings) as machine:
+        machine["precision"] = effective_precision(settings.precision, device)
         parts = assemble(settings, device, unlearns=unlearns, measures=measures)
         original = None
         if chain is not None:

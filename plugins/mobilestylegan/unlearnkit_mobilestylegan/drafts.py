@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from unlearnkit.ops.reduced import bfloat16_maps, cast_weight, plain_map
 from unlearnkit_mobilestylegan.network import MobileStyleGAN
 
 __all__ = ["Draft", "fit_head"]
@@ -39,14 +40,16 @@ class Draft:
     def head(self) -> tuple[Tensor, Tensor]:
         """Weight ``(3, C, 1, 1)`` and bias ``(3,)``."""
         assert self._network is not None
-        weight, bias = fit_head(self._network, self.resolution)
+        with bfloat16_maps(False):
+            weight, bias = fit_head(self._network, self.resolution)
         self._network = None
         return weight, bias
 
     def __call__(self, network: MobileStyleGAN, latents: Tensor, output: int, feature: int) -> tuple[Tensor, Tensor]:
         """Pictures ``(N, 3, output, output)`` and features of latents ``(N, rows, dim)``; differentiable."""
         x, features = network.synthesis.trunk(latents, feature, self.resolution)
-        image = F.conv2d(x, *self.head)
+        weight, bias = self.head
+        image = plain_map(F.conv2d(x, cast_weight(weight, x), bias.to(x.dtype)))
         if output < self.resolution:
             image = F.avg_pool2d(image, self.resolution // output)
         elif output > self.resolution:

@@ -14,6 +14,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from unlearnkit.ops.reduced import cast_weight, is_reduced, plain_map, reduced_map
+
 __all__ = ["MobileStyleGAN", "Style", "inverse_haar"]
 
 SLOPE = 0.2
@@ -25,12 +27,26 @@ def inverse_haar(x: Tensor) -> Tensor:
 
     The first C channels are the low band, then come three high bands for each channel; all count half.
     """
+    if is_reduced(x):
+        return _inverse_haar_last(x)
     channels = x.shape[1] // 4
     low, high = (0.5 * x).split([channels, 3 * channels], 1)
     b, c, d = high.unflatten(1, (channels, 3)).unbind(2)
     upper, lower, both, either = low + b, low - b, c + d, c - d
     corners = (upper + both, upper - both, lower + either, lower - either)
     return F.pixel_shuffle(torch.stack(corners, 2).flatten(1, 2), 2)
+
+
+def _inverse_haar_last(x: Tensor) -> Tensor:
+    """The same of a map whose channels come last."""
+    bands = 0.5 * x.permute(0, 2, 3, 1)
+    channels = bands.shape[3] // 4
+    low, high = bands.split([channels, 3 * channels], 3)
+    b, c, d = high.unflatten(3, (channels, 3)).unbind(4)
+    upper, lower, both, either = low + b, low - b, c + d, c - d
+    corners = (upper + both, upper - both, lower + either, lower - either)
+    rows = torch.stack([torch.stack(corners[:2], 3), torch.stack(corners[2:], 3)], 2)  # (N, H, 2, W, 2, C)
+    return rows.flatten(3, 4).flatten(1, 2).permute(0, 3, 1, 2)
 
 
 class Mapping(nn.Module):
@@ -83,13 +99,17 @@ class Layer(nn.Module):
 
     def forward(self, x: Tensor, w: Tensor) -> Tensor:
         """Features ``(N, channels, size, size)`` -> ``(N, out, size, size)``."""
-        if self.depthwise is None:
-            x = F.conv2d(x * self.style(w), self.weight, self.bias, padding=1)
-        else:
+        style, bias = self.style(w), self.bias.to(x.dtype)
+        if self.depthwise is not None:
             # A style and a depthwise convolution commute: scaled afterwards, nothing large is kept twice for gradients.
-            x = F.conv2d(x, self.depthwise, padding=1, groups=x.shape[1])
-            x = F.conv2d(x * self.style(w), self.weight, self.bias)
-        return F.leaky_relu(x.add_(self.noise), SLOPE, inplace=True)
+            x = F.conv2d(x, cast_weight(self.depthwise, x), padding=1, groups=x.shape[1])
+        weight = self.weight
+        if is_reduced(x) and len(x) == 1:
+            weight = weight * style  # scaled in float32, and no pass over the map
+        else:
+            x = x * style.to(x.dtype)
+        x = F.conv2d(x, cast_weight(weight, x), bias, padding=weight.shape[2] // 2)
+        return F.leaky_relu(x.add_(self.noise.to(x.dtype)), SLOPE, inplace=True)
 
 
 class Block(nn.Module):
@@ -104,9 +124,10 @@ class Block(nn.Module):
 
     def forward(self, x: Tensor, rows: Tensor) -> Tensor:
         """Features ``(N, channels, h, w)`` and three rows ``(N, 3, dim)`` -> ``(N, out, 2h, 2w)``."""
-        x = inverse_haar(x * self.up(rows[:, 0]))
+        x = reduced_map(x)
+        x = inverse_haar(x * self.up(rows[:, 0]).to(x.dtype))
         x = self.conv2(self.conv1(x, rows[:, 1]), rows[:, 2])
-        return x if self.adapter is None else self.adapter(x)
+        return x if self.adapter is None else self.adapter(plain_map(x))
 
 
 class ToImage(nn.Module):
@@ -148,7 +169,7 @@ class Synthesis(nn.Module):
         so that wavelet is left out where nobody sees it.
         """
         x, features = self.trunk(latents, feature)
-        bands = self.to_image(x, latents[:, -1])
+        bands = self.to_image(plain_map(x), latents[:, -1])
         if output > bands.shape[2]:
             return inverse_haar(bands), features
         return F.avg_pool2d(0.5 * bands[:, :3], bands.shape[2] // output), features
@@ -159,7 +180,7 @@ class Synthesis(nn.Module):
         features = x
         for number, block in enumerate(self.blocks):
             x = block(x, latents[:, 3 * number + 1 : 3 * number + 4])
-            features = x if x.shape[2] == feature else features
+            features = plain_map(x) if x.shape[2] == feature else features
             if x.shape[2] == stop:
                 break
         return x, features

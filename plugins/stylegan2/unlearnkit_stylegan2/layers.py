@@ -15,6 +15,7 @@ from torch import Tensor, nn
 
 from unlearnkit.errors import ShapeError
 from unlearnkit.ops import bias_act, fir_filter, modulated_conv2d, styled_conv2d, upsample2d
+from unlearnkit.ops.reduced import cast_weight
 
 __all__ = ["NOISE_MODES", "FullyConnected", "SkipConvolution", "SynthesisBlock", "SynthesisLayer", "ToRGB"]
 
@@ -123,7 +124,7 @@ class SkipConvolution(nn.Module):
         self.weight_gain = 1.0 / math.sqrt(in_channels)
 
     def forward(self, x: Tensor, *, gain: float = 1.0) -> Tensor:
-        x = torch.conv2d(x, self.weight * (self.weight_gain * gain))
+        x = torch.conv2d(x, cast_weight(self.weight * (self.weight_gain * gain), x))
         return upsample2d(x, self.resample_filter)
 
 

@@ -13,6 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from unlearnkit.errors import ShapeError
+from unlearnkit.ops.reduced import plain_map
 from unlearnkit_stylegan2.layers import RESAMPLE_TAPS, FullyConnected, SynthesisBlock
 
 __all__ = [
@@ -166,9 +167,9 @@ class SynthesisNetwork(nn.Module):
             rows = ws[:, row : row + block.num_conv + 1]
             x, image = block(x, image, rows, noise_mode=noise_mode, generator=generator)
             if block.adapter is not None:
-                x = block.adapter(x)
+                x = block.adapter(plain_map(x))
             row += block.num_conv
-            kept = x if r == feature else kept
+            kept = plain_map(x) if r == feature else kept
         assert image is not None
         return image if kept is None else (image, kept)
 

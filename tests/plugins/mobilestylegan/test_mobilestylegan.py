@@ -18,6 +18,7 @@ from unlearnkit_mobilestylegan.network import Layer, inverse_haar
 
 from unlearnkit.edits.file import apply_edit, put_on, save_edit
 from unlearnkit.errors import CheckpointError, ConfigError, ShapeError
+from unlearnkit.ops.reduced import bfloat16_maps
 from unlearnkit.weights import present
 
 
@@ -165,3 +166,32 @@ def test_features_beyond_the_draft_are_refused(tmp_path: Path) -> None:
     made = MobileStyleGAN(checkpoint=write_ir(tmp_path / "ir"), feature_resolution=128, training_resolution=64)
     with pytest.raises(ConfigError, match=r"got 128, .* stops at 64; raise training_resolution too"):
         made.check()
+
+
+def test_the_inverse_haar_with_channels_last_is_the_same() -> None:
+    bands = torch.randn(2, 12, 32, 32).bfloat16()
+    wanted = inverse_haar(bands.double())
+    made = inverse_haar(bands.contiguous(memory_format=torch.channels_last))
+    assert made.is_contiguous(memory_format=torch.channels_last)
+    torch.testing.assert_close(made.double(), wanted, atol=0.05, rtol=0.02)
+
+
+@pytest.mark.parametrize("samples", [1, 2])
+def test_bfloat16_is_near_float32(generator: MobileStyleGAN, monkeypatch: pytest.MonkeyPatch, samples: int) -> None:
+    monkeypatch.setattr("unlearnkit.ops.reduced.MIN_PIXELS", 8 * 8)
+    generator._draft = Draft(generator.module, 32)
+    parameters = generator.editable_parameters()
+    latents = generator.sample_latents(samples, torch.Generator().manual_seed(1))
+    found = []
+    for on in (False, True):
+        for parameter in parameters.values():
+            parameter.requires_grad_().grad = None
+        with generator.drafting(), bfloat16_maps(on):
+            drawn = generator.render(latents)
+            (drawn.image.square().mean() + drawn.features.square().mean()).backward()
+        gradient = torch.cat([value.grad.flatten() for value in parameters.values() if value.grad is not None])
+        found.append((drawn.image.detach().flatten(), drawn.features.detach().flatten(), gradient))
+    for exact, rounded in zip(*found, strict=True):
+        assert rounded.dtype == torch.float32 and not torch.equal(exact, rounded)
+        assert F.cosine_similarity(exact, rounded, dim=0) > 0.99
+    assert {value.dtype for value in parameters.values()} == {torch.float32}

@@ -35,7 +35,10 @@ def fused_bias_act(x: Tensor, bias: Tensor | None, scale: Tensor | None, noise: 
     x = x * gain if bias is None else torch.add((bias * gain).view(-1, *rest), x, alpha=gain)
     if slope != 1:
         x = F.leaky_relu(x, slope, inplace=True)  # in place on our own tensor, never on the caller's
-    return x if clamp < 0 else F.hardtanh(x, -clamp, clamp)  # as clamp, with a faster gradient in bfloat16
+    if clamp < 0:
+        return x
+    # The same but for gradients at the very border; its gradient is faster in bfloat16.
+    return F.hardtanh(x, -clamp, clamp) if x.dtype == torch.bfloat16 else x.clamp(-clamp, clamp)
 
 
 def fused_bias_act_gradients(

@@ -36,7 +36,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     group.addoption("--photoreal", action="store_true",
                     help="photorealistic people, drawn by the fetched mobilestylegan, hours; goes on where it stopped")
     group.addoption("--results", type=Path, help="folder of results, what it has is not done again; quick: a new one")
-    group.addoption("--part", default="1/1", help="I/N: only every N-th case; N processes may share one folder")
+    group.addoption("--part", default="1/1", help="I/N: only every N-th person; N processes may share one folder")
     group.addoption("--tuned", type=Path, default=USER, help=f"what 'unlearnkit bench --tune' wrote, by default {USER}")
     for name in NAMES:
         group.addoption(f"--{name}", help=f"only these {name}, separated by commas")

@@ -125,34 +125,53 @@ def summary(values: Tensor) -> dict[str, float]:
 
 # ---------------------------------------------------------------- erasing
 
-def one_after_another(plan: Plan) -> Iterator[tuple[int, Path, float]]:
-    """Number, edit and seconds of each milestone; edits between milestones are removed once they were built upon."""
+def one_after_another(plan: Plan) -> Iterator[tuple[int, Path]]:
+    """Number and edit of each milestone; edits between milestones are removed once they were built upon."""
     made = [number for number in range(1, plan.milestones[-1] + 1) if plan.edit("one_by_one", number).exists()]
-    seconds, last = 0.0, max(made, default=0)
-    yield from ((number, plan.edit("one_by_one", number), 0.0) for number in made if number in plan.milestones)
+    last = max(made, default=0)
+    yield from ((number, plan.edit("one_by_one", number)) for number in made if number in plan.milestones)
     for number in range(last + 1, plan.milestones[-1] + 1):
         before, edit = plan.edit("one_by_one", number - 1), plan.edit("one_by_one", number)
-        seconds += erase(plan.settings(number, number), edit, before if number > 1 else None)
+        erase(plan.settings(number, number), edit, before if number > 1 else None)
         if number - 1 not in plan.milestones:
             before.unlink(missing_ok=True)
         if number in plan.milestones:
-            yield number, edit, seconds
+            yield number, edit
 
 
-def all_together(plan: Plan) -> Iterator[tuple[int, Path, float]]:
-    """Number, edit and seconds of each number of people who are erased at once."""
+def all_together(plan: Plan) -> Iterator[tuple[int, Path]]:
+    """Number and edit of each number of people who are erased at once."""
     for number in plan.together:
         edit = plan.edit("together", number)
-        yield number, edit, 0.0 if edit.exists() else erase(plan.settings(1, number), edit, None)
+        if not edit.exists():
+            erase(plan.settings(1, number), edit, None)
+        yield number, edit
 
 
-def erase(settings: Settings, edit: Path, base: Path | None) -> float:
-    """Erase the people of the settings, from the generator that the edit ``base`` gives; the seconds of the method."""
+def erase(settings: Settings, edit: Path, base: Path | None) -> None:
+    """Erase the people of the settings, from the generator that the edit ``base`` gives.
+
+    The seconds of the method are noted before the edit is written: an edit that is there is never made again.
+    """
     experiment = load(settings, None if base is None else open_chain(base), measures=False)
     experiment.find_people()
     experiment.unlearn()
+    known = seconds(edit.parent) | {edit.stem: experiment.seconds["unlearn"]}
+    write_bytes(edit.parent / "seconds.json", json_bytes(known))
     experiment.save_edit(edit)
-    return experiment.seconds["unlearn"]
+
+
+def seconds(folder: Path) -> dict[str, float]:
+    """Seconds of the method by edit, of all that were made in a folder, those that are removed again too."""
+    file = folder / "seconds.json"
+    found: dict[str, float] = json.loads(file.read_text()) if file.exists() else {}
+    return found
+
+
+def spent(plan: Plan, way: str, number: int) -> float:
+    """Seconds of the method until that many people were erased."""
+    known = seconds(plan.folder)
+    return sum(known[plan.edit(way, one).stem] for one in (range(1, number + 1) if way == "one_by_one" else (number,)))
 
 
 # ---------------------------------------------------------------- the ledger
@@ -163,9 +182,10 @@ def ledger(plan: Plan) -> list[dict[str, Any]]:
     known = {(row["way"], row["people"]) for row in rows}
     meter = Meter(plan)
     for way, found in (("one_by_one", one_after_another(plan)), ("together", all_together(plan))):
-        for number, edit, seconds in found:
+        for number, edit in found:
             if (way, number) not in known:
-                row = {"method": plan.method, "way": way, "people": number, "seconds": round(seconds, 1),
+                row = {"method": plan.method, "way": way, "people": number,
+                       "seconds": round(spent(plan, way, number), 1),
                        **meter.measure(edit, number)}
                 rows.append(row)
                 write_bytes(file, json_bytes(rows, indent=1))
@@ -190,9 +210,9 @@ def line(row: dict[str, Any]) -> str:
     return f"| {row['method']} | {way} | {row['people']} | {recognised} | {' | '.join(ends)} | {distance:.3g} |"
 
 
-HEAD = """| method | way | people | still recognised | erased: mean (worst) | bystanders: mean (worst) | \
-random people: mean (worst) | Fréchet distance |
+HEAD = """| method | way | people | still recognised | erased ↓ | bystanders ↑ | random people ↑ | Fréchet distance ↓ |
 | --- | --- | ---: | ---: | ---: | ---: | ---: | ---: |"""
+"""Of the three in the middle the judge's similarity before to after: mean and, in brackets, the worst."""
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -210,10 +230,11 @@ def main(arguments: Sequence[str] | None = None) -> None:
                for name in ("milestones", "together")}
     rows = []
     for method in given.methods.split(","):
-        folder = given.folder / method
+        # Other numbers of steps or samples are other results.
+        folder = given.folder / f"{method}-{given.steps}-steps-{given.samples}-samples"
         folder.mkdir(parents=True, exist_ok=True)
         rows += ledger(Plan(method, folder, samples=given.samples, steps=given.steps, **numbers))
-    print("\n".join([HEAD.replace("\\\n", ""), *map(line, rows)]))
+    print("\n".join([HEAD, *map(line, rows)]))
     if given.out is not None:
         write_bytes(given.out, json_bytes(rows, indent=1))
 

@@ -12,19 +12,36 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import attrs
 
 from unlearnkit.files.atomic import PRIVATE
 
-__all__ = ["INTERRUPTED", "Ended", "Work"]
+__all__ = ["INTERRUPTED", "Ended", "Work", "handling"]
 
 INTERRUPTED = 130
 """Exit code of a process that was asked to stop and has saved what it needs to go on."""
 _TAIL = 1 << 14
 _POLL = 0.1
+
+
+@contextmanager
+def handling(numbers: tuple[int, ...], handler: Callable[[int, Any], None]) -> Iterator[None]:
+    """Context manager in which ``handler`` gets these signals; outside the main thread it changes nothing."""
+    try:
+        old = {number: signal.signal(number, handler) for number in numbers}
+    except ValueError:  # handlers can only be set in the main thread
+        yield
+        return
+    try:
+        yield
+    finally:
+        for number, before in old.items():
+            signal.signal(number, before)
 
 
 @attrs.frozen

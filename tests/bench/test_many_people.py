@@ -30,9 +30,11 @@ def test_requests_go_on_where_they_stopped(tmp_path: Path) -> None:
     assert [(row["way"], row["people"]) for row in rows] == [
         ("one_by_one", 1), ("one_by_one", 2), ("one_by_one", 4), ("together", 2)
     ]
-    edits = sorted(path.name for path in (tmp_path / "closed-form").glob("*.safetensors"))
+    folder = tmp_path / "closed-form-30-steps-4-samples"
+    edits = sorted(path.name for path in folder.glob("*.safetensors"))
     assert edits == [f"one_by_one_000{n}.safetensors" for n in (1, 2, 4)] + ["together_0002.safetensors"]
-    assert rows[0] == json.loads((tmp_path / "closed-form" / "rows.json").read_text())[0]
+    assert rows[0] == json.loads((folder / "rows.json").read_text())[0]
+    assert 0 < rows[0]["seconds"] < rows[2]["seconds"]  # the sum, over both starts
     # Erased people stay erased while others follow, and each takes something from everybody else.
     assert all(row["erased"]["most"] < 0.47 and row["recognised"] == 0 for row in rows)
     assert rows[0]["bystanders"]["mean"] > rows[2]["bystanders"]["mean"]

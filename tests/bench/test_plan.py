@@ -73,8 +73,9 @@ def test_a_bench_goes_on_that_another_machine_began(tmp_path: Path) -> None:
 
 def test_what_was_made_otherwise_is_not_known(tmp_path: Path) -> None:
     plan = bench_plan(QUICK, tmp_path / "here", TWO)
-    other = attrs.evolve(made(plan.tasks[0]), budget=Budget(99, 4, 40))
-    merge_results(tmp_path / "merged.json", read_results([write_result(tmp_path / "there", other)]))
+    other = attrs.evolve(made(plan.tasks[1]), budget=Budget(99, 4, 40))
+    there = [write_result(tmp_path / "there", result) for result in (made(plan.tasks[0]), other)]
+    merge_results(tmp_path / "merged.json", read_results(there))
     with pytest.raises(RunError, match=r"merged.json is of the profile quick .*99.*leave it out of --known"):
         adopt(plan, tmp_path / "merged.json")
     assert not (tmp_path / "here").exists()

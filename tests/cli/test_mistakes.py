@@ -220,6 +220,7 @@ MISTAKES = [
     (("bench", "--launcher", "slrm"), "there is no launcher 'slrm'. Did you mean 'slurm'?"),
     (("bench", "--launcher", "local", "--set", "launcher.nonsense=1"), "nonsense"),
     (("bench", "--launcher", "local", "--part", "1/2"), "--launcher excludes"),
+    (("bench", "--set", "launcher.cpus=2"), "give --launcher local, ray or slurm too"),
     (("bench", "--tune", "nonsense"), "there is no method 'nonsense'"),
     (("bench", "--tuned", "text.txt"), "text.txt is damaged"),
     (("bench", "--device", "gpu"), "expected auto, cpu"),

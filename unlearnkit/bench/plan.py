@@ -128,9 +128,7 @@ def _plan(tasks: list[Task], part: tuple[int, int], again: bool) -> Plan:
 
 
 def _part(tasks: list[Task], part: tuple[int, int]) -> tuple[Task, ...]:
-    """What part I of N does: whole people, since what is found of a person serves all methods; cases, if there are more
-    parts than people.
-    """
+    """What part I of N does: whole people, since what is found of one serves all methods; cases if people are few."""
     people = {person: place for place, person in enumerate(dict.fromkeys(task.person for task in tasks))}
     places = [people[task.person] for task in tasks] if part[1] <= len(people) else range(len(tasks))
     mine = tuple(task for task, place in zip(tasks, places, strict=True) if place % part[1] == part[0] - 1)
@@ -147,13 +145,13 @@ def adopt(plan: Plan, file: Path) -> Plan:
     :raises RunError: if a case was made otherwise there.
     """
     known = {found.result.id: found for found in read_results([file])}
-    done = dict(plan.done)
-    for place, task in enumerate(plan.tasks):
-        if place not in done and task.case.id in known:
-            found = check_same(known[task.case.id], task.case, "leave it out of --known")
-            done[place] = attrs.evolve(found, pictures={})
-            write_result(task.folder, done[place])
-    return Plan(plan.tasks, done)
+    new = {
+        place: attrs.evolve(check_same(known[task.case.id], task.case, "leave it out of --known"), pictures={})
+        for place, task in enumerate(plan.tasks) if place not in plan.done and task.case.id in known
+    }
+    for place, result in new.items():
+        write_result(plan.tasks[place].folder, result)
+    return Plan(plan.tasks, {**plan.done, **new})
 
 
 def _check_files(case: Case) -> None:

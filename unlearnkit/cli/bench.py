@@ -71,9 +71,9 @@ def command(profile_name: str, tune: tuple[str, ...], methods: tuple[str, ...], 
     if tune and methods:
         raise click.UsageError("--tune and --methods exclude each other: --tune says which methods are tuned")
     if launcher and (again or part != "1/1"):
-        raise click.UsageError("--launcher excludes --again and --part: it starts parts, more than once if need be")
+        raise click.UsageError("--launcher excludes --again and --part: it starts parts itself; leave one out")
     if known and (tune or again):
-        raise click.UsageError("--known excludes --tune and --again: it is of results that are not made once more")
+        raise click.UsageError("--known excludes --tune and --again: it is of cases that are not done again")
     sets, where = _split(sets, launcher)
     overrides = _overrides(sets, device)
     on_whom = PHOTOREAL_TUNE if profile_name == "photoreal" else TUNE
@@ -122,12 +122,14 @@ def _overrides(sets: tuple[str, ...], device: str | None) -> dict[str, Any]:
 
 def _split(sets: tuple[str, ...], name: str | None) -> tuple[tuple[str, ...], Launcher | None]:
     """What is set for the methods, and the launcher with what is set for it."""
+    own = [text for text in sets if text.startswith("launcher.")]
     if name is None:
+        if own:
+            raise ConfigError(f"--set {own[0]}: no launcher is chosen; give --launcher local, ray or slurm too")
         return sets, None
     from unlearnkit.config import build, parse_set
     from unlearnkit.plugins import registry
 
-    own = [text for text in sets if text.startswith("launcher.")]
     options = {key.removeprefix("launcher."): value for key, value in map(parse_set, own)}
     where: Launcher = build(registry().component_class("launcher", name), options, "launcher")
     where.check()
@@ -166,7 +168,8 @@ def _launch(plan: Plan, folder: Path, launcher: Launcher, arguments: list[str]) 
     except KeyboardInterrupt as stop:
         raise _stopped(folder) from stop
     if failed:
-        raise RunError(f"{len(failed)} people failed, the others are in {folder}; the same command tries them again: "
+        raise RunError(f"{len(failed)} {'person' if len(failed) == 1 else 'people'} failed, the others are in {folder}; "
+                       "the same command tries them again: "
                        f"{'; '.join(f'{end.name}: {end.reason}' for end in failed[:3])} (logs in {folder / 'logs'})")
 
 

@@ -136,7 +136,7 @@ def _bfloat16() -> Check:
 
     found = bfloat16_instructions()
     if found is None:
-        return Check("kernels", "bfloat16 (cpu)", "missing", "the processor has neither AMX nor AVX512-BF16; "
+        return Check("kernels", "bfloat16 (cpu)", "missing", "the processor has no AMX (amx_bf16); "
                      "precision=bf16 stays in float32")
     return Check("kernels", "bfloat16 (cpu)", "ok", f"{found}; used with --set precision=bf16", {"instructions": found})
 

@@ -62,7 +62,7 @@ class RunSettings:
     precision: str | None = option(
         None, choices=("float32", "tf32", "bf16"),
         help="matmul precision on CUDA; bf16 is tf32 plus the losses' networks in bfloat16 while a method trains; on "
-             "CPUs with AMX or AVX512-BF16 also the generators' large maps; by default torch's choice")
+             "CPUs with AMX also the generators' large maps; by default torch's choice")
     cuda_graph: bool = option(False, help="capture a step as a CUDA graph and replay it (experimental)")
 
 

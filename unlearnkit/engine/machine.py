@@ -16,11 +16,14 @@ import platform
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from unlearnkit.config.settings import RunSettings
-from unlearnkit.engine.precision import float32_products
+from unlearnkit.engine.precision import effective_precision, float32_products
 from unlearnkit.waiting import waiting
+
+if TYPE_CHECKING:
+    import torch
 
 __all__ = ["applied", "cpu_quota", "keep_memory", "usable_threads"]
 
@@ -37,8 +40,10 @@ _THREAD_VARIABLES = ("OMP_NUM_THREADS", "MKL_NUM_THREADS")
 
 
 @contextmanager
-def applied(settings: RunSettings) -> Iterator[dict[str, Any]]:
+def applied(settings: RunSettings, device: torch.device | None = None) -> Iterator[dict[str, Any]]:
     """Context manager that applies ``settings`` (``memory``, ``threads``, ``precision``); yields what was applied.
+
+    ``device``: where a method trains, if it does; what a precision means depends on it.
 
     Threads and precision are restored at exit. The allocator stays as set, since glibc cannot report its previous
     parameters; for the same reason ``system`` cannot undo what an earlier run of this process has set.
@@ -52,7 +57,8 @@ def applied(settings: RunSettings) -> Iterator[dict[str, Any]]:
         torch.set_num_threads(threads)
     try:
         with float32_products(settings.precision):
-            yield {"threads": threads, "waiting": waiting(), "allocator": memory, "precision": settings.precision}
+            precision = settings.precision if device is None else effective_precision(settings.precision, device)
+            yield {"threads": threads, "waiting": waiting(), "allocator": memory, "precision": precision}
     finally:
         if threads != before:
             torch.set_num_threads(before)

@@ -35,14 +35,16 @@ __all__ = [
 ]
 
 T = TypeVar("T")
-INSTRUCTIONS = ("amx_bf16", "avx512_bf16")
-"""What multiplies bfloat16, best first, as Linux names it."""
+INSTRUCTIONS = ("amx_bf16",)
+"""What makes training in bfloat16 faster, as Linux names it. Not ``avx512_bf16``: with it alone, StyleGAN2's iteration
+took a third longer than in float32 (docs/performance.md).
+"""
 
 
 # ---------------------------------------------------------------- what the processor has
 
 def bfloat16_instructions(cpu_info: Path = Path("/proc/cpuinfo")) -> str | None:
-    """The instructions with which this processor multiplies bfloat16, ``amx_bf16`` or ``avx512_bf16``; None without.
+    """The instructions of this processor that make training in bfloat16 faster; None without.
 
     Also None where the system does not tell (other than Linux), or torch was built without oneDNN.
     """
@@ -63,7 +65,7 @@ def effective_precision(precision: str | None, device: torch.device) -> str | No
 
 
 def _lacking() -> str:
-    return f"this processor ({platform.machine()}) has none of {', '.join(INSTRUCTIONS)}"
+    return f"this processor ({platform.machine()}) has no {' or '.join(INSTRUCTIONS)}"
 
 
 def trains_in_bfloat16(precision: str | None, device: torch.device) -> bool:

@@ -14,7 +14,7 @@ from filelock import FileLock, Timeout
 from unlearnkit.errors import RunError
 from unlearnkit.files import atomic
 from unlearnkit.files.reading import read_file
-from unlearnkit.work import Ended, Work
+from unlearnkit.work import Ended, Work, handling
 
 if TYPE_CHECKING:
     from unlearnkit.interfaces import Launcher
@@ -33,7 +33,7 @@ def launch_all(
     polite end of this process stop what runs.
     """
     failed = []
-    with _sigterm_as_interrupt():
+    with handling((signal.SIGTERM,), _interrupt):
         found = launcher.launch(works, folder / _NOTES)
         with contextlib.closing(found):  # type: ignore[type-var]  # an iterator that stops what runs
             for end in found:
@@ -72,18 +72,6 @@ def launching_folder(folder: Path, what: str, names: Sequence[str] = ()) -> Iter
         lock.release()
 
 
-@contextlib.contextmanager
-def _sigterm_as_interrupt() -> Iterator[None]:
+def _interrupt(number: int, frame: Any) -> None:
     """A polite end of the process stops the jobs too, as Ctrl-C does."""
-    def stop(number: int, frame: Any) -> None:
-        raise KeyboardInterrupt
-
-    try:
-        old = signal.signal(signal.SIGTERM, stop)
-    except ValueError:  # handlers can only be set in the main thread
-        yield
-        return
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGTERM, old)
+    raise KeyboardInterrupt

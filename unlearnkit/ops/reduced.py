@@ -1,8 +1,8 @@
 """bfloat16 on CPUs while a method trains: large maps are held in bfloat16 with channels last, all else stays float32.
 
-Processors with AMX or AVX512-BF16 multiply bfloat16 several times faster than float32, but only where channels come
-last: so a map is converted where it becomes large, stays as it is from layer to layer, and is converted back where it
-leaves (a picture, features of a loss). Weights are cast where they are used; their gradients arrive in float32.
+Processors with AMX multiply bfloat16 several times faster than float32, but only where channels come last: so a map is
+converted where it becomes large, stays as it is from layer to layer, and is converted back where it leaves (a picture,
+features of a loss). Weights are cast where they are used; their gradients arrive in float32.
 
 Off by default. :func:`bfloat16_maps` switches it on for what is computed inside, :mod:`unlearnkit.engine.precision`
 decides when that is.

@@ -27,7 +27,7 @@ from unlearnkit.edits import file as edit_files
 from unlearnkit.edits.chain import Chain
 from unlearnkit.engine import freeze
 from unlearnkit.engine.machine import applied
-from unlearnkit.engine.precision import effective_precision, make_measures, trains_in_bfloat16
+from unlearnkit.engine.precision import make_measures, trains_in_bfloat16
 from unlearnkit.errors import ConfigError
 from unlearnkit.interfaces import Evidence, Generator, Job, Measures, Person, Progress, Request
 from unlearnkit.metrics.measuring import declared, measured
@@ -194,8 +194,7 @@ class Experiment:
     def phase(self, name: str) -> Iterator[None]:
         """Context manager that applies the machine settings (threads, memory, precision) and records the time."""
         started = time.monotonic()
-        with applied(self.settings) as self.machine:
-            self.machine["precision"] = effective_precision(self.settings.precision, self.device)
+        with applied(self.settings, self.device) as self.machine:
             yield
         self.seconds[name] = round(self.seconds.get(name, 0.0) + time.monotonic() - started, 3)
 
@@ -238,8 +237,7 @@ def load(
     """
     started = time.monotonic()
     device = pick_device(settings.device)
-    with applied(settings) as machine:
-        machine["precision"] = effective_precision(settings.precision, device)
+    with applied(settings, device) as machine:
         parts = assemble(settings, device, unlearns=unlearns, measures=measures)
         original = None
         if chain is not None:

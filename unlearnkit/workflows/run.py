@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import signal
 import time
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +30,7 @@ from unlearnkit.report.show import show_people
 from unlearnkit.report.worlds import mixed_sentence
 from unlearnkit.runs import Run
 from unlearnkit.streams import stream
+from unlearnkit.work import handling
 from unlearnkit.workflows.experiment import Experiment, load
 from unlearnkit.workflows.preflight import check
 from unlearnkit.workflows.progress import ProgressLine
@@ -154,8 +155,7 @@ class RunProgress(Progress):
             raise Interrupted(f"stopped; continue with: unlearnkit run --resume {self.run.path}")
 
 
-@contextmanager
-def _signals(progress: RunProgress) -> Iterator[None]:
+def _stop_politely(progress: RunProgress) -> AbstractContextManager[None]:
     """Context manager in which SIGINT and SIGTERM make the run save and stop; a second one stops it immediately."""
     def ask(number: int, frame: Any) -> None:
         if progress.stop:
@@ -163,17 +163,7 @@ def _signals(progress: RunProgress) -> Iterator[None]:
         progress.stop = True
         progress.line.note("stopping after this step; interrupt again to stop immediately")
 
-    numbers = (signal.SIGINT, signal.SIGTERM)
-    try:
-        old = {number: signal.signal(number, ask) for number in numbers}
-    except ValueError:  # handlers can only be set in the main thread
-        yield
-        return
-    try:
-        yield
-    finally:
-        for number, handler in old.items():
-            signal.signal(number, handler)
+    return handling((signal.SIGINT, signal.SIGTERM), ask)
 
 
 # ---------------------------------------------------------------- the phases
@@ -183,7 +173,7 @@ def _finish(run: Run, experiment: Experiment, line: ProgressLine) -> None:
     progress = RunProgress(run, line, experiment.settings.save_every)
     with run:
         try:
-            with _signals(progress):
+            with _stop_politely(progress):
                 kernels = dict(zip(("kernels", "instructions"), native.in_use(experiment.device.type), strict=True))
                 source = experiment.parts.judge.levels_source
                 run.update_manifest(**experiment.machine, **kernels, domains=experiment.settings.domains(),

@@ -168,8 +168,8 @@ def _launch(plan: Plan, folder: Path, launcher: Launcher, arguments: list[str]) 
     except KeyboardInterrupt as stop:
         raise _stopped(folder) from stop
     if failed:
-        raise RunError(f"{len(failed)} {'person' if len(failed) == 1 else 'people'} failed, the others are in {folder}; "
-                       "the same command tries them again: "
+        who = "1 person" if len(failed) == 1 else f"{len(failed)} people"
+        raise RunError(f"{who} failed, the others are in {folder}; the same command tries them again: "
                        f"{'; '.join(f'{end.name}: {end.reason}' for end in failed[:3])} (logs in {folder / 'logs'})")
 
 

@@ -87,6 +87,10 @@ class PairLoop(Method):
     def start(self, job: Job, parameters: dict[str, nn.Parameter]) -> None:
         """Prepare before the first step, and again on resume; must be deterministic and not use ``job.rng``."""
 
+    def rate(self, index: int) -> float:
+        """The learning rate of step ``index``, 0-based; by default the same at all of them."""
+        return self.learning_rate
+
     def combine(self, forget: dict[str, Tensor], retain: dict[str, Tensor]) -> dict[str, Tensor]:
         """Merge the two gradients, by parameter; only called if ``splits`` is set. By default their sum."""
         return {name: forget[name] + retain[name] for name in forget}
@@ -114,7 +118,7 @@ class PairLoop(Method):
             loss.begin(job)
         self.start(job, parameters)
         saved = job.progress.load()
-        start = 0 if saved is None else _restore(*saved, parameters, adam, job.rng)
+        start = 0 if saved is None else _restore(*saved, parameters, adam, job)
         graph = GraphedStep(_whole_step(job, cache, parameters, adam), job, CudaRecorder()) if graphed else None
         delay = read_delay(job.device)
         waiting: deque[StepNumbers] = deque()
@@ -128,11 +132,12 @@ class PairLoop(Method):
                 waiting.append(StepNumbers(index, self._gradients(job, step, cache, parameters), job.device))
                 if not delay:
                     waiting[-1].check()  # before updating with gradients that are not finite
+                adam.param_groups[0]["lr"] = self.rate(index)
                 adam.step()
             self._report(job, waiting, delay)
             if job.progress.due() or index + 1 == self.steps:
                 self._report(job, waiting, 0)  # first: the log may be ahead of the checkpoint, never behind
-                job.progress.save(*_snapshot(index + 1, parameters, adam, job.rng))
+                job.progress.save(*_snapshot(index + 1, parameters, adam, job))
 
     def _report(self, job: Job, waiting: deque[StepNumbers], keep: int) -> None:
         """Read and report the oldest steps until ``keep`` steps are pending."""
@@ -338,18 +343,20 @@ def _render_frozen(job: Job, batch: list[Segment], cache: dict[Any, Rendering]) 
 # ---------------------------------------------------------------- resume
 
 def _snapshot(
-    done: int, parameters: dict[str, nn.Parameter], adam: torch.optim.Adam, rng: torch.Generator
+    done: int, parameters: dict[str, nn.Parameter], adam: torch.optim.Adam, job: Job
 ) -> tuple[dict[str, Tensor], dict[str, Any]]:
     tensors = {f"parameter/{name}": value.detach() for name, value in parameters.items()}
     for name, parameter in parameters.items():
         tensors.update({f"adam/{key}/{name}": value for key, value in adam.state[parameter].items()})
-    state = base64.b64encode(bytes(rng.get_state().tolist())).decode()
+    for label, loss in job.losses.items():
+        tensors.update({f"loss/{label}/{key}": value.detach() for key, value in loss.memory().items()})
+    state = base64.b64encode(bytes(job.rng.get_state().tolist())).decode()
     return tensors, {"step": done, "rng": state}
 
 
 def _restore(
     tensors: dict[str, Tensor], values: dict[str, Any], parameters: dict[str, nn.Parameter],
-    adam: torch.optim.Adam, rng: torch.Generator,
+    adam: torch.optim.Adam, job: Job,
 ) -> int:
     """Restore the state after ``values['step']`` steps; returns that number."""
     on_device = adam.defaults["capturable"]  # then Adam keeps its step count on the device
@@ -364,5 +371,10 @@ def _restore(
             }
             if not adam.state[parameter]:
                 del adam.state[parameter]  # it never had a gradient
-    rng.set_state(torch.tensor(list(base64.b64decode(values["rng"])), dtype=torch.uint8))
+    for label, loss in job.losses.items():
+        start = f"loss/{label}/"
+        memory = {key.removeprefix(start): value for key, value in tensors.items() if key.startswith(start)}
+        if memory:
+            loss.recall(memory)
+    job.rng.set_state(torch.tensor(list(base64.b64decode(values["rng"])), dtype=torch.uint8))
     return int(values["step"])

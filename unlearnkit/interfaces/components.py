@@ -261,6 +261,13 @@ class Loss(Component):
     def weights(self) -> dict[str, float]:
         """Weight of each term; the step's loss is the weighted **sum** over terms and pairs."""
 
+    def memory(self) -> dict[str, Tensor]:
+        """What this loss has learned by its steps, for the checkpoint; empty for one that remembers nothing."""
+        return {}
+
+    def recall(self, memory: Mapping[str, Tensor]) -> None:  # noqa: B027 - most losses remember nothing
+        """Go on from a :meth:`memory` on resume; called after :meth:`begin`, and only if there is one."""
+
     def penalty(self, parameters: Mapping[str, Tensor]) -> dict[str, Tensor]:
         """Terms on the trained parameters themselves, each a scalar; see :class:`Penalty` for losses without pairs."""
         return {}

@@ -153,11 +153,10 @@ def _job(subject: Subject, made: Generator, people: int = 1, seed: int = SEED) -
     losses = {name: _part("loss", name, tables.get(name, {})) for name in method.losses}
     job = make_job(made, frozen, losses, people, seed)
     if method.target is not None:
+        job.selector = _part("target", method.target, preset.get("target", {}))
+        job.selector.fit(job.erased, made, job.measures, torch.Generator().manual_seed(4))
         with torch.no_grad():
-            rng = torch.Generator().manual_seed(3)
-            job.selector = _part("target", method.target, preset.get("target", {}))
-            job.selector.fit(job.erased, made, job.measures, torch.Generator().manual_seed(4))
-            job.targets = job.selector.select(job.erased, made, rng)
+            job.targets = job.selector.select(job.erased, made, torch.Generator().manual_seed(3))
     return job
 
 

@@ -658,6 +658,21 @@ class ExplodingSlope(GoodLoss):
         return {"pixels": gap.square().sum((1, 2, 3)).sqrt()}  # 0 at 0, where its gradient is NaN
 
 
+@broken("loss/check_it_goes_on_from_its_memory", "Loss.memory")
+class Forgets(GoodLoss):
+    _steps: int = attrs.field(init=False, default=0)
+
+    def begin(self, job):
+        self._steps = 0
+
+    def terms(self, edited, frozen, measures):
+        self._steps += 1
+        return GoodLoss.terms(self, edited, frozen, measures)
+
+    def pairs(self, step):
+        return step.pairs(step.erased + 0.01 * self._steps, step.targets)
+
+
 @broken("loss/check_a_penalty_has_a_gradient", "penalty 'size'")
 class PenaltyByParameter(GoodLoss):
     def penalty(self, parameters):

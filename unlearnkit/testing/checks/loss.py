@@ -197,6 +197,27 @@ def check_it_can_be_minimised(subject: Subject) -> None:
         expect(finite, "finite parameters after two steps", "NaN or infinity")
 
 
+def check_it_goes_on_from_its_memory(subject: Subject) -> None:
+    """What a loss learns in a step is in its ``memory``: one that begins anew and recalls it names the same pairs."""
+    _skip_penalties(subject)
+    made = ToyGenerator()
+    job = _job(subject, made)
+    for index in range(3):
+        pairs = _pairs(subject.component, job, index)
+        subject.component.terms(made.render(pairs.edited), job.frozen.render(pairs.frozen), job.measures)
+    memory = snapshot(subject.component.memory())
+    state = job.rng.get_state()
+    went_on = _pairs(subject.component, job, 3)
+    fresh = subject.fresh()
+    fresh.begin(job)
+    if memory:
+        fresh.recall(memory)
+    job.rng.set_state(state)
+    resumed = _pairs(fresh, job, 3)
+    same = same_bits([went_on.edited, went_on.frozen], [resumed.edited, resumed.frozen])
+    expect(same, "the same pairs after beginning anew with the same memory (Loss.memory, Loss.recall)", "different ones")
+
+
 # ---------------------------------------------------------------- a step for a loss
 
 def _skip_penalties(subject: Subject) -> None:

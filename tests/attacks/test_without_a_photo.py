@@ -8,6 +8,7 @@ import attrs
 import pytest
 import torch
 from torch import Tensor, nn
+from unlearnkit_lethe.whitening import whitening
 
 from unlearnkit.attacks.difference import DifferenceSearch, ReadDifference, read_directions, shuffled
 from unlearnkit.attacks.identification import Identified, identify
@@ -56,7 +57,8 @@ class StyledToy(ToyGenerator):
 
 
 def erase(kind: str) -> Evidence:
-    """Evidence on an edit of style layers: one outer product with w_u, or the closed form of a target across w_avg."""
+    """Evidence on an edit of style layers: one outer product with w_u, the same of a step in whitened latents, or the
+    closed form of a target across w_avg."""
     frozen, edited = StyledToy(), StyledToy()
     evidence = make_evidence(frozen, edited)
     person = attrs.evolve(evidence.request.people[0], latents=random_latents(frozen, 1, 20), pictures=None)
@@ -69,6 +71,10 @@ def erase(kind: str) -> Evidence:
         for layer in edited.style_layers():
             if kind == "gradient":
                 layer.weight.sub_(3 * torch.outer(layer.weight @ (erased - target), erased - frozen.w_avg[0]))
+            elif kind == "whitened":
+                scales = whitening(frozen, 0.3)
+                layer.weight.sub_(3 * torch.outer(layer.weight @ (erased - target), erased - frozen.w_avg[0]) @ scales
+                                  @ scales)
             else:
                 c = nn.functional.pad(erased.double(), (0, 1), value=1.0)
                 factor = torch.linalg.solve(gram + torch.outer(c, c), c)
@@ -89,13 +95,18 @@ def alike(evidence: Evidence) -> Sequence[float]:
 
 
 def test_what_a_gradient_leaves_is_read_off_the_rows() -> None:
-    rows, _ = alike(erase("gradient"))
+    rows, _, _ = alike(erase("gradient"))
     assert rows == pytest.approx(1, abs=1e-4)
 
 
 def test_a_closed_form_is_read_off_the_columns() -> None:
-    rows, columns = alike(erase("closed"))
+    rows, columns, _ = alike(erase("closed"))
     assert columns == pytest.approx(1, abs=1e-3) and rows < 0.95
+
+
+def test_a_step_in_whitened_latents_is_read_there() -> None:
+    rows, _, whitened = alike(erase("whitened"))
+    assert whitened == pytest.approx(1, abs=0.01) and rows < 0.95
 
 
 def test_nothing_is_read_where_nothing_was_written() -> None:

@@ -69,7 +69,7 @@ def recorder(monkeypatch) -> Again:
     """Lets a CPU record."""
     made = Again()
     monkeypatch.setattr(engine, "CudaRecorder", lambda: made)
-    monkeypatch.setattr(engine, "reason_against", lambda job, adds_terms: None)
+    monkeypatch.setattr(engine, "reason_against", lambda *_: None)
     monkeypatch.setattr(engine, "micro_batch_size", lambda device, resolution, pairs: pairs)
     return made
 
@@ -149,6 +149,7 @@ def test_what_is_not_even_tried() -> None:
     job = attrs.evolve(toy_job(losses()), device=CUDA)
     assert graphs.reason_against(job, False) is None
     assert "adds to the gradients" in graphs.reason_against(job, True)
+    assert "learning rate changes" in graphs.reason_against(job, False, True)
     assert "the device is cpu" in graphs.reason_against(attrs.evolve(job, device=CPU), False)
     penalised = attrs.evolve(job, losses={**losses(), "fisher": Fisher()})
     assert "fisher penalises" in graphs.reason_against(penalised, False)
@@ -157,7 +158,7 @@ def test_what_is_not_even_tried() -> None:
 @pytest.mark.parametrize(("method", "says"), [(Guide, False), (GradientSurgery, True)])
 def test_methods_that_add_terms_are_told_apart(monkeypatch, method, says) -> None:
     asked: list[bool] = []
-    monkeypatch.setattr(engine, "reason_against", lambda job, adds_terms: asked.append(adds_terms) or "it is a test")
+    monkeypatch.setattr(engine, "reason_against", lambda job, adds_terms, _: asked.append(adds_terms) or "it is a test")
     with pytest.warns(UserWarning, match="no CUDA graph: it is a test"):
         method(steps=1).unlearn(make(cuda_graph=True))
     assert asked == [says]

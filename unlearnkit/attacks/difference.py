@@ -15,12 +15,15 @@ from unlearnkit.attacks.trace import Trace, judged_on, references
 from unlearnkit.config import option
 from unlearnkit.interfaces import Attack, Attempt, Case, Generator, Holds, Recovery, StyleLayer
 from unlearnkit.metrics.gallery import BATCH, front_images
+from unlearnkit.streams import stream
 from unlearnkit.ticks import tick
 
 __all__ = ["DifferenceSearch", "ReadDifference", "gap", "read_directions", "shuffled"]
 
 _SAMPLES = 2000
 """Random latents for their mean distance from w_avg."""
+_RIDGE = 0.3
+"""Added to variances, in mean variances, before latents are whitened; lethe's default."""
 _NO_LAYERS = ("This generator has no style layers, so there is nothing to read and only the mean latent was drawn: "
               "that nobody was found says nothing about the edit.")
 
@@ -55,6 +58,8 @@ class ReadDifference(Attack):
       w_u - w_avg
     * ``columns``: where the target lies on a line with w_avg and w_u, as UFO's does, the first factor is W (w_u -
       w_avg) up to its length: solved for by least squares
+    * ``whitened``: a step that was made in whitened latents, as lethe's, adds an outer product with the whitened w_u -
+      w_avg; so D is taken apart there, with the covariance of random latents, and the direction brought back
 
     The layers' differences are divided by their norms and stacked, since all share one direction. A direction has no
     sign: a face is drawn at w_avg + and - ``radius`` along it. The control reads a difference of the same size in
@@ -103,18 +108,28 @@ def read_directions(frozen: Generator, edited: Generator) -> Tensor:
               if not torch.equal(before.weight, after.weight)]
     if not layers:
         return frozen.w_avg.new_zeros(len(_READINGS), frozen.w_dim)
-    found = torch.stack([read(layers) for read in _READINGS])
+    offsets = frozen.sample_latents(_SAMPLES, stream(0, "attack/covariance")) - frozen.w_avg.detach()
+    rows = offsets.flatten(0, 1).cpu().double()
+    found = torch.stack([read(layers, rows.T @ rows / len(rows)) for read in _READINGS])
     return torch.nn.functional.normalize(found, dim=1).to(frozen.w_avg)
 
 
 _Layers = list[tuple[StyleLayer, StyleLayer]]
 
 
-def _rows(layers: _Layers) -> Tensor:
+def _rows(layers: _Layers, covariance: Tensor) -> Tensor:
     return _first_right(torch.cat([_scaled(_difference(before, after)) for before, after in layers]))
 
 
-def _columns(layers: _Layers) -> Tensor:
+def _whitened(layers: _Layers, covariance: Tensor) -> Tensor:
+    variances, axes = torch.linalg.eigh(covariance)
+    deviations = (variances / variances.mean() + _RIDGE).sqrt()
+    unwhiten = (axes * deviations) @ axes.T
+    stacked = torch.cat([_scaled(_difference(before, after) @ unwhiten) for before, after in layers])
+    return unwhiten @ _first_right(stacked)
+
+
+def _columns(layers: _Layers, covariance: Tensor) -> Tensor:
     differences = [_difference(before, after) for before, after in layers]
     right = _first_right(torch.cat([_scaled(difference) for difference in differences]))
     scales = [difference.norm().clamp_min(1e-30) for difference in differences]
@@ -126,7 +141,7 @@ def _columns(layers: _Layers) -> Tensor:
     return torch.linalg.solve(gram + ridge, weights.T @ left)
 
 
-_READINGS = (_rows, _columns)
+_READINGS = (_rows, _columns, _whitened)
 
 
 def _weight(layer: StyleLayer) -> Tensor:

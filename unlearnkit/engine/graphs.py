@@ -29,12 +29,17 @@ Body = Callable[[Mapping[str, Pairs]], TermList]
 """A step as a function of its pairs: compute gradients and update with Adam."""
 
 
-def reason_against(job: Job, adds_terms: bool) -> str | None:
+def reason_against(job: Job, adds_terms: bool, changes_rate: bool = False) -> str | None:
     """Why the steps of this job cannot be captured, as the end of a sentence; None if they can."""
     if job.device.type != "cuda":
         return f"the device is {job.device}"
     if adds_terms:
         return "the method adds to the gradients"
+    if changes_rate:
+        return "the method's learning rate changes from step to step"
+    learning = [name for name, loss in job.losses.items() if type(loss).memory is not Loss.memory]
+    if learning:
+        return f"{', '.join(learning)} learns from step to step"
     penalties = [name for name, loss in job.losses.items() if type(loss).penalty is not Loss.penalty]
     return f"{', '.join(penalties)} penalises parameters directly" if penalties else None
 

@@ -72,9 +72,7 @@ class PairLoop(Method):
         for parameter in parameters.values():
             parameter.requires_grad_(True)
         graphed = self._graphed(job)
-        adam = torch.optim.Adam(
-            parameters.values(), lr=self.learning_rate, capturable=graphed and job.device.type == "cuda"
-        )
+        adam = self.optimiser(job, parameters, capturable=graphed and job.device.type == "cuda")
         try:
             self._loop(job, parameters, adam, graphed)
         finally:
@@ -86,6 +84,10 @@ class PairLoop(Method):
 
     def start(self, job: Job, parameters: dict[str, nn.Parameter]) -> None:
         """Prepare before the first step, and again on resume; must be deterministic and not use ``job.rng``."""
+
+    def optimiser(self, job: Job, parameters: dict[str, nn.Parameter], capturable: bool) -> torch.optim.Adam:
+        """What makes the steps; by default Adam on all parameters."""
+        return torch.optim.Adam(parameters.values(), lr=self.learning_rate, capturable=capturable)
 
     def rate(self, index: int) -> float:
         """The learning rate of step ``index``, 0-based; by default the same at all of them."""
@@ -107,7 +109,8 @@ class PairLoop(Method):
         """True if CUDA graphs are requested and possible; warns if they are not possible."""
         if not job.cuda_graph:
             return False
-        reason = reason_against(job, self.splits or type(self).extra_terms is not PairLoop.extra_terms)
+        changes = type(self).rate is not PairLoop.rate
+        reason = reason_against(job, self.splits or type(self).extra_terms is not PairLoop.extra_terms, changes)
         if reason is not None:
             warnings.warn(f"no CUDA graph: {reason}; steps run one kernel at a time", stacklevel=2)
         return reason is None

@@ -265,7 +265,7 @@ class Loss(Component):
         """What this loss has learned by its steps, for the checkpoint; empty for one that remembers nothing."""
         return {}
 
-    def recall(self, memory: Mapping[str, Tensor]) -> None:  # noqa: B027 - most losses remember nothing
+    def recall(self, memory: Mapping[str, Tensor]) -> None:
         """Go on from a :meth:`memory` on resume; called after :meth:`begin`, and only if there is one."""
 
     def penalty(self, parameters: Mapping[str, Tensor]) -> dict[str, Tensor]:

@@ -8,11 +8,11 @@ from typing import ClassVar
 import attrs
 import torch
 from torch import Tensor
-from unlearnkit_lethe.targets import spread, strangers_level
 
 from unlearnkit.config import option
 from unlearnkit.engine import micro_batch_size
 from unlearnkit.interfaces import Job, Loss, Measures, Pairs, Rendering, Step, unit
+from unlearnkit_lethe.targets import spread, strangers_level
 
 __all__ = ["Erase", "Keep", "Seek"]
 

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import attrs
+import torch
 from torch import nn
 
 from unlearnkit.config import option
 from unlearnkit.engine import PairLoop
 from unlearnkit.interfaces import Job
+from unlearnkit_lethe.whitening import WhitenedAdam, whitening
 
 __all__ = ["Lethe"]
 
@@ -30,8 +32,11 @@ class Lethe(PairLoop):
     target: str = option("nearest-stranger", help="target selector, by name")
     steps: int = option(260, help="optimiser steps", ge=1)
     learning_rate: float = option(1e-3, help="Adam's learning rate over the first half", gt=0.0, le=1e3)
+    ridge: float = option(
+        0.3, help="added to the variances of the latents before they are whitened", unit="mean variances", gt=0.0
+    )
 
-    tuning = ({"method.learning_rate": (1e-3, 2e-3), "loss.lethe-keep.weight": (4.0, 2.0)},)
+    tuning = ({"method.learning_rate": (2e-3, 4e-3), "loss.lethe-keep.weight": (5.0, 2.5)},)
 
     def parameters(self, job: Job) -> dict[str, nn.Parameter]:
         """Weights and biases of the style layers; all that may be edited where there are none."""
@@ -39,6 +44,12 @@ class Lethe(PairLoop):
         if not layers:
             return job.edited.editable_parameters()
         return {f"{layer.name}.{part}": getattr(layer, part) for layer in layers for part in ("weight", "bias")}
+
+    def optimiser(self, job: Job, parameters: dict[str, nn.Parameter], capturable: bool) -> torch.optim.Adam:
+        """Adam, in whitened latents where there are style layers."""
+        weights = [layer.weight for layer in job.edited.style_layers()]
+        return WhitenedAdam(parameters.values(), weights, whitening(job.frozen, self.ridge), lr=self.learning_rate,
+                            capturable=capturable)
 
     def rate(self, index: int) -> float:
         """The learning rate of step ``index``: constant over the first half, then linear towards zero."""

@@ -32,8 +32,8 @@ def strangers_level(identity: IdentityEncoder) -> float:
 class NearestStranger(TargetSelector):
     """From the person, Adam on one offset for all rows until the loss's encoder sees somebody else, and no further.
 
-    Minimises ``identity * max(0, similarity - strangers' level) + perceptual * P(face, person) + stay * mean(offset^2)``
-    on the frozen generator, with the offset in standard deviations of the latents.
+    Minimises ``identity * max(0, similarity - strangers' level) + perceptual * P(face, person) + stay *
+    mean(offset^2)`` on the frozen generator, with the offset in standard deviations of the latents.
 
     UFO's target is the person's mirror image, so an edit tells who was erased, and everybody between the two moves.
     """

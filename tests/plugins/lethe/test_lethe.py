@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from unlearnkit_lethe.losses import Erase, Keep, Seek
 from unlearnkit_lethe.method import Lethe
 from unlearnkit_lethe.targets import NearestStranger, spread, strangers_level
+from unlearnkit_lethe.whitening import WhitenedAdam, whitening
 
 from unlearnkit.engine import freeze
 from unlearnkit.errors import ConfigError, Interrupted
@@ -234,3 +235,38 @@ def test_a_run_that_was_stopped_goes_on_with_its_searches():
 def test_a_length_scale_does_not_depend_on_when_it_is_asked_for():
     generator = toy()
     assert spread(generator) == spread(generator) > 0
+
+
+# ---------------------------------------------------------------- whitening
+
+class Stretched(Styled):
+    """Random latents differ ten times as much in their first element as in the others."""
+
+    def sample_latents(self, count: int, rng: torch.Generator) -> Tensor:
+        drawn = torch.randn(count, 1, 3, generator=rng) * torch.tensor([10.0, 1.0, 1.0])
+        return self.w_avg + drawn.expand(-1, 2, -1)
+
+
+def test_whitened_latents_vary_alike_in_all_directions_up_to_the_ridge():
+    made = Stretched()
+    drawn = (made.sample_latents(4000, torch.Generator().manual_seed(1)) - made.w_avg).flatten(0, 1)
+    white = drawn @ whitening(made, 1e-4)
+    torch.testing.assert_close(white.std(0) / white.std(), torch.ones(3), rtol=0.1, atol=0)
+    mild = (drawn @ whitening(made, 1.0)).std(0)
+    assert 1.5 < mild[0] / mild[1] < 9  # less stretched than before, and not whitened whole
+
+
+def test_it_is_adam_on_what_stands_between_whitened_latents_and_styles():
+    torch.manual_seed(0)
+    scales = whitening(Stretched(), 0.1)
+    weight, bias = nn.Parameter(torch.randn(4, 3)), nn.Parameter(torch.randn(4))
+    start, v, c = weight.detach().clone(), nn.Parameter(torch.zeros(4, 3)), nn.Parameter(bias.detach().clone())
+    ours, plain = WhitenedAdam([weight, bias], [weight], scales, lr=0.1), torch.optim.Adam([v, c], lr=0.1)
+    latents, styles = torch.randn(5, 3), torch.randn(5, 4)
+    for _ in range(6):
+        for adam, product, offset in ((ours, weight, bias), (plain, start + v @ scales, c)):
+            adam.zero_grad()
+            (latents @ product.T + offset - styles).square().sum().backward()
+            adam.step()
+    torch.testing.assert_close(weight, start + v @ scales)
+    torch.testing.assert_close(bias, c)

@@ -215,7 +215,7 @@ def check_it_goes_on_from_its_memory(subject: Subject) -> None:
     job.rng.set_state(state)
     resumed = _pairs(fresh, job, 3)
     same = same_bits([went_on.edited, went_on.frozen], [resumed.edited, resumed.frozen])
-    expect(same, "the same pairs after beginning anew with the same memory (Loss.memory, Loss.recall)", "different ones")
+    expect(same, "the same pairs after beginning anew and recalling (Loss.memory, Loss.recall)", "different ones")
 
 
 # ---------------------------------------------------------------- a step for a loss

@@ -14,6 +14,8 @@ from unlearnkit.results import Result, compare, read_results
 from unlearnkit.results.tables import markdown
 
 ROOT = Path(__file__).parents[2]
+LATER = {"lethe"}
+"""Younger than the committed results; the page says so, and where its numbers are."""
 
 
 @pytest.fixture(scope="module")
@@ -51,9 +53,14 @@ def cells(entry: dict[str, Any]) -> str:
 
 def test_every_method_that_ships_was_run_on_both_bundled_generators(results: list[Result]) -> None:
     shipped = {name for name in registry().names("method")
-               if registry().get("method", name).distribution == "unlearnkit"}
+               if registry().get("method", name).distribution == "unlearnkit"} - LATER
     for generator in ("stylegan2", "eg3d"):
         assert {r.method for r in results if r.generator == generator} == shipped
+
+
+def test_the_page_says_who_is_missing() -> None:
+    page = (ROOT / "docs" / "results.md").read_text()
+    assert all(f"`{name}` is not in these tables" in page for name in LATER)
 
 
 def test_every_method_had_the_same_budget(results: list[Result]) -> None:

@@ -34,6 +34,9 @@ LOOP = {
 
 # Rendering with EG3D costs several times as much: fewer and larger steps, fewer people to evaluate on.
 LOOP_3D = LOOP | {"method.steps": 45, "method.learning_rate": 2e-3}
+# Tuned by hand on person_07 alone (docs/lethe.md).
+LETHE = {"method.steps": 150, "method.learning_rate": 2e-3}
+LETHE_3D = {"method.steps": 45, "method.learning_rate": 4e-3, "loss.lethe-seek.pool": 8}
 SPATIAL = {"metrics.samples": 40, "metric.neighbours.directions": 4, "request.random_bystanders": 0}
 
 
@@ -84,8 +87,11 @@ def unlearnkit_defaults(settings: Mapping[str, Any]) -> Mapping[str, Any] | None
     spatial = generator["name"] == "eg3d"
     if spatial:
         offers |= SPATIAL | {"request.bystanders": offers["request.bystanders"][:4]}
-    if settings.get("method", {}).get("name"):
+    method = settings.get("method", {}).get("name")
+    if method:
         offers |= LOOP_3D if spatial else LOOP
+    if method == "lethe":
+        offers |= LETHE_3D if spatial else LETHE
     return offers
 
 

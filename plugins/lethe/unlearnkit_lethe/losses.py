@@ -11,10 +11,13 @@ from torch import Tensor
 
 from unlearnkit.config import option
 from unlearnkit.engine import micro_batch_size
-from unlearnkit.interfaces import Job, Loss, Measures, Pairs, Rendering, Step, unit
+from unlearnkit.interfaces import Job, Loss, Measures, Pairs, Rendering, Step
 from unlearnkit_lethe.targets import spread, strangers_level
 
 __all__ = ["Erase", "Keep", "Seek"]
+
+_FLAT = 1e-4
+"""Likeness per latent unit below which a slope is rounding: at the erased latent itself, before anything is edited."""
 
 
 @attrs.define(eq=False)
@@ -88,19 +91,20 @@ class Turn:
 class Seek(Unrecognised):
     """Latents that are on a search for the person render as whom they started from, and are not recognised.
 
-    A pool per erased latent: random people, pulled to the erased identity on the frozen generator by Adam, one row for
-    all layers. Each step takes ``samples`` of them, and their similarity's gradient, which the step's own graph gives,
+    A pool per erased latent: random people and the mean face, pulled to the erased identity on the frozen generator by
+    Adam, one row for all layers; and the erased latent itself. (Whoever has a photo searches from the mean face, or from
+    where an encoder sees the person.) Each step takes ``samples`` of them, and their similarity's gradient, which the step's own graph gives,
     moves them ``climb`` further up for their next turn: they keep searching the generator as it is by then ("free"
     adversarial training, Shafahi et al., NeurIPS 2019, on latents instead of pictures).
     """
 
     samples: int = option(3, help="of the pool per step and erased latent", ge=1)
-    pool: int = option(16, help="latents on a search, per erased latent", ge=1, le=10_000)
+    pool: int = option(16, help="random latents on a search, per erased latent", ge=1, le=10_000)
     pull_steps: int = option(15, help="steps that pull a random latent to the person beforehand", ge=0, le=10_000)
     pull: float = option(0.1, help="Adam's learning rate of these", unit="standard deviations of the latents", gt=0.0)
     climb: float = option(4.0, help="how far a latent moves on after its turn", unit="latent units", ge=0.0)
     restart: int = option(10, help="one latent of each pool starts again every so many steps", ge=1)
-    _origins: Tensor = attrs.field(init=False, repr=False)  # (P, pool, num_ws, w_dim), as the next two
+    _origins: Tensor = attrs.field(init=False, repr=False)  # (P, 2 + pool, num_ws, w_dim), as the next two
     _starts: Tensor = attrs.field(init=False, repr=False)
     _now: Tensor = attrs.field(init=False, repr=False)
     _turn: Turn | None = attrs.field(init=False, default=None, repr=False)
@@ -108,19 +112,22 @@ class Seek(Unrecognised):
     def begin(self, job: Job) -> None:
         """Draw the pools and pull each latent to its person on the frozen generator."""
         Unrecognised.begin(self, job)
-        drawn = job.random_latents(len(job.erased) * self.pool, job.stream("lethe/pool"))
-        faces = self.faces.repeat_interleave(self.pool, 0)
-        scale, size = spread(job.frozen), micro_batch_size(job.device, job.frozen.resolution, len(drawn))
-        pulled = [self._pull(*parts, scale, job) for parts in zip(drawn.split(size), faces.split(size), strict=True)]
-        shape = (len(job.erased), self.pool, *drawn.shape[1:])
-        self._origins, self._starts = drawn.reshape(shape), torch.cat(pulled).reshape(shape)
+        people = len(job.erased)
+        drawn = job.random_latents(people * self.pool, job.stream("lethe/pool")).unflatten(0, (people, -1))
+        drawn = torch.cat([job.frozen.w_avg.detach().expand_as(drawn[:, :1]), drawn], 1)
+        faces = self.faces.repeat_interleave(drawn.shape[1], 0)
+        scale, size = spread(job.frozen), micro_batch_size(job.device, job.frozen.resolution, len(faces))
+        parts = zip(drawn.flatten(0, 1).split(size), faces.split(size), strict=True)
+        pulled = torch.cat([self._pull(*part, scale, job) for part in parts]).view_as(drawn)
+        self._origins = torch.cat([job.targets[:, None], drawn], 1)
+        self._starts = torch.cat([job.erased[:, None], pulled], 1)
         self._now, self._turn = self._starts.clone(), None
 
     def pairs(self, step: Step) -> Pairs:
         """``samples`` of each erased latent's pool, to be rendered as whom they started from."""
         self._climb()
         if step.index % self.restart == 0:
-            again = step.index // self.restart % self.pool
+            again = step.index // self.restart % self._now.shape[1]
             self._now[:, again] = self._starts[:, again]
         self._turn = turn = Turn(self._now, self.samples, step.rng)
         return step.pairs(turn.latents, self._origins[turn.whose].flatten(0, 1))
@@ -148,7 +155,8 @@ class Seek(Unrecognised):
         """Move the latents of the last turn on, all rows alike."""
         if self._turn is not None:
             uphill = self._turn.uphill.mean(1, keepdim=True).expand_as(self._turn.uphill)
-            moved = self._now[self._turn.whose] + self.climb * unit(uphill).unflatten(0, (len(self._now), -1))
+            length = uphill.flatten(1).norm(dim=1).clamp_min(_FLAT)[:, None, None]
+            moved = self._now[self._turn.whose] + self.climb * (uphill / length).unflatten(0, (len(self._now), -1))
             self._now[self._turn.whose], self._turn = moved, None
 
     def _pull(self, latents: Tensor, faces: Tensor, scale: float, job: Job) -> Tensor:

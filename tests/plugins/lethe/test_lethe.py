@@ -94,7 +94,7 @@ def test_the_pool_starts_nearer_to_the_person_than_it_was_drawn():
 
 
 def test_latents_climb_between_their_turns_and_their_origins_stay():
-    job, seek = toy_job({}), Seek(pool=4, samples=4, pull_steps=0, climb=0.05, restart=1000)
+    job, seek = toy_job({}), Seek(pool=4, samples=6, pull_steps=0, climb=0.05, restart=1000)
     seek.begin(job)
     first = seek.pairs(step_of(job, 1))
     before = {tuple(origin.flatten().tolist()): latent.detach().clone()
@@ -102,22 +102,32 @@ def test_latents_climb_between_their_turns_and_their_origins_stay():
     seek.terms(*rendered(job, first), job.measures)
     second = seek.pairs(step_of(job, 2))
     for origin, latent in zip(second.frozen, second.edited, strict=True):
-        was = before[tuple(origin.flatten().tolist())]
+        was, now = before[tuple(origin.flatten().tolist())], latent[None].detach()
+        if torch.equal(origin, job.targets[0]):  # it is the erased latent: nothing is more like it
+            assert torch.equal(was, job.erased[0]) and (latent - was).norm() < 1e-3
+            continue
         assert (latent - was).norm().item() == pytest.approx(0.05, rel=1e-4)
-        assert likeness(job, latent[None].detach()) > likeness(job, was[None])
+        assert likeness(job, now) > likeness(job, was[None])
+
+
+def test_a_search_begins_at_the_mean_face_too():
+    job, seek = toy_job({}, people=2), Seek(pool=3, samples=5)
+    seek.begin(job)
+    pairs = seek.pairs(step_of(job))
+    mean = (pairs.frozen - job.frozen.w_avg).abs().flatten(1).amax(1) == 0
+    assert mean.sum() == 2 and len(pairs) == 10  # for each person
 
 
 def test_a_latent_starts_again_in_its_turn():
-    job, seek = toy_job({}), Seek(pool=2, samples=2, climb=1.0, restart=1)
+    job, seek = toy_job({}), Seek(pool=2, samples=4, climb=1.0, restart=1)
     seek.begin(job)
     start = seek.memory()["now"].clone()
-    for index in range(3):
+    for index in range(4):
         pairs = seek.pairs(step_of(job, index))
         seek.terms(*rendered(job, pairs), job.measures)
-    now = seek.memory()["now"]
-    moved = (now - start).flatten(2).norm(dim=2)[0]
-    assert moved[0] == pytest.approx(1.0, rel=1e-3)  # set back at step 2, and moved once since
-    assert moved[1] > 0
+    moved = (seek.memory()["now"] - start).flatten(2).norm(dim=2)[0]
+    assert moved[3] == pytest.approx(1.0, rel=1e-3)  # set back at step 3, and moved once since
+    assert moved[1] > 0 and moved[1] != pytest.approx(1.0, rel=1e-3)  # set back at step 1
 
 
 @pytest.mark.parametrize("size", [1, 2, 5])
@@ -131,7 +141,7 @@ def test_where_a_latent_climbs_does_not_depend_on_micro_batches(size: int):
             seek.terms(*rendered(job, part), job.measures)
         return seek.memory()["now"]
 
-    torch.testing.assert_close(climbed(size), climbed(100), rtol=1e-5, atol=1e-6)
+    torch.testing.assert_close(climbed(size), climbed(100), rtol=1e-5, atol=1e-3)
 
 
 def test_neighbours_move_with_their_target():

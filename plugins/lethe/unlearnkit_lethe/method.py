@@ -23,15 +23,16 @@ class Lethe(PairLoop):
     that are on such a search, against the generator as it is by then, and these are to show whom they started as.
 
     * style layers alone: convolutions are shared by all faces. A generator without style layers moves everything
-    * the learning rate decays linearly over the second half, which gives bystanders back what noise of the steps took
+    * steps are taken in whitened latents (:class:`unlearnkit_lethe.whitening.WhitenedAdam`)
+    * the learning rate decays linearly over the second half
     """
 
     losses: tuple[str, ...] = option(
         ("lethe-erase", "lethe-seek", "lethe-keep"), help="losses that are summed, by name"
     )
     target: str = option("nearest-stranger", help="target selector, by name")
-    steps: int = option(260, help="optimiser steps", ge=1)
-    learning_rate: float = option(1e-3, help="Adam's learning rate over the first half", gt=0.0, le=1e3)
+    steps: int = option(1000, help="optimiser steps", ge=1)
+    learning_rate: float = option(4e-4, help="Adam's learning rate over the first half", gt=0.0, le=1e3)
     ridge: float = option(
         0.3, help="added to the variances of the latents before they are whitened", unit="mean variances", gt=0.0
     )

@@ -24,7 +24,7 @@ _FLAT = 1e-4
 class Unrecognised(Loss):
     """``perceptual * P(images) + recognised * max(0, similarity to the erased - strangers' level)``."""
 
-    perceptual: float = option(1.0, help="weight of the perceptual distance", ge=0.0)
+    perceptual: float = option(0.3, help="weight of the perceptual distance", ge=0.0)
     recognised: float = option(4.0, help="weight of being recognised as somebody to be erased", ge=0.0)
     faces: Tensor = attrs.field(init=False, repr=False)  # (P, D), of those to be erased
     level: float = attrs.field(init=False, repr=False)
@@ -98,7 +98,7 @@ class Seek(Unrecognised):
     adversarial training, Shafahi et al., NeurIPS 2019, on latents instead of pictures).
     """
 
-    perceptual: float = option(0.3, help="weight of the perceptual distance", ge=0.0)
+    perceptual: float = option(0.1, help="weight of the perceptual distance", ge=0.0)
     samples: int = option(3, help="of the pool per step and erased latent", ge=1)
     pool: int = option(16, help="random latents on a search, per erased latent", ge=1, le=10_000)
     pull_steps: int = option(15, help="steps that pull a random latent to the person beforehand", ge=0, le=10_000)
@@ -182,7 +182,7 @@ class Keep(Loss):
     samples: int = option(7, help="latents per step", ge=1)
     mixtures: int = option(3, help="of these, how many are mixtures of two random people", ge=0)
     mixing: float = option(0.6, help="largest share of the second person in a row of a mixture", ge=0.0, le=1.0)
-    weight: float = option(4.0, help="weight of both terms", ge=0.0)
+    weight: float = option(10.0, help="weight of both terms", ge=0.0)
     identity: float = option(0.5, help="weight of 1 - identity similarity beside the perceptual distance", ge=0.0)
 
     def pairs(self, step: Step) -> Pairs:

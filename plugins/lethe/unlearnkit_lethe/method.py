@@ -37,7 +37,7 @@ class Lethe(PairLoop):
         0.3, help="added to the variances of the latents before they are whitened", unit="mean variances", gt=0.0
     )
 
-    tuning = ({"method.learning_rate": (2e-3, 4e-3), "loss.lethe-keep.weight": (5.0, 2.5)},)
+    tuning = ({"method.learning_rate": (2e-3, 4e-3), "loss.lethe-keep.weight": (10.0, 5.0)},)
 
     def parameters(self, job: Job) -> dict[str, nn.Parameter]:
         """Weights and biases of the style layers; all that may be edited where there are none."""

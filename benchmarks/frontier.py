@@ -4,9 +4,10 @@
 was stopped) and, for a curve, ``--set loss.lethe-keep.weight=8`` beside it, in the same folder.
 
 On the bundled world: one picture is erased, the person's three others judge. Bystanders are all four pictures of the
-nine other shipped people, inverted, before against after; random people are drawn. The settings of ``lethe`` were found
-on people 07 and 00, so ``--people`` leaves these out. W: the first of 60 steps of a search from the erased latent, and of one from the mean face, at which the judge recognises the person. Readings and
-the difference search have no photo; what they find is compared with the person's four pictures.
+nine other shipped people, inverted, before against after; random people are drawn. The settings of ``lethe`` were
+found on people 07 and 00, so ``--people`` leaves these out. W: the first of 60 steps of a search from the erased
+latent, and of one from the mean face, at which the judge recognises the person. Readings and the difference search
+have no photo; what they find is compared with the person's four pictures.
 """
 
 from __future__ import annotations

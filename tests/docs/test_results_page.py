@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import json
 from pathlib import Path
 from typing import Any
@@ -66,3 +67,12 @@ def test_the_page_says_who_is_missing() -> None:
 def test_every_method_had_the_same_budget(results: list[Result]) -> None:
     for generator in ("stylegan2", "eg3d"):
         assert len({r.budget for r in results if r.generator == generator}) == 1
+
+
+def test_the_card_of_lethe_shows_the_committed_frontier() -> None:
+    rows = ROOT / "benchmarks" / "results" / "frontier.json"
+    spec = importlib.util.spec_from_file_location("frontier", ROOT / "benchmarks" / "frontier.py")
+    assert spec is not None and spec.loader is not None
+    frontier = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(frontier)
+    assert frontier.table(json.loads(rows.read_text())) in (ROOT / "docs" / "lethe.md").read_text()

@@ -91,11 +91,12 @@ class Turn:
 class Seek(Unrecognised):
     """Latents that are on a search for the person render as whom they started from, and are not recognised.
 
-    A pool per erased latent: random people and the mean face, pulled to the erased identity on the frozen generator by
-    Adam, one row for all layers; and the erased latent itself. (Whoever has a photo searches from the mean face, or from
-    where an encoder sees the person.) Each step takes ``samples`` of them, and their similarity's gradient, which the step's own graph gives,
-    moves them ``climb`` further up for their next turn: they keep searching the generator as it is by then ("free"
-    adversarial training, Shafahi et al., NeurIPS 2019, on latents instead of pictures).
+    A pool per erased latent: random people and the mean face, pulled to the erased identity on the frozen generator
+    by Adam, one row for all layers; and the erased latent itself. (Whoever has a photo searches from the mean face,
+    or from where an encoder sees the person.) Each step takes ``samples`` of them, and their similarity's gradient,
+    which the step's own graph gives, moves them ``climb`` further up for their next turn: they keep searching the
+    generator as it is by then ("free" adversarial training, Shafahi et al., NeurIPS 2019, on latents instead of
+    pictures).
     """
 
     perceptual: float = option(0.1, help="weight of the perceptual distance", ge=0.0)

@@ -45,8 +45,11 @@ class WhitenedAdam(torch.optim.Adam):
     @torch.no_grad()
     def step(self, closure: None = None) -> None:  # type: ignore[override]
         """One step; gradients are left in terms of V."""
-        moved = [(weight, weight.clone()) for weight in self._weights if weight.grad is not None]
-        for weight, _ in moved:
+        moved = []
+        for weight in self._weights:
+            if weight.grad is None:
+                continue
+            moved.append((weight, weight.clone()))
             weight.grad = weight.grad @ self._whitening
             weight.zero_()  # then the step itself is left in it, unrounded; Adam's depends on no weight
         super().step()

@@ -36,7 +36,7 @@ LOOP = {
 LOOP_3D = LOOP | {"method.steps": 45, "method.learning_rate": 2e-3}
 # Found by hand on people 07 and 00 (docs/lethe.md).
 LETHE = {"method.steps": 150, "method.learning_rate": 4e-3}
-LETHE_3D = {"method.steps": 45, "method.learning_rate": 8e-3, "loss.lethe-seek.pool": 8}
+LETHE_3D = {"method.steps": 45, "method.learning_rate": 4e-3, "loss.lethe-seek.pool": 8}
 SPATIAL = {"metrics.samples": 40, "metric.neighbours.directions": 4, "request.random_bystanders": 0}
 
 

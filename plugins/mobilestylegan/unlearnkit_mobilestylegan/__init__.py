@@ -15,6 +15,10 @@ _UFO = {"target.rows": "mean", "target.distance": 20.0}
 # and 20 of them suffice. A picture costs half a second of one core: few are measured by default.
 _LOOP = {"method.steps": 20, "method.learning_rate": 2e-4, "loss.guide-adjacency.samples": 1,
          "loss.guide-global.samples": 1}
+# lethe moves style layers alone, in whitened latents, where a larger step harms nobody (docs/lethe.md).
+_LETHE = {"method.learning_rate": 4e-4, "loss.lethe-erase.samples": 1, "loss.lethe-seek.samples": 2,
+          "loss.lethe-seek.pool": 4, "loss.lethe-seek.pull_steps": 8, "loss.lethe-seek.pull": 0.2,
+          "loss.lethe-keep.samples": 4, "loss.lethe-keep.mixtures": 2}
 _FEW = {"metrics.samples": 16, "metrics.names": ["identity", "earlier", "distribution", "preservation", "faces"],
         "metric.faces.random": 8, "request.random_bystanders": 4, "inverter.name": "mobilestylegan-encoder"}
 
@@ -46,4 +50,5 @@ def unlearnkit_defaults(settings: Mapping[str, Any]) -> Mapping[str, Any] | None
     if settings.get("generator", {}).get("name") != "mobilestylegan":
         return None
     chosen = {section: settings.get(section, {}).get("name") for section in ("method", "target")}
-    return _FEW | (_UFO if chosen["target"] == "ufo" else {}) | (_LOOP if chosen["method"] else {})
+    return (_FEW | (_UFO if chosen["target"] == "ufo" else {}) | (_LOOP if chosen["method"] else {})
+            | (_LETHE if chosen["method"] == "lethe" else {}))

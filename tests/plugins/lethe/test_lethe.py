@@ -12,9 +12,11 @@ from unlearnkit_lethe.method import Lethe
 from unlearnkit_lethe.targets import NearestStranger, spread, strangers_level
 from unlearnkit_lethe.whitening import WhitenedAdam, whitening
 
+from unlearnkit.config import nest, resolve
 from unlearnkit.engine import freeze
 from unlearnkit.errors import ConfigError, Interrupted
 from unlearnkit.interfaces import Job, Measures, Pairs, Progress, Rendering, Step, StyleLayer
+from unlearnkit.plugins import registry
 from unlearnkit.testing.world import ToyGenerator, ToyIdentity, ToyPerceptual, random_latents, toy_job
 
 MEASURES = Measures(ToyPerceptual(), ToyIdentity())
@@ -280,3 +282,17 @@ def test_it_is_adam_on_what_stands_between_whitened_latents_and_styles():
             adam.step()
     torch.testing.assert_close(weight, start + v @ scales)
     torch.testing.assert_close(bias, c)
+
+
+# ---------------------------------------------------------------- what the worlds offer
+
+@pytest.mark.parametrize(("generator", "rate", "pool"), [
+    ("stylegan2", 4e-3, 16), ("eg3d", 4e-3, 8), ("mobilestylegan", 4e-4, 4),
+])
+def test_each_world_offers_settings_of_its_own(generator: str, rate: float, pool: int):
+    given = {"method.name": "lethe", "generator.name": generator}
+    settings = resolve(nest(given), registry())
+    assert settings.method.options()["learning_rate"] == rate
+    assert settings.losses["lethe-seek"].options()["pool"] == pool
+    guide = resolve(nest({**given, "method.name": "guide"}), registry())
+    assert guide.method.options()["learning_rate"] != rate and "lethe-seek" not in guide.losses

@@ -20,7 +20,8 @@ import unlearnkit.testing
 from unlearnkit.plugins import hookspecs, registry
 
 COMPONENT_PAGES = "".join(
-    (DOCS / name).read_text() for name in ("methods.md", "baselines.md", "metrics.md", "audit.md", "clusters.md")
+    (DOCS / name).read_text()
+    for name in ("methods.md", "lethe.md", "baselines.md", "metrics.md", "audit.md", "clusters.md")
 )
 PLUGIN_PAGES = "".join(page.read_text() for page in (DOCS / "plugins").glob("*.md"))
 API = (DOCS / "reference" / "plugin-api.md").read_text()

@@ -57,7 +57,7 @@ def test_threads_precision_and_recorded_steps_are_those_of_the_settings(
     assert seen["threads"] == 3 and seen["result"].hardware.threads == 3
     assert seen["tf32"] and seen["job"].cuda_graph is True
     reduced = getattr(seen["job"].measures, "bfloat16", False)
-    assert reduced == (bfloat16_instructions() is not None)  # a processor without them stays with float32
+    assert reduced == (precision.bfloat16_instructions() is not None)  # a processor without them stays with float32
     recorded = seen["result"].settings
     assert (recorded["threads"], recorded["precision"], recorded["cuda_graph"]) == (3, "bf16", True)
     assert (torch.get_num_threads(), is_tf32()) == before

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import subprocess
@@ -78,10 +79,11 @@ def test_a_killed_process_goes_on_and_the_results_are_those_of_one_process(cli: 
     process = subprocess.Popen(many, cwd=tmp_path, stdout=subprocess.PIPE, text=True)
     killed = 0
     while process.poll() is None:
-        for child in psutil.Process(process.pid).children(recursive=True):
-            if not killed and "--part" in child.cmdline() and list((tmp_path / "many").glob("cases/*.json")):
-                os.kill(child.pid, signal.SIGKILL)
-                killed += 1
+        with contextlib.suppress(psutil.NoSuchProcess):  # one may end while it is looked at
+            for child in psutil.Process(process.pid).children(recursive=True):
+                if not killed and "--part" in child.cmdline() and list((tmp_path / "many").glob("cases/*.json")):
+                    os.kill(child.pid, signal.SIGKILL)
+                    killed += 1
         time.sleep(0.02)
     said = process.communicate()[0]
     assert process.returncode == 0 and killed == 1 and "in 2 starts" in said, said

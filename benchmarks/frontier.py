@@ -21,7 +21,6 @@ from statistics import fmean
 from typing import Any
 
 import torch
-from scipy.stats import t as student
 from torch import Tensor
 
 from unlearnkit.attacks.difference import DifferenceSearch, read_directions
@@ -30,8 +29,10 @@ from unlearnkit.config import Settings, merge, nest, parse_set, resolve
 from unlearnkit.files.atomic import write_bytes
 from unlearnkit.files.plain import json_bytes
 from unlearnkit.interfaces import Case, Generator
-from unlearnkit.metrics.gallery import front_images
+from unlearnkit.metrics.gallery import front_images, similarity
+from unlearnkit.numbers import Levels
 from unlearnkit.plugins import registry
+from unlearnkit.results.statistics import half_width
 from unlearnkit.workflows.experiment import Experiment, load
 
 PICTURES = Path(__file__).parents[1] / "plugins" / "demo" / "unlearnkit_demo" / "pictures"
@@ -59,7 +60,7 @@ def embedded(experiment: Experiment, generator: Generator, latents: Tensor) -> T
 def changed(experiment: Experiment, latents: Tensor) -> Tensor:
     """Similarity before to after ``(N,)``."""
     before, after = (embedded(experiment, g, latents) for g in (experiment.frozen, experiment.edited))
-    return (before * after).sum(1)
+    return similarity(before, after)
 
 
 def measure(experiment: Experiment) -> dict[str, Any]:
@@ -68,7 +69,7 @@ def measure(experiment: Experiment) -> dict[str, Any]:
     assert person.pictures is not None
     with torch.no_grad():
         known = experiment.parts.judge.embed(person.pictures)
-    own = (embedded(experiment, experiment.edited, person.latents) * known).sum(1).tolist()
+    own = similarity(embedded(experiment, experiment.edited, person.latents), known).tolist()
     bystanders = changed(experiment, torch.cat([one.latents for one in experiment.request.bystanders]))
     random = changed(experiment, evidence.random_latents(RANDOM, evidence.stream("lab")))
     return {
@@ -80,7 +81,8 @@ def measure(experiment: Experiment) -> dict[str, Any]:
 def attacked(experiment: Experiment, known: Tensor) -> dict[str, Any]:
     """What three attackers find, see the head of this file."""
     evidence, person, levels = experiment.evidence, experiment.request.people[0], experiment.parts.judge.levels() or {}
-    border = levels.get("border", (levels["same_person"] + levels["strangers"]) / 2)
+    border = Levels(levels.get("strangers"), levels.get("same_person"), levels.get("border")).border
+    assert border is not None, "the bundled judge knows its levels"
     case = Case(evidence, person, experiment.targets[:1], experiment.parts.identity, border)
     directions, mean = read_directions(experiment.frozen, experiment.edited), experiment.frozen.w_avg
     drawn = evidence.random_latents(50, evidence.stream("r"))
@@ -113,11 +115,9 @@ COLUMNS = {"erased": "erased", "others": "other pictures", "bystanders": "bystan
 
 def interval(values: Sequence[float], digits: int = 2) -> str:
     """``0.93 [0.91, 0.95]``: the mean and Student's 95 % interval; the mean alone of one value."""
-    mean = fmean(values)
-    if len(values) < 2:
+    mean, half = fmean(values), half_width(values)
+    if half is None:
         return f"{mean:.{digits}f}"
-    spread = torch.tensor(values, dtype=torch.float64).std().item() / len(values) ** 0.5
-    half = float(student.ppf(0.975, len(values) - 1)) * spread
     return f"{mean:.{digits}f} [{mean - half:.{digits}f}, {mean + half:.{digits}f}]"
 
 

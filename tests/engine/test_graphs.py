@@ -12,6 +12,7 @@ from unlearnkit_baselines.fisher import Fisher
 from unlearnkit_baselines.gradients import GradientSurgery
 from unlearnkit_guide.losses import Adjacency, Global, Local
 from unlearnkit_guide.method import Guide
+from unlearnkit_lethe.losses import Seek
 
 from unlearnkit.engine import graphs
 from unlearnkit.engine import loop as engine
@@ -151,6 +152,8 @@ def test_what_is_not_even_tried() -> None:
     assert "adds to the gradients" in graphs.reason_against(job, True)
     assert "learning rate changes" in graphs.reason_against(job, False, True)
     assert "the device is cpu" in graphs.reason_against(attrs.evolve(job, device=CPU), False)
+    learning = attrs.evolve(job, losses={**losses(), "lethe-seek": Seek()})
+    assert "lethe-seek learns from step to step" in graphs.reason_against(learning, False)
     penalised = attrs.evolve(job, losses={**losses(), "fisher": Fisher()})
     assert "fisher penalises" in graphs.reason_against(penalised, False)
 

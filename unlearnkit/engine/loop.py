@@ -86,7 +86,7 @@ class PairLoop(Method):
         """Prepare before the first step, and again on resume; must be deterministic and not use ``job.rng``."""
 
     def optimiser(self, job: Job, parameters: dict[str, nn.Parameter], capturable: bool) -> torch.optim.Adam:
-        """What makes the steps; by default Adam on all parameters."""
+        """What makes the steps, with one group of parameters, at :meth:`rate`; by default Adam on all."""
         return torch.optim.Adam(parameters.values(), lr=self.learning_rate, capturable=capturable)
 
     def rate(self, index: int) -> float:

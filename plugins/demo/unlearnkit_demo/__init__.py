@@ -34,7 +34,7 @@ LOOP = {
 
 # Rendering with EG3D costs several times as much: fewer and larger steps, fewer people to evaluate on.
 LOOP_3D = LOOP | {"method.steps": 45, "method.learning_rate": 2e-3}
-# Found by hand on people 07 and 00 (docs/lethe.md).
+# Found by hand on people 07 and 00 (docs/lethe.md); nothing was tried for EG3D yet.
 LETHE = {"method.steps": 150, "method.learning_rate": 4e-3}
 LETHE_3D = {"method.steps": 45, "method.learning_rate": 4e-3, "loss.lethe-seek.pool": 8}
 SPATIAL = {"metrics.samples": 40, "metric.neighbours.directions": 4, "request.random_bystanders": 0}

@@ -1,4 +1,4 @@
-"""lethe: erases a person together with those whom a search would find instead of them; a method of our own."""
+"""lethe, a method of our own: erases a person, and tries to erase those whom a search would find instead."""
 
 from unlearnkit.plugins import Register, hookimpl
 
@@ -25,4 +25,4 @@ def unlearnkit_register_losses(register: Register) -> None:
 def unlearnkit_register_methods(register: Register) -> None:
     """Register the method."""
     register("lethe", "unlearnkit_lethe.method:Lethe",
-             "Erases the person and those whom a search would find instead, by moving the style layers alone")
+             "Ours: erases latents on a search for the person too, style layers alone; a search in W undoes it sooner")

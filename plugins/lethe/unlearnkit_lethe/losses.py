@@ -55,7 +55,7 @@ class Unrecognised(Loss):
 class Erase(Unrecognised):
     """The erased latent, and random ones near it, render as the target, shifted alike, and are not recognised."""
 
-    samples: int = option(2, help="neighbours per step and erased latent", ge=0)
+    samples: int = option(2, help="neighbours per step and erased latent", ge=1)
     alpha_max: float = option(15.0, help="maximum distance of a neighbour", unit="latent units", gt=0.0)
 
     def pairs(self, step: Step) -> Pairs:
@@ -134,15 +134,12 @@ class Seek(Unrecognised):
         self._turn = turn = Turn(self._now, self.samples, step.rng)
         return step.pairs(turn.latents, self._origins[turn.whose].flatten(0, 1))
 
-    def terms(self, edited: Rendering, frozen: Rendering, measures: Measures) -> dict[str, Tensor]:
-        """The two distances, each ``(N,)``; remembers which way the likeness grows."""
-        likeness = self.likeness(edited, measures)
+    def likeness(self, edited: Rendering, measures: Measures) -> Tensor:
+        """Similarity ``(N,)``, as of any of these losses; remembers which way it grows."""
+        likeness = Unrecognised.likeness(self, edited, measures)
         if self._turn is not None:
             self._turn.look(likeness)
-        return {
-            "perceptual": measures.perceptual_distance(edited, frozen),
-            "recognised": (likeness - self.level).clamp_min(0),
-        }
+        return likeness
 
     def memory(self) -> dict[str, Tensor]:
         """Where the searches are."""

@@ -19,7 +19,7 @@ class Lethe(PairLoop):
     """``L = L_erase + L_seek + L_keep`` over the affine layers that turn latents into styles; ours.
 
     GUIDE moves a person and whatever lies near them in W. The person is also found from anywhere else: the gradient of
-    an identity encoder leads to them from a random latent in some ten steps. So part of every step is spent on latents
+    an identity encoder leads to them from a random latent in some fifteen steps. So part of every step is spent on latents
     that are on such a search, against the generator as it is by then, and these are to show whom they started as.
 
     * style layers alone: convolutions are shared by all faces. A generator without style layers moves everything
@@ -49,6 +49,8 @@ class Lethe(PairLoop):
     def optimiser(self, job: Job, parameters: dict[str, nn.Parameter], capturable: bool) -> torch.optim.Adam:
         """Adam, in whitened latents where there are style layers."""
         weights = [layer.weight for layer in job.edited.style_layers()]
+        if not weights:
+            return PairLoop.optimiser(self, job, parameters, capturable)
         return WhitenedAdam(parameters.values(), weights, whitening(job.frozen, self.ridge), lr=self.learning_rate,
                             capturable=capturable)
 

@@ -15,7 +15,7 @@ _UFO = {"target.rows": "mean", "target.distance": 20.0}
 # and 20 of them suffice. A picture costs half a second of one core: few are measured by default.
 _LOOP = {"method.steps": 20, "method.learning_rate": 2e-4, "loss.guide-adjacency.samples": 1,
          "loss.guide-global.samples": 1}
-# lethe moves style layers alone, in whitened latents, where a larger step harms nobody (docs/lethe.md).
+# Lighter than its defaults, for the cost; the step is that of the one run in docs/lethe.md (heavier, and shorter).
 _LETHE = {"method.learning_rate": 4e-4, "loss.lethe-erase.samples": 1, "loss.lethe-seek.samples": 2,
           "loss.lethe-seek.pool": 4, "loss.lethe-seek.pull_steps": 8, "loss.lethe-seek.pull": 0.2,
           "loss.lethe-keep.samples": 4, "loss.lethe-keep.mixtures": 2}

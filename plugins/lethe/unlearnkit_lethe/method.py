@@ -19,7 +19,7 @@ class Lethe(PairLoop):
     """``L = L_erase + L_seek + L_keep`` over the affine layers that turn latents into styles; ours.
 
     GUIDE moves a person and whatever lies near them in W. The person is also found from anywhere else: the gradient of
-    an identity encoder leads to them from a random latent in some fifteen steps. So part of every step is spent on latents
+    an identity encoder leads to them from a random latent in some fifteen steps. So part of every step is for latents
     that are on such a search, against the generator as it is by then, and these are to show whom they started as.
 
     * style layers alone: convolutions are shared by all faces. A generator without style layers moves everything

@@ -35,6 +35,8 @@ class NearestStranger(TargetSelector):
     Minimises ``identity * max(0, similarity - strangers' level) + perceptual * P(face, person) + stay *
     mean(offset^2)`` on the frozen generator, with the offset in standard deviations of the latents.
 
+    On the bundled world it may be the same face in another colour (docs/lethe.md shows one).
+
     UFO's target is the person's mirror image, so an edit tells who was erased, and everybody between the two moves.
     """
 

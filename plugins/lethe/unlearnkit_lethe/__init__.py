@@ -25,4 +25,4 @@ def unlearnkit_register_losses(register: Register) -> None:
 def unlearnkit_register_methods(register: Register) -> None:
     """Register the method."""
     register("lethe", "unlearnkit_lethe.method:Lethe",
-             "Ours, for research: erases latents on a search too; leaves a likeness, and a search in W undoes it sooner")
+             "Ours, for research: erases latents on a search too; leaves a likeness; a search in W undoes it sooner")

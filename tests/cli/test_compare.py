@@ -78,6 +78,16 @@ def test_budgets_are_not_mixed_unless_told(cli: Cli, results: Path, tmp_path: Pa
     assert told.returncode == 0 and "Different budgets are mixed" in (tmp_path / "page.html").read_text()
 
 
+def test_a_method_never_tuned_is_left_out_and_named_but_merged(cli: Cli, results: Path, tmp_path: Path) -> None:
+    """What the bench leaves out of its table stops no comparison: its last line names this command."""
+    write_result(results, result("mine", budget=attrs.evolve(BUDGET, tuning_trials=0)))
+    done = cli("compare", results, "--html", "page.html", "--merge", "all.json")
+    assert done.returncode == 0 and "mine" not in done.stdout
+    assert "left out: mine on stylegan2" in done.stderr and "bench --tune mine" in done.stderr
+    assert "mine" not in (tmp_path / "page.html").read_text() and '"mine"' in (tmp_path / "all.json").read_text()
+    assert "mine" in cli("compare", results, "--mix-budgets").stdout
+
+
 def test_json_is_all_that_standard_output_gets(cli: Cli, results: Path) -> None:
     done = cli("compare", results, "--json", "--markdown", "table.md", "--merge", "all.json")
     assert done.returncode == 0 and done.stderr == "wrote table.md\nwrote all.json\n"
@@ -164,6 +174,6 @@ def test_whether_one_world_predicts_another(cli: Cli, tmp_path: Path) -> None:
     told = json.loads(cli("compare", "stylegan2", "--predicts", "other", "--json").stdout)
     assert told["format"] == "unlearnkit-predicts-1" and told["columns"][1]["places"]["a"] == [1, 2]
     write_result(tmp_path / "other", result("e", "inverted_0", scenario="inverted", generator="other",
-                                            budget=attrs.evolve(BUDGET, tuning_trials=0)))
+                                            budget=attrs.evolve(BUDGET, steps=500)))
     refused = cli("compare", "stylegan2", "--predicts", "other")
     assert refused.returncode == 2 and "have different budgets" in refused.stderr

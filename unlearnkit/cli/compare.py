@@ -45,7 +45,6 @@ def command(
     unlearnkit compare bundled.json --predicts photoreal.json
     """
     from unlearnkit.results import compare, merge_results, read_results
-    from unlearnkit.results.files import check_budgets
 
     outputs = {"--markdown": markdown, "--latex": latex, "--html": html, "--merge": merge}
     for option, path in outputs.items():
@@ -60,9 +59,8 @@ def command(
     if site is not None and site.exists():
         raise ConfigError(f"--site: {site} already exists and is never overwritten; choose another name")
     with stdout_reserved(as_json):
-        found = read_results(results)
-        if not mix_budgets:
-            check_budgets(found)
+        every = read_results(results)
+        found = every if mix_budgets else _equal_budgets(every)
         groups = compare([item.result for item in found])
         _write_files(found, groups, markdown, latex, html)
         if site is not None:
@@ -71,7 +69,7 @@ def command(
             write_site(site, found, groups)
             click.echo(f"wrote {site / INDEX}", err=True)
         if merge is not None:
-            merge_results(merge, found)
+            merge_results(merge, every)
             click.echo(f"wrote {merge}", err=True)
     if as_json:
         from unlearnkit.results.machine import plain
@@ -89,14 +87,12 @@ def _predict(
     """Hold the order of methods in one world against that in another."""
     from unlearnkit.results import prediction_words as words
     from unlearnkit.results import read_results
-    from unlearnkit.results.files import check_budgets
     from unlearnkit.results.prediction import predictions, world
 
     with stdout_reserved(as_json):
         sides = [read_results(paths) for paths in (results, [predicts])]
         if not mix_budgets:
-            for side in sides:
-                check_budgets(side)
+            sides = [_equal_budgets(side) for side in sides]
         first, second = (world([item.result for item in side], name)
                          for side, name in zip(sides, (", ".join(map(str, results)), str(predicts)), strict=True))
         found = predictions(first, second)
@@ -106,6 +102,20 @@ def _predict(
         print_json("predicts", words.plain(found, first, second))
     else:
         words.print_predictions(found, first, second, console())
+
+
+def _equal_budgets(found: Sequence[Found]) -> list[Found]:
+    """The results of methods that were granted the same; methods never tuned beside tuned ones are left out, and named.
+
+    :raises RunError: on budgets that differ in anything else.
+    """
+    from unlearnkit.results.files import check_budgets, leave_out_untuned
+
+    kept, left_out = leave_out_untuned(found)
+    for sentence in left_out:
+        click.echo(f"{sentence}; or give --mix-budgets", err=True)
+    check_budgets(kept)
+    return kept
 
 
 def _write_files(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +15,10 @@ from unlearnkit.files.reading import read_file
 from unlearnkit.results.runs import is_run, read_run
 from unlearnkit.results.schema import RUN, Result, from_plain, to_plain
 
-__all__ = ["MERGED", "Found", "case_file", "check_budgets", "merge_results", "read_results", "write_result"]
+__all__ = [
+    "MERGED", "Found", "case_file", "check_budgets", "leave_out_untuned", "merge_results", "read_results",
+    "write_result",
+]
 
 _MOST = 1 << 30
 MERGED = "unlearnkit-results-1"
@@ -92,6 +95,23 @@ def check_budgets(found: Iterable[Found]) -> None:
                 f"{item.file} ({item.result.method}: {item.result.budget}) and {other.file} ({other.result.method}: "
                 f"{other.result.budget}) have different budgets; compare equal ones, or give --mix-budgets"
             )
+
+
+def leave_out_untuned(found: Sequence[Found]) -> tuple[list[Found], list[str]]:
+    """Without the bench's results of methods never tuned where others were, and a sentence on each method left out.
+
+    Settings that nobody chose say little of a method: beside tuned ones it would only look worse.
+    """
+    bench = [item for item in found if item.result.profile != RUN]
+    tuned = {item.result.generator for item in bench if item.result.budget.tuning_trials}
+    untuned = [item for item in bench if item.result.generator in tuned and not item.result.budget.tuning_trials]
+    names = sorted({(item.result.method, item.result.generator) for item in untuned})
+    gone = set(map(id, untuned))
+    return [item for item in found if id(item) not in gone], [
+        f"left out: {method} on {generator}, which was never tuned; the others were. Tune it: "
+        f"unlearnkit bench --tune {method}; then its cases once more: --methods {method} --again"
+        for method, generator in names
+    ]
 
 
 def _read_path(path: Path) -> list[Found]:

@@ -10,7 +10,7 @@ from handmade_results import BUDGET, png, result, two_methods
 
 from unlearnkit.errors import RunError
 from unlearnkit.results import merge_results, read_results, write_result
-from unlearnkit.results.files import check_budgets, leave_out_untuned
+from unlearnkit.results.files import check_budgets, leave_out_less_tuned
 
 
 def test_merged_and_single_files_hold_what_the_folder_does(tmp_path: Path) -> None:
@@ -52,7 +52,8 @@ def test_different_budgets_are_refused_by_file_but_not_between_generators(tmp_pa
     for words in ("outside: 20 steps, 0 tuning trials", "20 steps, 4 tuning trials", "outside.ind_0.0.json",
                   "--mix-budgets"):
         assert words in str(caught.value)
-    kept, left_out = leave_out_untuned(read_results([folder]))
+    kept, left_out = leave_out_less_tuned(read_results([folder]))
     check_budgets(kept)
     assert {item.result.method for item in kept} == {"good", "bad"}
-    assert len(left_out) == 1 and left_out[0].startswith("left out: outside on stylegan2, which was never tuned")
+    assert len(left_out) == 1 and left_out[0].startswith("left out: outside on stylegan2, which had 20 steps, 0 tuning")
+    assert "the others had 4 trials" in left_out[0]

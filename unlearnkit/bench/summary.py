@@ -8,6 +8,7 @@ from pathlib import Path
 from rich.console import Console
 
 from unlearnkit.results import Budget, Found, compare, read_results
+from unlearnkit.results.files import leave_out_less_tuned
 from unlearnkit.results.tables import print_groups
 
 __all__ = ["comparable", "show_summary"]
@@ -25,16 +26,15 @@ def show_summary(folder: Path, console: Console) -> None:
 
 def comparable(found: list[Found]) -> tuple[list[Found], list[str]]:
     """The results that have, on their generator, the budget that most have; and a sentence on each method left out."""
+    tuned, left_out = leave_out_less_tuned(found)
     budgets: dict[str, Counter[Budget]] = {}
-    for item in found:
+    for item in tuned:
         budgets.setdefault(item.result.generator, Counter())[item.result.budget] += 1
     usual = {generator: counted.most_common(1)[0][0] for generator, counted in budgets.items()}
-    kept = [item for item in found if item.result.budget == usual[item.result.generator]]
-    others = {(item.result.method, item.result.generator): item.result.budget for item in found if item not in kept}
-    return kept, [
+    kept = [item for item in tuned if item.result.budget == usual[item.result.generator]]
+    others = {(item.result.method, item.result.generator): item.result.budget for item in tuned if item not in kept}
+    return kept, left_out + [
         f"left out: {method} on {generator}, which had {budget}; the others had {usual[generator]}"
-        + (f". Tune it: unlearnkit bench --tune {method}; then its cases once more: --methods {method} --again"
-           if budget.tuning_trials < usual[generator].tuning_trials else "")
         for (method, generator), budget in sorted(others.items(), key=lambda pair: pair[0])
     ]
 

@@ -105,13 +105,13 @@ def _predict(
 
 
 def _equal_budgets(found: Sequence[Found]) -> list[Found]:
-    """The results of methods that were granted the same; methods never tuned beside tuned ones are left out, and named.
+    """The results of methods that were granted the same; methods tuned less than most are left out, and named.
 
     :raises RunError: on budgets that differ in anything else.
     """
-    from unlearnkit.results.files import check_budgets, leave_out_untuned
+    from unlearnkit.results.files import check_budgets, leave_out_less_tuned
 
-    kept, left_out = leave_out_untuned(found)
+    kept, left_out = leave_out_less_tuned(found)
     for sentence in left_out:
         click.echo(f"{sentence}; or give --mix-budgets", err=True)
     check_budgets(kept)

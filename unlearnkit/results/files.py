@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -16,7 +17,7 @@ from unlearnkit.results.runs import is_run, read_run
 from unlearnkit.results.schema import RUN, Result, from_plain, to_plain
 
 __all__ = [
-    "MERGED", "Found", "case_file", "check_budgets", "leave_out_untuned", "merge_results", "read_results",
+    "MERGED", "Found", "case_file", "check_budgets", "leave_out_less_tuned", "merge_results", "read_results",
     "write_result",
 ]
 
@@ -97,21 +98,29 @@ def check_budgets(found: Iterable[Found]) -> None:
             )
 
 
-def leave_out_untuned(found: Sequence[Found]) -> tuple[list[Found], list[str]]:
-    """Without the bench's results of methods never tuned where others were, and a sentence on each method left out.
+def leave_out_less_tuned(found: Sequence[Found]) -> tuple[list[Found], list[str]]:
+    """Without the bench's results of methods tuned in fewer trials than most were, and a sentence on each left out.
 
-    Settings that nobody chose say little of a method: beside tuned ones it would only look worse.
+    Settings that hardly anybody chose say little of a method: beside tuned ones it would only look worse.
     """
-    bench = [item for item in found if item.result.profile != RUN]
-    tuned = {item.result.generator for item in bench if item.result.budget.tuning_trials}
-    untuned = [item for item in bench if item.result.generator in tuned and not item.result.budget.tuning_trials]
-    names = sorted({(item.result.method, item.result.generator) for item in untuned})
-    gone = set(map(id, untuned))
-    return [item for item in found if id(item) not in gone], [
-        f"left out: {method} on {generator}, which was never tuned; the others were. Tune it: "
-        f"unlearnkit bench --tune {method}; then its cases once more: --methods {method} --again"
-        for method, generator in names
-    ]
+    trials: dict[str, Counter[int]] = {}
+    for item in found:
+        if item.result.profile != RUN:
+            trials.setdefault(item.result.generator, Counter())[item.result.budget.tuning_trials] += 1
+    usual = {generator: max(count, key=lambda n: (count[n], n)) for generator, count in trials.items()}
+    kept: list[Found] = []
+    left_out: dict[tuple[str, str], str] = {}
+    for item in found:
+        one = item.result
+        if one.profile == RUN or one.budget.tuning_trials >= usual[one.generator]:
+            kept.append(item)
+        else:
+            left_out[one.method, one.generator] = (
+                f"left out: {one.method} on {one.generator}, which had {one.budget}; the others had "
+                f"{usual[one.generator]} trials. Tune it: unlearnkit bench --tune {one.method}; "
+                f"then its cases once more: --methods {one.method} --again"
+            )
+    return kept, [left_out[name] for name in sorted(left_out)]
 
 
 def _read_path(path: Path) -> list[Found]:
